@@ -1204,6 +1204,13 @@ export const mutants = [
   ),
   fault(
     'src/engine/replicas/session.ts',
+    'a program is built where another replica has said that it cannot',
+    'await prepared;',
+    'void prepared;',
+    'test/engine/replicas.test.ts',
+  ),
+  fault(
+    'src/engine/replicas/session.ts',
     'the first replica computes the part of the leader once more',
     'data.subarray(rank * count, (rank + 1) * count)',
     'data.subarray((rank - 1) * count, rank * count)',

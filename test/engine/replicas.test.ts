@@ -282,18 +282,17 @@ test('an error in a run of one replica is told with its rank, and ends all', asy
   expect(String(await served[0])).toContain('a kernel failed');
 });
 
-test('a replica that dies in the middle of a run ends it within a second, though the leader’s device waits', async () => {
+test('a replica that dies in the middle of a run ends it at once, though the leader’s device waits', async () => {
+  // Nothing but the end of its connection tells: the silence and the patience that would are ten minutes.
   const { backend, sockets } = await withSecond({ run: never });
   const session = await backend.openSession();
   const program = await session.compile(stepGraph(2, 4));
   const running = program.run().catch((error: unknown) => error);
   setTimeout(() => sockets[0]![1].destroy(), 50);
-  const start = performance.now();
   const found = await running;
   expect(String(found)).toMatch(
     /rank 1 \(here, reference\) is lost: .*repeat the command, which goes on from what was saved last/,
   );
-  expect(performance.now() - start).toBeLessThan(1000);
   await expect(program.read('loss')).rejects.toBe(found);
   await expect(session.checkReplicas()).rejects.toBe(found);
   await expect(backend.openSession()).rejects.toBe(found);
@@ -307,7 +306,7 @@ test('a replica that fails for the loss of another does not take the blame', asy
       run: () =>
         new Promise((_, reject) => {
           setTimeout(() => reject(new Error('a reduction waits in vain')), 50);
-          setTimeout(() => sockets[1]![1].destroy(), 150);
+          setTimeout(() => sockets[1]![1].destroy(), 80);
         }),
     },
     3,
@@ -366,11 +365,8 @@ test('a replica that stands still with its connection open is given up, and one 
   silent.resume();
   const device = () => referenceBackend({ collective: collectivesOf(2)[0]! });
   const served = serveReplica(answering, device());
-  const begun = performance.now();
-  const beat = new Promise<number>((heard) => {
-    new Connection<never, Answer>(asking, {
-      receive: ({ message }) => message.kind === 'beat' && heard(performance.now()),
-    });
+  const beat = new Promise<void>((heard) => {
+    new Connection<never, Answer>(asking, { receive: ({ message }) => message.kind === 'beat' && heard() });
   });
   const backend = replicatedBackend(device(), [{ rank: 1, host: 'node7', device: 'GPU 3', socket: leader }], {
     silence: 0.3,
@@ -378,7 +374,7 @@ test('a replica that stands still with its connection open is given up, and one 
   await expect(backend.openSession()).rejects.toThrow(
     'rank 1 (node7, GPU 3) has given no sign of life for 0.3 s; see to it and repeat the command',
   );
-  expect((await beat) - begun).toBeLessThan(5000);
+  await beat;
   asking.destroy();
   silent.destroy();
   await served;
@@ -516,6 +512,53 @@ test('whole numbers and variables that are reduced apart are compared as well, a
   await session.compile(new Graph());
   last.write('codes', codes(1, 3));
   await expect(session.checkReplicas()).rejects.toThrow('the variable codes has other bits');
+});
+
+/** So many devices that wait for each other while they build, as GPUs do; what rank 1 fails with, and when. */
+function meeting(replicas: number, fails: { now: Error | undefined; behind: boolean }) {
+  let come = 0;
+  const waiting: (() => void)[] = [];
+  const all = () =>
+    new Promise<void>((resolve) => {
+      waiting.push(resolve);
+      if (++come % replicas === 0) for (const go of waiting.splice(0)) go();
+    });
+  return replicatedReference(replicas, (collective) => {
+    const backend = referenceBackend({ collective });
+    const openSession = async () => {
+      const session = await backend.openSession();
+      const build = session.compile.bind(session);
+      const compile: Session['compile'] = async (graph, meet) => {
+        const error = collective.rank === 1 ? fails.now : undefined;
+        if (error && !fails.behind) throw error;
+        await meet?.();
+        if (error) throw error;
+        await all();
+        return await build(graph);
+      };
+      return Object.assign(session, { compile });
+    };
+    return { ...backend, openSession };
+  });
+}
+
+test('where one replica cannot build a program no other waits for it, and the next is built by all', async () => {
+  const fails = { now: new TooLargeError('no room') as Error | undefined, behind: false };
+  const session = await (await meeting(3, fails)).backend.openSession();
+  const error = await session.compile(stepGraph(3, 4)).catch((one: unknown) => one);
+  expect(error).toBeInstanceOf(TooLargeError);
+  expect(String(error)).toContain('rank 1 (here, reference): no room');
+  fails.now = undefined;
+  expect(await trained(session, 3, 48)).toHaveLength(4);
+  await session.dispose();
+});
+
+test('one that fails where the others wait for it already ends all, with its reason', async () => {
+  const { backend } = await meeting(3, { now: new Error('internal: no graph'), behind: true });
+  const session = await backend.openSession();
+  const message = 'rank 1 (here, reference): internal: no graph';
+  await expect(session.compile(stepGraph(3, 4))).rejects.toThrow(message);
+  await expect(backend.openSession()).rejects.toThrow(message);
 });
 
 test('where a device has no room to compare variables, the host does', async () => {

@@ -10,6 +10,7 @@ import type { FlowOptions } from '../../src/flow/flow.ts';
 import type { RunSummary } from '../../src/flow/results/summary.ts';
 import { lockRun } from '../../src/flow/run/lock.ts';
 import { type Serving, serve } from '../../src/serve/server.ts';
+import { freePort } from '../ports.ts';
 import { noBrowser, openBrowser, openPage, violations } from './browser.ts';
 import { epoch, makeRun, until } from './folder.ts';
 
@@ -293,7 +294,7 @@ describe.skipIf(noBrowser)('the page', () => {
   test('asks for everything again when the server comes back, in whichever view it is', async () => {
     const own = join(place, 'back');
     makeRun(join(own, 'one'), {}, 1);
-    const before = await serve({ folder: own, port: 0, pace });
+    const before = await serve({ folder: own, port: await freePort(), pace });
     const { page } = await openPage(browser, `${before.url}#/sweep`);
     await page.getByText('There is no sweep').waitFor();
     await page.getByRole('link', { name: 'Runs' }).click();

@@ -109,17 +109,37 @@ class ReplicatedSession implements Session {
       this.#constants.add(digest);
       return { dtype, shape, digest, sent: isNew };
     });
-    const asked = this.#peers.ask({ kind: 'compile', session, program, graph: text, constants: sent }, sections);
-    const [own, replies] = await Promise.allSettled([this.#local.compile(graph), asked]);
-    if (replies.status === 'rejected') throw replies.reason;
-    const error = replies.value.find((reply) => reply.error)?.error;
-    if (own.status === 'fulfilled' && !error)
-      return new ReplicatedProgram(this, own.value, this.#peers, { session, program }, graph);
-    // Where it was possible it is given up.
-    this.#peers.tell({ kind: 'drop', session, program });
-    if (own.status === 'rejected') throw own.reason;
-    await own.value.dispose();
-    throw error;
+    const prepared = this.#peers.require({ kind: 'compile', session, program, graph: text, constants: sent }, sections);
+    prepared.catch(() => {});
+    let built: Promise<void> | undefined;
+    let fail: (error: unknown) => void = () => {};
+    const failed = new Promise<never>((_, reject) => {
+      fail = reject;
+    });
+    failed.catch(() => {});
+    // Where one cannot, the others do not begin what they would wait in for it.
+    const meet = async () => {
+      await prepared;
+      built = this.#peers.orLost(this.#peers.require({ kind: 'meet', session, program }));
+      built.catch(fail);
+    };
+    let own: Program | undefined;
+    try {
+      own = await Promise.race([this.#local.compile(graph, meet), failed]);
+      if (!built) await meet();
+      await built;
+      return new ReplicatedProgram(this, own, this.#peers, { session, program }, graph);
+    } catch (error) {
+      this.#peers.check();
+      if (built && !own) {
+        // One device waits for another that does not come.
+        this.#peers.fail(error as Error);
+        throw error;
+      }
+      this.#peers.tell({ kind: 'drop', session, program });
+      await own?.dispose();
+      throw error;
+    }
   }
 
   write(name: string, { dtype, shape, data }: HostTensor): void {
