@@ -484,7 +484,7 @@ export const mutants = [
     'learningRate: settings.learningRate',
     golden,
   ),
-  fault('src/train/step.ts', 'λ is always 0.3', 'costing(whole, lambda)', 'costing(whole, 0.3)', golden),
+  fault('src/train/step.ts', 'λ is always 0.3', 'costing(lowered, lambda / ', 'costing(lowered, 0.3 / ', golden),
   fault(
     'src/train/schedule.ts',
     'cosine runs an epoch ahead',
