@@ -199,5 +199,10 @@ export async function timeStep(step, repeats, read = 'loss') {
     times.push(performance.now() - begun);
     work.push((user + system) / 1000);
   }
-  return { median: median(times), best: Math.min(...times), ...(work.length ? { processor: median(work), leastProcessor: Math.min(...work) } : {}), times };
+  return {
+    median: median(times),
+    best: Math.min(...times),
+    ...(work.length ? { processor: median(work), leastProcessor: Math.min(...work) } : {}),
+    times,
+  };
 }

@@ -33,15 +33,24 @@ const lopsided = Float32Array.from({ length: 64 }, (_, at) => Number([1, 10, 24,
 function productsOf(removed) {
   return Int32Array.from({ length: 65536 }, (_, at) => {
     let product = (at >> 8) * (at & 255);
-    for (let k = 0; k < 64; k++) if (removed[k] && (at >> (8 + (k >> 3))) & 1 && (at >> (k & 7)) & 1) product -= 2 ** ((k >> 3) + (k & 7));
+    for (let k = 0; k < 64; k++)
+      if (removed[k] && (at >> (8 + (k >> 3))) & 1 && (at >> (k & 7)) & 1) product -= 2 ** ((k >> 3) + (k & 7));
     return product;
   });
 }
 
 function operands(random, [batch, size, channels]) {
-  const codes = (shape) => tensor('u8', shape, Uint8Array.from({ length: shape.reduce((a, b) => a * b) }, () => random.integer(256)));
+  const codes = (shape) =>
+    tensor(
+      'u8',
+      shape,
+      Uint8Array.from({ length: shape.reduce((a, b) => a * b) }, () => random.integer(256)),
+    );
   const shape = [batch, size, size, channels];
-  const g = f32(shape, Float32Array.from({ length: batch * size * size * channels }, () => random.uniform() - 0.5));
+  const g = f32(
+    shape,
+    Float32Array.from({ length: batch * size * size * channels }, () => random.uniform() - 0.5),
+  );
   return { x: codes(shape), w: codes([3, 3, channels, channels]), g };
 }
 
@@ -68,7 +77,10 @@ function graphOf({ x, w, g }, part, removed) {
     ? tensor('i32', [256, 256], errorByCodes(productTable(8, 8, false, productsOf(removed))))
     : f32([8, 8], removed);
   const kind = isTable ? { kind: 'table', emulation: 'table' } : { kind: 'removal', integer: true };
-  graph.output('y', graph.apply1('axmConv2d', [...all, graph.constant(error)], { ...geometry, ...widths, error: kind }));
+  graph.output(
+    'y',
+    graph.apply1('axmConv2d', [...all, graph.constant(error)], { ...geometry, ...widths, error: kind }),
+  );
   return graph;
 }
 
@@ -108,23 +120,36 @@ export async function layersOfResNet18(backend, { folder, tiny, repeats, call, s
     const removed = at === 0 ? lopsided : truncation(8, 8, 4);
     const planes = await measure(backend, data, 'planes', removed, at && repeats);
     const table = await measure(backend, data, 'look-ups', removed, at && repeats);
-    if (planes.found.y.some((value, k) => value !== table.found.y[k])) throw new Error(`validation failed: planes and look-ups differ (${shape})`);
+    if (planes.found.y.some((value, k) => value !== table.found.y[k]))
+      throw new Error(`validation failed: planes and look-ups differ (${shape})`);
     const gradients = await measure(backend, data, 'gradients', removed, at && repeats);
     const products = tensor('i32', [256, 256], productsOf(removed));
-    const results = { y: f32(data.g.shape, planes.found.y), dx: f32(data.x.shape, gradients.found.dx), dw: f32(data.w.shape, gradients.found.dw) };
+    const results = {
+      y: f32(data.g.shape, planes.found.y),
+      dx: f32(data.x.shape, gradients.found.dx),
+      dw: f32(data.w.shape, gradients.found.dw),
+    };
     for (const [name, value] of Object.entries({ ...data, products, ...results })) tensors.set(`${at}.${name}`, value);
     if (at === 0) continue;
     const [batch, size, channels] = shape;
     const own = { planes: planes.ms, lookUps: table.ms, gradients: gradients.ms };
-    rows.push({ shape: `${batch * size * size}×${9 * channels}×${channels}`, products: batch * size * size * 9 * channels ** 2, TRAM: own });
-    say(`layer ${rows.at(-1).shape}: planes ${planes.ms.toFixed(3)} ms, look-ups ${table.ms.toFixed(3)} ms, gradients ${gradients.ms.toFixed(3)} ms`);
+    rows.push({
+      shape: `${batch * size * size}×${9 * channels}×${channels}`,
+      products: batch * size * size * 9 * channels ** 2,
+      TRAM: own,
+    });
+    say(
+      `layer ${rows.at(-1).shape}: planes ${planes.ms.toFixed(3)} ms, look-ups ${table.ms.toFixed(3)} ms, gradients ${gradients.ms.toFixed(3)} ms`,
+    );
   }
   const file = join(folder, 'layers.safetensors');
   writeSafetensors(file, tensors);
   for (const line of await call(['--file', file])) {
     if (line.layer === undefined) continue;
     rows[line.layer - 1][line.program] = { forward: line.forward, gradients: line.gradients };
-    say(`layer ${rows[line.layer - 1].shape}: ${line.program} forward ${line.forward.toFixed(3)} ms, gradients ${line.gradients.toFixed(3)} ms`);
+    say(
+      `layer ${rows[line.layer - 1].shape}: ${line.program} forward ${line.forward.toFixed(3)} ms, gradients ${line.gradients.toFixed(3)} ms`,
+    );
   }
   return rows;
 }

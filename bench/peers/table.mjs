@@ -6,7 +6,9 @@ const batchOf = (network) => Number(/batch (\d+)/.exec(network)[1]);
 const stageName = (stage) => (stage === 'float' ? 'float' : `phase ${stage}`);
 
 function versionsOf({ device, processor, node, python = {}, ...programs }) {
-  const torch = python.torch ? [`PyTorch ${python.torch}`, python.cuda ? `CUDA ${python.cuda}` : '', python.cudnn ? `cuDNN ${python.cudnn}` : ''] : [];
+  const torch = python.torch
+    ? [`PyTorch ${python.torch}`, python.cuda ? `CUDA ${python.cuda}` : '', python.cudnn ? `cuDNN ${python.cudnn}` : '']
+    : [];
   const others = Object.entries(programs).map(([name, commit]) => `${name} ${commit}`);
   return [device, processor, `Node.js ${node}`, ...torch, ...others].filter(Boolean).join(', ');
 }
@@ -23,17 +25,43 @@ const layerCell = (layer, milliseconds) => {
 
 /** The whole page. */
 export function markdown({ machine, rows, layers, problems, skipped, again, seconds, command }) {
-  const own = (network, stage) => rows.find((row) => row.program === 'TRAM' && row.network === network && row.stage === stage);
+  const own = (network, stage) =>
+    rows.find((row) => row.program === 'TRAM' && row.network === network && row.stage === stage);
   const steps = rows.map((row) => {
     const beside = own(row.network, row.stage);
     const ratio = beside && row !== beside ? `${(row.ms / beside.ms).toFixed(2)}` : '–';
     const speed = ((1000 * batchOf(row.network)) / row.ms).toFixed(0);
-    return [row.network, stageName(row.stage), row.program, row.settings, row.ms.toFixed(2), row.best.toFixed(2), speed, ratio, gib(row.memory)];
+    return [
+      row.network,
+      stageName(row.stage),
+      row.program,
+      row.settings,
+      row.ms.toFixed(2),
+      row.best.toFixed(2),
+      speed,
+      ratio,
+      gib(row.memory),
+    ];
   });
-  const heads = ['network', 'stage', 'program', 'settings', 'ms a step, median', 'best', 'images/s', 'time over TRAM’s', 'memory'];
-  const parts = [`${versionsOf(machine)}; \`node bench/peers.mjs ${command}\`, ${seconds.toFixed(0)} s.`, table(heads, steps)];
+  const heads = [
+    'network',
+    'stage',
+    'program',
+    'settings',
+    'ms a step, median',
+    'best',
+    'images/s',
+    'time over TRAM’s',
+    'memory',
+  ];
+  const parts = [
+    `${versionsOf(machine)}; \`node bench/peers.mjs ${command}\`, ${seconds.toFixed(0)} s.`,
+    table(heads, steps),
+  ];
   if (layers.length > 0) {
-    const programs = ['ApproxTorch', 'published program', 'PyTorch'].filter((name) => layers.some((layer) => layer[name]));
+    const programs = ['ApproxTorch', 'published program', 'PyTorch'].filter((name) =>
+      layers.some((layer) => layer[name]),
+    );
     const kernels = layers.map((layer) => [
       layer.shape,
       ...[layer.TRAM.planes, layer.TRAM.lookUps].map((ms) => layerCell(layer, ms)),
@@ -41,12 +69,24 @@ export function markdown({ machine, rows, layers, problems, skipped, again, seco
       `${layer.TRAM.gradients.toFixed(3)} ms`,
       ...programs.map((name) => (layer[name] ? `${layer[name].gradients.toFixed(3)} ms` : '–')),
     ]);
-    const titles = ['M×K×N', 'TRAM, planes', 'TRAM, look-ups', ...programs, 'gradients: TRAM', ...programs.map((name) => `gradients: ${name}`)];
-    parts.push('Layers of ResNet18, forward by a truncation of four columns (of the others the product of matrices alone), and both gradients:', table(titles, kernels));
+    const titles = [
+      'M×K×N',
+      'TRAM, planes',
+      'TRAM, look-ups',
+      ...programs,
+      'gradients: TRAM',
+      ...programs.map((name) => `gradients: ${name}`),
+    ];
+    parts.push(
+      'Layers of ResNet18, forward by a truncation of four columns (of the others the product of matrices alone), and both gradients:',
+      table(titles, kernels),
+    );
   }
   if (again) {
     const [before] = rows;
-    parts.push(`The first row once more at the end: ${again.ms.toFixed(2)} ms (${before.ms.toFixed(2)} at the beginning).`);
+    parts.push(
+      `The first row once more at the end: ${again.ms.toFixed(2)} ms (${before.ms.toFixed(2)} at the beginning).`,
+    );
   }
   const missing = [
     ...skipped.map(({ network, skipped: what, reason }) => `- ${network}: ${what}: ${reason}`),
