@@ -5,7 +5,7 @@
 // weights and images, products of all programs are the same numbers, quantised steps begin near the float loss and fall.
 // One Markdown table and one of JSON are written, anew after each result, with machine, versions and memory.
 //   npm run build && node bench/peers.mjs --approxtorch DIR --published DIR [--device cuda] [--networks resnet18,…]
-//     [--python python3] [--out build/peers] [--limit 350] [--repeats 10] [--tiny] [--without layers,published,…]
+//     [--python python3] [--out build/peers] [--limit 350] [--repeats 10] [--stages float,1,3] [--tiny] [--without layers,published,…]
 // The sources are fetched by you (the bench says from where) and built in copies: that needs nvcc, a C++ compiler, Python
 // headers, ninja, and the packages numpy, scipy and tqdm, and no network. For a machine without network pack, beside this
 // program, of the two repositories the parts that `sources` of peers/programs.mjs lists (1 MB), and no more.
@@ -44,6 +44,7 @@ const { values: given } = parseArgs({
     out: { type: 'string', default: 'build/peers' },
     limit: { type: 'string', default: '350' },
     repeats: { type: 'string', default: '10' },
+    stages: { type: 'string', default: 'float,1,3' },
     without: { type: 'string', default: '' },
     tiny: { type: 'boolean', default: false },
   },
@@ -53,6 +54,8 @@ const elapsed = () => (performance.now() - begun) / 1000;
 const left = () => Number(given.limit) - elapsed();
 const isCuda = given.device === 'cuda';
 const repeats = Number(given.repeats);
+/** The float step is what the others are compared with, so it is always there. */
+const stages = ['float', ...given.stages.split(',').filter((stage) => stage !== 'float')];
 const without = new Set(given.without.split(','));
 const place = resolve(given.out);
 const scripts = join(import.meta.dirname, 'peers');
@@ -84,14 +87,14 @@ const networks = {
   },
   mobilenetv2: {
     ...{ name: 'torchvision/mobilenet_v2', title: 'MobileNetV2, 224×224, batch 64', batch: 64 },
-    ...{ columns: 8, rate: 0.02, exact: ['classifier.1'] },
+    ...{ columns: 8, rate: 0.005, exact: ['classifier.1'] },
   },
   'deit-s': {
     ...{ name: 'deit_small_patch16_224', title: 'DeiT-S, 224×224, batch 64', batch: 64, columns: 6, rate: 0.01 },
     exact: ['patch_embed.proj', 'head'],
   },
 };
-const tiny = { batch: 4, size: 32, classes: 10 };
+const tiny = { batch: 8, size: 64, classes: 10 };
 
 const results = {
   machine: {},
@@ -217,14 +220,13 @@ async function own(one, stage, timed) {
   };
 }
 if (isCuda)
-  for (const one of chosen)
-    for (const stage of ['float', '1', '3']) await attempt(one.title, () => own(one, stage, false));
+  for (const one of chosen) for (const stage of stages) await attempt(one.title, () => own(one, stage, false));
 await Promise.all(preparing);
 say('all is compiled; from here one program at a time');
 
 for (const one of chosen) {
   const { key, name, title, folder, facts } = one;
-  for (const stage of ['float', '1', '3']) {
+  for (const stage of stages) {
     const row = await attempt(title, () => own(one, stage, true));
     if (!row) continue;
     add(title, row);
