@@ -1,13 +1,15 @@
-// How cost grows: the time of training steps (float, phase 1, phase 3), and of a layer's kernels, against the batch, the
-// images, their area, the width of the network, the operands' widths, the columns of the structure and the threads. Each
-// curve is measured, fitted by what the emulation's arithmetic says (bench/growth/fit.mjs) and drawn by the report's own
-// plots; the residual is said, and where the model fails. Steps are validated against the reference device's plain loops
-// on a small network of the same kind, layers against plain sums at every point; only then anything is timed.
+// How cost grows: the time of training steps (float, phase 1, phase 3), and of a layer's kernels, against the
+// batch, the images, their area, the width of the network, the operands' widths, the columns of the structure and
+// the threads. Each curve is measured, fitted by what the emulation's arithmetic says (bench/growth/fit.mjs) and
+// drawn by the report's own plots; the residual is said, and where the model fails. Steps are validated against the
+// reference device's plain loops on a small network of the same kind, layers against plain sums at every point;
+// only then anything is timed.
 //   npm run build && node bench/growth.mjs [--device wasm|cuda] [--curves batch,images,area,width,bits,columns,threads]
 //     [--out build/growth] [--repeats 7] [--quick] [--again] [--more]
-// On the processor the least processor time of all threads counts, which other work beside disturbs least; for threads,
-// wall time. On a GPU its own clock. `--again` fits and draws what was measured before, `--more`
-// measures once more and keeps the less of both, where other work disturbed. All curves together take up to 3 minutes. Several GPUs: bench/scale.mjs.
+// On the processor the least processor time of all threads counts, which other work beside disturbs least; for
+// threads, wall time. On a GPU its own clock. `--again` fits and draws what was measured before, `--more` measures
+// once more and keeps the less of both, where other work disturbed. All curves together take up to 3 minutes.
+// Several GPUs: bench/scale.mjs.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';

@@ -1,16 +1,18 @@
-// This program and its peers on one machine, in one call: training steps of ResNet18 (CIFAR, batch 256), MobileNetV2 and
-// DeiT-S (224², batch 64), in float, phase 1 and phase 3, beside PyTorch's float steps (bf16 autocast, channels last,
-// compiled, as one CUDA graph; eager; tf32), ApproxTorch's and the published program's; then the layers of ResNet18 by
-// themselves. Everything is validated before it is timed: float steps of both sides have the same losses from the same
-// weights and images, products of all programs are the same numbers, quantised steps begin near the float loss and fall.
-// One Markdown table and one of JSON are written, anew after each result, with machine, versions and memory.
+// This program and its peers on one machine, in one call: training steps of ResNet18 (CIFAR, batch 256),
+// MobileNetV2 and DeiT-S (224², batch 64), in float, phase 1 and phase 3, beside PyTorch's float steps (bf16
+// autocast, channels last, compiled, as one CUDA graph; eager; tf32), ApproxTorch's and the published program's;
+// then the layers of ResNet18 by themselves. Everything is validated before it is timed: float steps of both sides
+// have the same losses from the same weights and images, products of all programs are the same numbers, quantised
+// steps begin near the float loss and fall. One Markdown table and one of JSON are written, anew after each result,
+// with machine, versions and memory.
 //   npm run build && node bench/peers.mjs --approxtorch DIR --published DIR [--device cuda] [--networks resnet18,…]
 //     [--python python3] [--out build/peers] [--limit 350] [--repeats 10] [--stages float,1,3] [--tiny] [--without layers,published,…]
-// The sources are fetched by you (the bench says from where) and built in copies: that needs nvcc, a C++ compiler, Python
-// headers, ninja, and the packages numpy, scipy and tqdm, and no network. For a machine without network pack, beside this
-// program, of the two repositories the parts that `sources` of peers/programs.mjs lists (1 MB), and no more.
-// First all is built and compiled at once, and nothing timed; then one program at a time has the device. On a GPU that
-// is 5 to 6 minutes. `--device wasm --tiny` tries the bench itself: this program and PyTorch on the processor.
+// The sources are fetched by you (the bench says from where) and built in copies: that needs nvcc, a C++ compiler,
+// Python headers, ninja, and the packages numpy, scipy and tqdm, and no network. For a machine without network
+// pack, beside this program, of the two repositories the parts that `sources` of peers/programs.mjs lists (1 MB),
+// and no more. First all is built and compiled at once, and nothing timed; then one program at a time has the
+// device. On a GPU that is 5 to 6 minutes. `--device wasm --tiny` tries the bench itself: this program and PyTorch
+// on the processor.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';

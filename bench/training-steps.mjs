@@ -1,7 +1,7 @@
-// Training steps of a network as the benches time them: float, phase 1 (trained structures of P columns, one for all
-// layers or one per layer) and phase 3 (a truncation of half as many columns), on random images, from weights that
-// depend on nothing but a seed. Every step proves itself before it is timed: three steps from the same start give the
-// same finite losses twice. What is here is no command; networks.mjs, peers.mjs and growth.mjs are.
+// Training steps of a network as the benches time them: float, phase 1 (trained structures of P columns, one for
+// all layers or one per layer) and phase 3 (a truncation of half as many columns), on random images, from weights
+// that depend on nothing but a seed. Every step proves itself before it is timed: three steps from the same start
+// give the same finite losses twice. What is here is no command; networks.mjs, peers.mjs and growth.mjs are.
 
 import { root } from './cuda-setup.mjs';
 

@@ -1,5 +1,5 @@
-// What the benches compute beside times: the fit of bench/growth.mjs, and the table of bench/peers.mjs, in which a ratio
-// is over this program's time of the same network and stage, and nothing that failed is left unsaid.
+// What the benches compute beside times: the fit of bench/growth.mjs, and the table of bench/peers.mjs, in which a
+// ratio is over this program's time of the same network and stage, and nothing that failed is left unsaid.
 
 import { join } from 'node:path';
 import { expect, test } from 'vitest';

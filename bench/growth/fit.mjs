@@ -1,6 +1,6 @@
-// Least squares with coefficients that cannot be negative (a cost does not shrink), for a few terms: every subset of
-// the terms is solved by normal equations, and the best one whose coefficients are all ≥ 0 is taken. Points weigh by
-// 1/t², so that relative errors count.
+// Least squares with coefficients that cannot be negative (a cost does not shrink), for a few terms: every subset
+// of the terms is solved by normal equations, and the best one whose coefficients are all ≥ 0 is taken. Points
+// weigh by 1/t², so that relative errors count.
 
 /** Solves A x = b by elimination; undefined where A is singular. */
 function solve(a, b) {
@@ -19,7 +19,10 @@ function solve(a, b) {
   return rows.map((row, i) => row[rows.length] / row[i]);
 }
 
-/** Terms are functions of x; points {x, ms}. The coefficients, the root of the mean squared relative error, the worst. */
+/**
+ * Terms are functions of x; points {x, ms}. The coefficients, the root of the mean squared relative error, and the
+ * point that is off most.
+ */
 export function leastSquares(points, terms) {
   let best;
   for (let set = 1; set < 1 << terms.length; set++) {

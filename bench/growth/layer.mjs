@@ -1,5 +1,6 @@
-// One 3×3 approximate layer by itself, for bench/growth.mjs: forward, and the gradients of weights and structure. What
-// it gives is compared with plain sums over products, a few outputs and a few weights' gradients, before it is timed.
+// One 3×3 approximate layer by itself, for bench/growth.mjs: forward, and the gradients of weights and structure.
+// What it gives is compared with plain sums over products, a few outputs and a few weights' gradients, before it is
+// timed.
 
 import { root } from '../cuda-setup.mjs';
 

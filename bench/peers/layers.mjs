@@ -1,8 +1,8 @@
-// The approximate convolutions of ResNet18 (batch 256, 3×3, 64 to 512 channels) by themselves, on a truncation of four
-// columns: this program's forward kernel as planes and by look-ups, and its gradients of input and weights, beside
-// ApproxTorch's and the published program's products of matrices that are unfolded already. The codes are random.
-// First, on a small layer whose multiplier is not symmetric in its operands, all outputs must be the same integers and
-// the gradients those of the exact product; the full layers are compared again before they are timed.
+// The approximate convolutions of ResNet18 (batch 256, 3×3, 64 to 512 channels) by themselves, on a truncation of
+// four columns: this program's forward kernel as planes and by look-ups, and its gradients of input and weights,
+// beside ApproxTorch's and the published program's products of matrices that are unfolded already. The codes are
+// random. First, on a small layer whose multiplier is not symmetric in its operands, all outputs must be the same
+// integers and the gradients those of the exact product; the full layers are compared again before they are timed.
 
 import { join } from 'node:path';
 import { root } from '../cuda-setup.mjs';

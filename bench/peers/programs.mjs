@@ -1,6 +1,6 @@
 // The other programs of bench/peers.mjs as processes: PyTorch's scripts beside this file, whose lines of JSON are
-// results, and builds of sources that the user has fetched, in copies (nothing is written into the user's folders, and
-// nothing of theirs is kept). What a process says for people goes to a log; its last lines come with an error.
+// results, and builds of sources that the user has fetched, in copies (nothing is written into the user's folders,
+// and nothing of theirs is kept). What a process says for people goes to a log; its last lines come with an error.
 
 import { spawn } from 'node:child_process';
 import { cpSync, createWriteStream, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,6 @@
-// What bench/peers.mjs found, as Markdown: for each network and stage the programs side by side, the layers, and what is
-// missing with its reason. Ratios are times over this program's of the same stage: above 1, the other takes longer.
+// What bench/peers.mjs found, as Markdown: for each network and stage the programs side by side, the layers, and
+// what is missing with its reason. Ratios are times over this program's of the same stage: above 1, the other takes
+// longer.
 
 const gib = (bytes) => (bytes ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : '–');
 const batchOf = (network) => Number(/batch (\d+)/.exec(network)[1]);
