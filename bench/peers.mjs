@@ -6,7 +6,8 @@
 // steps begin near the float loss and fall. One Markdown table and one of JSON are written, anew after each result,
 // with machine, versions and memory.
 //   npm run build && node bench/peers.mjs --approxtorch DIR --published DIR [--device cuda] [--networks resnet18,…]
-//     [--python python3] [--out build/peers] [--limit 350] [--repeats 10] [--stages float,1,3] [--tiny] [--without layers,published,…]
+//     [--python python3] [--out build/peers] [--limit 350] [--repeats 10] [--stages float,1,3] [--tiny]
+//     [--without layers,published,…]
 // The sources are fetched by you (the bench says from where) and built in copies: that needs nvcc, a C++ compiler,
 // Python headers, ninja, and the packages numpy, scipy and tqdm, and no network. For a machine without network
 // pack, beside this program, of the two repositories the parts that `sources` of peers/programs.mjs lists (1 MB),
