@@ -1261,4 +1261,18 @@ export const mutants = [
     'this.#members.get(index + 1)!',
     '[...this.#members.values()][index]!',
   ),
+  fault(
+    'bench/growth/fit.mjs',
+    'a cost may shrink with what it is a cost of',
+    'if (!solution?.every((value) => value >= 0)) continue;',
+    'if (!solution) continue;',
+    'test/benches.test.ts',
+  ),
+  fault(
+    'bench/peers/table.mjs',
+    'every ratio of a network is over the time of its float step',
+    "row.program === 'TRAM' && row.network === network && row.stage === stage",
+    "row.program === 'TRAM' && row.network === network",
+    'test/benches.test.ts',
+  ),
 ];
