@@ -9,7 +9,16 @@ import type { Graph } from '../engine/graph/graph.ts';
 import { TooLargeError } from '../tensor/errors.ts';
 import { given } from '../tensor/given.ts';
 import { feedOf } from './feed.ts';
-import { added, type Figures, meansOf, noSums, outputFigures, readFigures, wholeFigures } from './figures.ts';
+import {
+  added,
+  type Figures,
+  meansOf,
+  noSums,
+  outputFigures,
+  partsOfFigures,
+  readFigures,
+  wholeFigures,
+} from './figures.ts';
 import { ResultsInFlight } from './pipeline.ts';
 import { partedInputs, partsOf, requireWhole, shareOfTargets, writeParted } from './replicas.ts';
 import { type Arithmetic, buildNetwork, type Feed, type Mode, type Task } from './task.ts';
@@ -128,7 +137,7 @@ function measuring({ session, task, arithmetic, split, mode, aliasOf }: Measured
   const parts = partsOf(size, device, feed);
   const graphOptions = given({ aliasOf, replicas: parts });
   const { graph, ...outcome } = buildNetwork(task, arithmetic, mode, size / parts, feed, graphOptions);
-  outputFigures(graph, wholeFigures(task, outcome, shareOfTargets(graph)));
+  outputFigures(graph, wholeFigures(partsOfFigures(task, outcome, shareOfTargets(graph))));
   graph.assignments.clear();
   requireWhole(graph, partedInputs(feed, size, parts));
   return { batchSize: size, parts, graph };

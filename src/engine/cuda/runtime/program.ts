@@ -68,7 +68,7 @@ export class CudaProgram implements Program {
   #building: Promise<void> | undefined;
   #disposed = false;
 
-  static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
+  static async create(graph: Graph, session: CudaSession, meet?: () => Promise<void>): Promise<CudaProgram> {
     let program: CudaProgram | undefined;
     try {
       return await session.inOrder(async () => {
@@ -76,7 +76,7 @@ export class CudaProgram implements Program {
         if (session.group) await session.quiet();
         program = new CudaProgram(graph, session);
         session.join(program, program.arenaBytes);
-        await program.#ready();
+        await program.#ready(meet);
         return program;
       });
     } catch (error) {
@@ -131,7 +131,7 @@ export class CudaProgram implements Program {
   }
 
   /** Lowers the plan to addresses and makes the graph, in place of the one for where the arena was before. */
-  async #build(): Promise<void> {
+  async #build(meet?: () => Promise<void>): Promise<void> {
     const { context, arena } = this.#session;
     if (this.#session.group) await this.#session.quiet();
     this.#unbuild();
@@ -139,6 +139,7 @@ export class CudaProgram implements Program {
     const pool = this.#session.newPool();
     try {
       const commands = await this.#commands(pool);
+      await meet?.();
       const parts = await partsOf(commands, context, this.#session.group);
       this.#built = { generation, commands, pool, parts };
       this.#session.ownBytes += pool.bytes;
@@ -188,10 +189,10 @@ export class CudaProgram implements Program {
   }
 
   /** The graph for the arena where it is now. */
-  async #ready(): Promise<Built> {
+  async #ready(meet?: () => Promise<void>): Promise<Built> {
     for (;;) {
       if (this.#built?.generation === this.#session.arena.generation) return this.#built;
-      this.#building ??= this.#build().finally(() => {
+      this.#building ??= this.#build(meet).finally(() => {
         this.#building = undefined;
       });
       await this.#building;
@@ -212,6 +213,7 @@ export class CudaProgram implements Program {
   async #run(): Promise<void> {
     const { context, poison, group } = this.#session;
     group?.check();
+    await group?.turn(context);
     this.#session.enter(this);
     await this.#ring.ready();
     const { parts } = await this.#ready();
