@@ -7,6 +7,7 @@ import type { Graph } from '../../engine/graph/graph.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { evaluationGraph } from '../../train/evaluation.ts';
 import { feedOf } from '../../train/feed.ts';
+import { withHardTheta } from '../../train/hard-choice.ts';
 import { partsOf } from '../../train/replicas.ts';
 import { type StepOptions, trainingStep } from '../../train/step.ts';
 import { type Arithmetic, buildNetwork } from '../../train/task.ts';
@@ -34,7 +35,14 @@ export function* expectedGraphs(run: Run, phases: readonly Phase[]): Generator<G
       weightDecay: configuration.explore.thetaWeightDecay,
       harden: configuration.explore.harden || (hasTarget(configuration) ? Number.MIN_VALUE : 0),
     };
-    yield* expectedTraining(run, 'explore', structuredArithmetic(run), structure);
+    const arithmetic = structuredArithmetic(run);
+    yield* expectedTraining(run, 'explore', arithmetic, structure);
+    // Before every θ is set to 0 or 1, the network is measured with such.
+    if (structure.harden > 0) {
+      const { backend, task, dataset } = run;
+      const hard = withHardTheta(arithmetic);
+      yield evaluationGraph({ session: { backend }, task, arithmetic: hard, split: dataset.train, mode: 'statistics' });
+    }
   }
 }
 
