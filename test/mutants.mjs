@@ -484,7 +484,7 @@ export const mutants = [
     'learningRate: settings.learningRate',
     golden,
   ),
-  fault('src/train/step.ts', 'λ is always 0.3', 'costing(whole, lambda)', 'costing(whole, 0.3)', golden),
+  fault('src/train/step.ts', 'λ is always 0.3', 'costing(lowered, lambda / ', 'costing(lowered, 0.3 / ', golden),
   fault(
     'src/train/schedule.ts',
     'cosine runs an epoch ahead',
@@ -1246,5 +1246,19 @@ export const mutants = [
     'ranks are numbered as they come',
     'this.#members.get(index + 1)!',
     '[...this.#members.values()][index]!',
+  ),
+  fault(
+    'bench/growth/fit.mjs',
+    'a cost may shrink with what it is a cost of',
+    'if (!solution?.every((value) => value >= 0)) continue;',
+    'if (!solution) continue;',
+    'test/benches.test.ts',
+  ),
+  fault(
+    'bench/peers/table.mjs',
+    'every ratio of a network is over the time of its float step',
+    "row.program === 'TRAM' && row.network === network && row.stage === stage",
+    "row.program === 'TRAM' && row.network === network",
+    'test/benches.test.ts',
   ),
 ];
