@@ -84,17 +84,9 @@ export function openNccl(): Nccl {
   }
 }
 
-/**
- * NCCL's variable that says whether it keeps graphs with its reductions apart from each other and from reductions
- * outside of graphs. It does so by two event nodes at each reduction, on which kernels then wait; here graphs never run
- * at once (Communicator.turn), and one group has its reductions in graphs or outside, not both. Whoever sets it wins.
- */
-const GRAPHS_ALONE = 'NCCL_GRAPH_MIXING_SUPPORT';
-
 let openedNccl: Nccl | undefined;
 
 function nccl(): Nccl {
-  process.env[GRAPHS_ALONE] ??= '0';
   openedNccl ??= openFirst(
     ncclCandidates(),
     (library) => new Nccl(loadFfi(), library),
