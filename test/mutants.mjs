@@ -982,20 +982,6 @@ export const mutants = [
     'src/train/evaluation.test.ts',
   ),
   fault(
-    'src/engine/wasm/kernels/convolution.ts',
-    'weights of a position at an edge are those of as many taps from the first',
-    'store<usize>(tap, <usize>((ky * geometry.kernelWidth + kx) * depth) * 32);',
-    'store<usize>(tap, <usize>(count * depth) * 32);',
-    'test/engine/conformance.test.ts',
-  ),
-  fault(
-    'src/engine/wasm/kernels/convolution-weight-gradient.ts',
-    'cotangents of a block are counted from the first row of the batch',
-    '<usize>((row - row0) * geometry.outWidth + x0) * 32;',
-    '<usize>(row * geometry.outWidth + x0) * 32;',
-    'test/engine/conformance.test.ts',
-  ),
-  fault(
     'src/flow/sweep/tree.ts',
     'a trial of another width branches from the quantised network of the first',
     'const key = way.keys[depth]?.key',

@@ -79,7 +79,7 @@ def published_of(folder):
         gradient = layer.gradient.transpose(1, 2).reshape(-1, layer.channels).contiguous()
         padded = torch.zeros(257, 258, dtype=torch.int32, device=layer.x.device)
         padded[:256, :256] = layer.products.t()
-        operations.lut_appmult = padded.flatten().to(torch.uint16)
+        operations.lut_appmult = padded.flatten().cpu().to(torch.uint16).to(layer.x.device)
         a, b = matrix.detach().to(torch.uint8), weights.detach().to(torch.uint8)
         c = torch.zeros(len(a), layer.channels, device=a.device).to(torch.uint32)
 
