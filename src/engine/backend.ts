@@ -34,6 +34,12 @@ export interface Device {
 export interface Backend {
   readonly device: Device;
   openSession(): Promise<Session>;
+  /**
+   * Graphs that may be compiled later, for a device that has something to prepare for them where it has time. A guess:
+   * none has to come, others may, and no result depends on it. Each is formed when the device asks for it, if it does;
+   * what throws there ends the list, and nothing else.
+   */
+  expect?(graphs: Iterable<Graph>): void;
   /** Parts from other processes, where there are some: their devices are given back. Behind the last session. */
   close?(): Promise<void>;
 }
@@ -42,9 +48,11 @@ export interface Session {
   readonly backend: Backend;
   /**
    * Plans the graph and takes its memory; the session's arena grows where this program needs more of it than the
-   * others. Variables new to the session start as zeros; known ones must have the same type.
+   * others. Variables new to the session start as zeros; known ones must have the same type. `meet` is for devices of a
+   * group: awaited where all that can fail on this one alone is behind it, before what it does together with the
+   * others; where it rejects the program is given up.
    */
-  compile(graph: Graph): Promise<Program>;
+  compile(graph: Graph, meet?: () => Promise<void>): Promise<Program>;
   variableNames(): readonly string[];
   /** Creates or overwrites a variable. */
   write(name: string, tensor: HostTensor): void;

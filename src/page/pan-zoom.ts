@@ -2,7 +2,7 @@
 // the drawing has the focus, so that a page scrolls past it), dragging and two fingers change it; one finger scrolls
 // the page.
 
-import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { useCallback, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 /** Shares of the drawing: `x` and `y` of what is at the top left, and 1 / scale of it in sight. */
 export interface Sight {
@@ -60,7 +60,8 @@ export function usePanZoom<E extends Element>(most: number) {
     const { left, top, width, height } = element.current!.getBoundingClientRect();
     return { x: (event.clientX - left) / width, y: (event.clientY - top) / height };
   }, []);
-  useEffect(() => {
+  // Before the drawing is to be seen.
+  useLayoutEffect(() => {
     const node = element.current;
     if (!node) return;
     const turn = (event: Event) => {

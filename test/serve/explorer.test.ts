@@ -83,7 +83,8 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
     const { page, said, requests } = await visit('#/multiplier/dadda%3A4x4?beside=truncated%3A4x4%3Acolumns%3D3');
     await page.getByTestId('explorer').waitFor();
     const row = page.getByRole('row', { name: /^MaxED/ });
-    expect((await row.getByRole('cell').allInnerTexts()).map((text) => text.trim())).toEqual(['0', '17', '+17']);
+    const cells = async () => (await row.getByRole('cell').allInnerTexts()).map((text) => text.trim());
+    await expect.poll(cells).toEqual(['0', '17', '+17']);
     // Of 15 × 15 = 225 the partial products 1, 2 + 2 and 4 + 4 + 4 are left out.
     const map = page.getByRole('application', { name: 'Error map of truncated:4x4:columns=3' });
     await map.focus();
@@ -92,9 +93,13 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
     await expect.poll(() => told.nth(1).innerText()).toBe('w = 15, x = 15 exact 225 product 208 error −17');
     expect(await page.getByTestId('difference').innerText()).toMatch(/^(\d+) of 256 products differ; .*gives −17/);
     // The pointer in the middle of the lowest left pair.
-    const { x, y, width, height } = (await map.boundingBox())!;
-    await page.mouse.move(x + 1.5 * (width / 16), y + height - 1.5 * (height / 16));
-    await expect.poll(() => told.nth(1).innerText()).toBe('w = 1, x = 1 exact 1 product 0 error −1');
+    await map.scrollIntoViewIfNeeded();
+    const pointAtIt = async () => {
+      const { x, y, width, height } = (await map.boundingBox())!;
+      await page.mouse.move(x + 1.5 * (width / 16), y + height - 1.5 * (height / 16));
+      return told.nth(1).innerText();
+    };
+    await expect.poll(pointAtIt).toBe('w = 1, x = 1 exact 1 product 0 error −1');
     const netlist = page.getByRole('application', { name: 'Netlist of dadda:4x4' });
     const whole = await netlist.getAttribute('viewBox');
     await netlist.focus();
@@ -143,10 +148,10 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
     const { page, said } = await visit('#/multiplier', 'dark');
     await drop(page, 'mine.blif', AND_ARRAY);
     await page.getByTestId('explorer').waitFor();
-    expect(await page.getByRole('row', { name: /^ER/ }).innerText()).toContain('37.5 %');
+    await page.getByRole('row', { name: /^ER/ }).getByText('37.5 %').waitFor();
     await drop(page, 'bad.blif', '.model m\n.gaat\n');
     const alert = page.getByRole('alert');
-    expect(await alert.innerText()).toMatch(/bad\.blif:2:1: unknown command "\.gaat"/);
+    await expect.poll(() => alert.innerText()).toMatch(/bad\.blif:2:1: unknown command "\.gaat"/);
     // What was shown still is; a second file stands beside it.
     await drop(page, 'exact.csv', [0, 1, 2, 3].map((w) => [0, 1, 2, 3].map((x) => w * x).join()).join('\n'));
     await page.getByRole('columnheader', { name: 'Difference' }).waitFor();
@@ -198,14 +203,14 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
       const { page, said } = await visit('#/sweep/front', theme);
       await page.getByText('1 of 2 trials are done').waitFor();
       const points = page.getByRole('link', { name: /: accuracy / });
-      expect(await points.count()).toBe(1);
+      await expect.poll(() => points.count()).toBe(1);
       renameSync(join(parent, 'later.json'), ended);
       await page.getByText('2 of 2 trials are done').waitFor();
       await expect.poll(() => points.count()).toBe(2);
       // Kinds of power are never on one axis: an exact multiplier has no modelled one.
       await page.getByRole('radio', { name: 'modelled' }).check();
       await expect.poll(() => points.count()).toBe(1);
-      expect(await page.getByText('without one of this kind: ').count()).toBe(1);
+      await page.getByText('without one of this kind: ').waitFor();
       expect(await violations(page)).toEqual([]);
       await points.first().focus();
       await page.keyboard.press('Enter');
@@ -224,7 +229,7 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
   test.each(['light', 'dark'] as const)('the network of a run, layer by layer (%s)', async (theme) => {
     const { page, said } = await visit(`#/network/${trained}`, theme);
     await page.getByRole('row', { name: /^layer1.0.conv1 convolution 3×3/ }).waitFor();
-    expect(await page.getByRole('img', { name: 'connections go past other layers' }).count()).toBe(1);
+    await page.getByRole('img', { name: 'connections go past other layers' }).waitFor();
     await page.getByRole('link', { name: 'multiplier', exact: true }).first().click();
     await page.getByTestId('explorer').waitFor();
     expect(await violations(page)).toEqual([]);
@@ -233,25 +238,28 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
   });
 
   test('a copy of each view is whole and fetches nothing', async () => {
-    const views = [
-      'multiplier/dadda:4x4?beside=truncated:4x4:columns=3',
-      'sweep/front',
-      `network/${trained}`,
-      'runs',
-      'sweep',
-      `run/${trained}`,
+    // What each shows only once all that it asks for is there.
+    const views: readonly (readonly [view: string, shown: readonly (string | RegExp)[]])[] = [
+      [
+        'multiplier/dadda:4x4?beside=truncated:4x4:columns=3',
+        [/products differ; .*gives −17/, 'Worst operands', 'Distribution of errors', 'Point at a gate.'],
+      ],
+      ['sweep/front', ['2 of 2 trials are done', 'Accuracy (%)', 'on the front']],
+      [`network/${trained}`, ['layer1.0.conv1', 'times for each image']],
+      ['runs', [nameOf(trained), 'Test accuracy', 'Power of θ']],
+      ['sweep', ['front', 'trials']],
+      [`run/${trained}`, ['Test accuracy', 'θ over the epochs of exploration', 'Settings', 'metrics.jsonl']],
     ];
-    for (const view of views) {
+    for (const [view, shown] of views) {
       const path = join(parent, 'copy.html');
       writeFileSync(path, await exportFrom(runs, view));
-      const text = await expectWhole(path);
-      if (view === 'runs') expect(text).toContain('Test accuracy');
+      await expectWhole(path, shown);
     }
     await expect(exportFrom(runs, 'nothing/at/all')).rejects.toThrow(/there is no view 'nothing'/);
   });
 
   test('the button saves what is shown: a dropped file, the list of runs with its curves', async () => {
-    const save = async (page: Page, shown: string) => {
+    const save = async (page: Page, shown: readonly string[]) => {
       const download = page.waitForEvent('download');
       await page.getByRole('button', { name: 'Save a copy' }).click();
       const path = join(parent, 'saved.html');
@@ -262,24 +270,68 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
     const { page } = await visit('#/multiplier');
     await drop(page, 'mine</script>.blif', AND_ARRAY);
     await page.getByTestId('explorer').waitFor();
-    await save(page, '37.5 %');
+    await save(page, ['script>.blif', '37.5 %', 'Point at a gate.']);
     const { page: list } = await visit('#/runs');
-    const name = trained.split('/').at(-1)!;
-    await expect.poll(() => list.locator('main').innerText()).toContain(name);
-    await list.getByText('Test accuracy').waitFor();
-    await save(list, name);
+    const listed = [nameOf(trained), 'Test accuracy', allDrawn()];
+    await expectShown(list, listed);
+    await save(list, listed);
+  });
+
+  test('a copy of the list draws the runs that were chosen, and says of others that it does not hold them', async () => {
+    const { page: live } = await visit('#/runs');
+    await expectShown(live, [allDrawn(), 'Test accuracy']);
+    await live.getByLabel('Filter').fill('front');
+    await live.getByRole('button', { name: 'Draw none' }).click();
+    await live.getByLabel(`draw ${trained}`, { exact: true }).check();
+    await expectShown(live, [', 1 drawn', 'Test accuracy']);
+    const download = live.waitForEvent('download');
+    await live.getByRole('button', { name: 'Save a copy' }).click();
+    const path = join(parent, 'chosen.html');
+    await (await download).saveAs(path);
+    await live.close();
+    const { page, said } = await openPage(browser, pathToFileURL(path).href, { offline: true });
+    await expectShown(page, [', 1 drawn', 'Test accuracy']);
+    expect(await page.getByRole('alert').count()).toBe(0);
+    expect(await page.getByLabel('Filter').inputValue()).toBe('front');
+    await page.getByRole('button', { name: /^Draw all/ }).click();
+    await expectShown(page, [allDrawn(), /No curves of .*: this copy holds what was shown/, 'Test accuracy']);
+    await page.getByRole('button', { name: 'Draw none' }).click();
+    await page
+      .getByLabel(/^draw front\/shared/)
+      .first()
+      .check();
+    await expectShown(page, [', 1 drawn', /No curves of front\/shared\S+: this copy holds what was shown/]);
+    expect(await page.locator('main').innerText()).not.toMatch(/Loading|No epoch/);
+    expect(said).toEqual([]);
+    await page.close();
   });
 });
 
-/** Opens a copy from the disk, without a network, and waits for what it has to show; gives its text. */
-async function expectWhole(path: string, shown: string | RegExp = /\n(?!Loading)./): Promise<string> {
+/** The few runs of the sweep are drawn before any is chosen. */
+const allDrawn = (): string => {
+  const { length } = serving.library.runs().runs;
+  return `${length} runs, ${length} drawn`;
+};
+
+const nameOf = (run: string): string => run.split('/').at(-1)!;
+
+/** Waits until all of these are to be read in the view. */
+async function expectShown(page: Page, shown: readonly (string | RegExp)[]): Promise<void> {
+  const missing = async () => {
+    const text = await page.locator('main').innerText();
+    return shown.filter((one) => (typeof one === 'string' ? !text.includes(one) : !one.test(text)));
+  };
+  await expect.poll(missing).toEqual([]);
+}
+
+/** Opens a copy from the disk, without a network: all that it has to show is there, nothing is missing or awaited. */
+async function expectWhole(path: string, shown: readonly (string | RegExp)[]): Promise<void> {
   const { page, said, requests } = await openPage(browser, pathToFileURL(path).href, { offline: true });
-  const main = page.locator('main');
-  await expect.poll(() => main.innerText()).toMatch(shown);
-  const text = await main.innerText();
-  expect(text).not.toMatch(/holds one view|No epoch|does not answer|no such view/);
+  await expectShown(page, shown);
+  expect(await page.locator('main').innerText()).not.toMatch(
+    /Loading|holds what was shown|No epoch|does not answer|no such view/,
+  );
   expect(said).toEqual([]);
   expect(requests.filter((url) => !/^(data|blob):/.test(url))).toHaveLength(1);
   await page.close();
-  return text;
 }

@@ -10,12 +10,13 @@ import type { FlowOptions } from '../../src/flow/flow.ts';
 import type { RunSummary } from '../../src/flow/results/summary.ts';
 import { lockRun } from '../../src/flow/run/lock.ts';
 import { type Serving, serve } from '../../src/serve/server.ts';
+import { freePort } from '../ports.ts';
 import { noBrowser, openBrowser, openPage, violations } from './browser.ts';
 import { epoch, makeRun, until } from './folder.ts';
 
 const RUNS = 1000;
-/** Milliseconds that a frame may take. */
-const FRAME = 200;
+/** Milliseconds of processor time that a frame may take. */
+const FRAME = 100;
 const pace = { glance: 100, scan: 300 };
 
 describe.skipIf(noBrowser)('the page', () => {
@@ -48,14 +49,13 @@ describe.skipIf(noBrowser)('the page', () => {
     appendFileSync(join(folder, 'live', 'metrics.jsonl'), `${JSON.stringify(epoch(1, 'explore'))}\n`);
     await page.getByText('explore 1/').waitFor();
     await page.locator('figcaption', { hasText: 'Power' }).waitFor();
-    expect(await label(page, 'Power')).toContain('live ends at 1');
+    await expect.poll(() => label(page, 'Power')).toContain('live ends at 1');
     await page.getByRole('link', { name: 'live' }).click();
     await page.locator('.strip').waitFor();
-    expect(await page.locator('.strip canvas').getAttribute('aria-label')).toMatch(
-      /over 1 epochs; behind epoch 1: θ0 1.00/,
-    );
+    const strip = page.locator('.strip canvas');
+    await expect.poll(() => strip.getAttribute('aria-label')).toMatch(/over 1 epochs; behind epoch 1: θ0 1.00/);
     appendFileSync(join(folder, 'live', 'metrics.jsonl'), `${JSON.stringify(epoch(2, 'explore'))}\n`);
-    await until('two columns', async () => (await page.locator('.strip canvas').getAttribute('width')) === '2');
+    await until('two columns', async () => (await strip.getAttribute('width')) === '2');
     await until('the curve', async () => ((await label(page, 'Power')) ?? '').includes('live ends at 0.5'));
     lock.release();
     await page.locator('.state.unfinished').waitFor();
@@ -72,15 +72,14 @@ describe.skipIf(noBrowser)('the page', () => {
       page.locator('.run-line a').evaluateAll((links) => links.map((link) => link.getAttribute('title')));
     const filter = page.getByLabel('Filter');
     await filter.fill('lambda>0.5 lambda<1');
-    await until('one is left', async () => (await names()).length === 1);
-    expect(await names()).toEqual(['a <b>&"']);
+    await expect.poll(names).toEqual(['a <b>&"']);
     await filter.fill('seed=3');
-    await until('the other', async () => (await names())[0] === 'c');
+    await expect.poll(names).toEqual(['c']);
     await filter.fill('');
     await page.getByRole('button', { name: 'Accuracy' }).focus();
     await page.keyboard.press('Enter');
+    await page.locator('[role=columnheader][aria-sort=descending]', { hasText: 'Accuracy' }).waitFor();
     await until('the best is first', async () => (await names())[0] === 'a <b>&"');
-    expect(await page.getByRole('columnheader', { name: 'Accuracy' }).getAttribute('aria-sort')).toBe('descending');
     await page.getByLabel('Group by').selectOption('lambda');
     const group = page.getByRole('button', { name: /^. 1.5/ });
     await group.focus();
@@ -98,22 +97,26 @@ describe.skipIf(noBrowser)('the page', () => {
     await page.locator('figure').first().waitFor();
     expect(await violations(page)).toEqual([]);
     await page.getByLabel('Group by').selectOption('lambda');
+    await page.getByRole('button', { name: /^. 1.5/ }).waitFor();
     expect(await violations(page)).toEqual([]);
     await page.goto(`${serving.url}#/run/live`);
     await page.locator('.strip').waitFor();
     expect(await violations(page)).toEqual([]);
     await page.getByRole('button', { name: theme === 'light' ? 'Dark' : 'Light' }).click();
-    expect(await page.locator('html').getAttribute('data-theme')).not.toBe(theme);
+    await page.locator(`html[data-theme=${theme === 'light' ? 'dark' : 'light'}]`).waitFor();
     expect(said).toEqual([]);
     await page.context().close();
   });
 
   test.each([390, 768, 2560])('is no wider than a window of %i pixels', async (width) => {
     const { page } = await openPage(browser, serving.url, { width });
-    await page.locator('figure').first().waitFor();
-    for (const view of ['#/runs', '#/run/live']) {
+    for (const [view, title] of [
+      ['#/runs', 'Runs'],
+      ['#/run/live', 'live'],
+    ] as const) {
       await page.goto(serving.url + view);
-      await page.locator('figure').first().waitFor();
+      await page.getByRole('heading', { level: 1, name: title }).waitFor();
+      await page.locator('figure canvas').first().waitFor();
       expect(await page.evaluate('document.documentElement.scrollWidth'), view).toBeLessThanOrEqual(width);
     }
     await page.context().close();
@@ -136,7 +139,7 @@ describe.skipIf(noBrowser)('the page', () => {
     await page.getByLabel('Name of the run').fill('mine');
     await page.getByLabel('lambda', { exact: true }).fill('much');
     await page.getByText('lambda: expected').waitFor();
-    expect(await page.getByRole('button', { name: 'Start the run' }).isDisabled()).toBe(true);
+    await page.getByRole('button', { name: 'Start the run', disabled: true }).waitFor();
     await page.getByLabel('lambda', { exact: true }).fill('0.5');
     await page.getByText(`tram run ${folder}/mine --lambda 0.5`).waitFor();
     expect(await violations(page)).toEqual([]);
@@ -171,6 +174,7 @@ describe.skipIf(noBrowser)('the page', () => {
     await page.locator('.state.unfinished').waitFor();
     const { epoch: reached } = controlled.library.runRow('mine').progress!;
     await page.getByRole('button', { name: 'Resume' }).click();
+    await page.locator('.state.running').waitFor();
     const work = page.getByText(/train, epoch \d+ of 5000/);
     await until('it goes on where it was', async () => {
       const text = (await work.allTextContents()).join();
@@ -250,20 +254,47 @@ describe.skipIf(noBrowser)('the page', () => {
   test('leads the keyboard to the content, and stays in its view', async () => {
     const { page, said } = await openPage(browser, `${serving.url}#/run/c`);
     await page.getByRole('heading', { level: 1, name: 'c' }).waitFor();
-    // What only --control allows is not offered.
+    // What only --control allows is not offered, once it is known that nothing is allowed.
+    await page.locator('.folder', { hasText: 'runs' }).waitFor();
     expect(await page.locator('nav a').allInnerTexts()).toEqual(['Runs', 'Sweeps', 'Multipliers']);
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
-    expect(await page.evaluate('document.activeElement.id')).toBe('content');
+    await expect.poll(() => page.evaluate('document.activeElement.id')).toBe('content');
     await page.getByRole('heading', { level: 1, name: 'c' }).waitFor();
     expect(said).toEqual([]);
     await page.context().close();
   });
 
+  test('shows what changes between its first question and the first event', async () => {
+    const own = join(place, 'between');
+    makeRun(join(own, 'one'), {}, 1);
+    const slow = await serve({ folder: own, port: 0, pace });
+    const { page } = await openPage(browser, 'about:blank');
+    let hold = (): void => {};
+    const isHeld = new Promise<void>((held) => {
+      const isFree = new Promise<void>((free) => {
+        hold = free;
+      });
+      void page.route('**/api/events', async (route) => {
+        held();
+        await isFree;
+        await route.continue();
+      });
+    });
+    await page.goto(slow.url);
+    await isHeld;
+    makeRun(join(own, 'two'), {}, 1);
+    await until('the run is seen', () => slow.library.hasRun('two'));
+    hold();
+    await page.getByRole('link', { name: 'two' }).waitFor();
+    await page.context().close();
+    await slow.close();
+  });
+
   test('asks for everything again when the server comes back, in whichever view it is', async () => {
     const own = join(place, 'back');
     makeRun(join(own, 'one'), {}, 1);
-    const before = await serve({ folder: own, port: 0, pace });
+    const before = await serve({ folder: own, port: await freePort(), pace });
     const { page } = await openPage(browser, `${before.url}#/sweep`);
     await page.getByText('There is no sweep').waitFor();
     await page.getByRole('link', { name: 'Runs' }).click();
@@ -276,8 +307,7 @@ describe.skipIf(noBrowser)('the page', () => {
     await after.close();
   });
 
-  // On a busy machine a frame may wait for its turn; a page that is too slow is too slow each time.
-  test(`scrolls, sorts and draws ${RUNS} runs with frames under ${FRAME} ms`, { retry: 3 }, async () => {
+  test(`scrolls, sorts and draws ${RUNS} runs with frames under ${FRAME} ms`, async () => {
     const many = mkdtempSync(join(place, 'many-'));
     for (let k = 0; k < 10; k++) makeRun(join(many, `kind${k}`), { explore: { lambda: k / 10 + 0.05 } }, 20, k / 10);
     for (let k = 10; k < RUNS; k++) cpSync(join(many, `kind${k % 10}`), join(many, `run${k}`), { recursive: true });
@@ -285,53 +315,74 @@ describe.skipIf(noBrowser)('the page', () => {
     const { page, said } = await openPage(browser, big.url);
     await page.getByText(`${RUNS} runs, 6 drawn`).waitFor();
     await page.locator('figure').first().waitFor();
-    const scrolled = (await page.evaluate(SCROLL)) as { worst: number; rows: number; last: string };
+    await browser.startTracing(page, { categories: ['blink.user_timing'] });
+    const scrolled = (await page.evaluate(SCROLL)) as { rows: number; last: string };
     expect(scrolled.rows).toBeLessThan(80);
     expect(scrolled.last).toMatch(/^(run|kind)\d/);
-    const sortedBy = await page.evaluate(
-      `(${WORST})(() => document.querySelector('[role=columnheader] button').click())`,
-    );
-    const filtered = await page.evaluate(
-      `(${WORST})(() => { const box = document.querySelector('input[type=search]'); box.value = 'accuracy>0.5'; box.dispatchEvent(new Event('input', { bubbles: true })); })`,
+    await page.evaluate(`(${FRAMES})('sorted', () => document.querySelector('[role=columnheader] button').click())`);
+    await page.evaluate(
+      `(${FRAMES})('filtered', () => { const box = document.querySelector('input[type=search]'); box.value = 'accuracy>0.5'; box.dispatchEvent(new Event('input', { bubbles: true })); })`,
     );
     await page.getByText(/of 1000 runs/).waitFor();
     await page.getByLabel('Filter').fill('');
     await page.getByText(`${RUNS} runs, 6 drawn`).waitFor();
-    const drawn = await page.evaluate(
-      `(${WORST})(() => [...document.querySelectorAll('button')].find((one) => one.textContent.startsWith('Draw all')).click(), 90)`,
+    await page.evaluate(
+      `(${FRAMES})('drawn', () => [...document.querySelectorAll('button')].find((one) => one.textContent.startsWith('Draw all')).click(), 90)`,
     );
     await page.getByText(`${RUNS} drawn`).waitFor();
-    console.info(`longest frames: ${JSON.stringify({ scrolled: scrolled.worst, sortedBy, filtered, drawn })} ms`);
-    for (const worst of [scrolled.worst, sortedBy, filtered, drawn]) expect(worst).toBeLessThan(FRAME);
+    const longest = longestFrames(await browser.stopTracing());
+    console.info(`processor time of the longest frames: ${JSON.stringify(longest)} ms`);
+    expect(Object.keys(longest)).toEqual(['scrolled', 'sorted', 'filtered', 'drawn']);
+    for (const [what, worst] of Object.entries(longest)) {
+      expect(worst, what).toBeGreaterThan(0);
+      expect(worst, what).toBeLessThan(FRAME);
+    }
     expect(said).toEqual([]);
     await page.context().close();
     await big.close();
   });
 });
 
-/** In the page: does something, and gives the longest of the next frames in milliseconds. */
-const WORST = `async (work, frames = 30) => {
-  let worst = 0;
-  let last = performance.now();
+/**
+ * In the page: does something under a name, and marks the beginning of each of the next frames. What passes between two
+ * marks is measured as processor time of the page's thread, which a busy machine does not lengthen.
+ */
+const FRAMES = `async (name, work, frames = 30) => {
+  performance.mark(name);
   work();
   for (let k = 0; k < frames; k++) {
     await new Promise(requestAnimationFrame);
-    const time = performance.now();
-    worst = Math.max(worst, time - last);
-    last = time;
+    performance.mark(name);
   }
-  return Math.round(worst);
 }`;
+
+/** Milliseconds of processor time of the longest frame, by name. */
+function longestFrames(trace: Buffer): Record<string, number> {
+  interface Traced {
+    readonly cat: string;
+    readonly name: string;
+    /** Of the thread's processor time, in microseconds. */
+    readonly tts: number;
+  }
+  const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: readonly Traced[] };
+  const marks = traceEvents.filter(({ cat }) => cat === 'blink.user_timing').sort((a, b) => a.tts - b.tts);
+  const longest: Record<string, number> = {};
+  marks.forEach(({ name, tts }, at) => {
+    const before = marks[at - 1];
+    if (before?.name === name) longest[name] = Math.max(longest[name] ?? 0, (tts - before.tts) / 1000);
+  });
+  return longest;
+}
 
 const SCROLL = `(async () => {
   const body = document.querySelector('.run-body');
   let k = 0;
   const timer = setInterval(() => { body.scrollTop = (k++ / 40) * body.scrollHeight; }, 8);
-  const worst = await (${WORST})(() => {});
+  await (${FRAMES})('scrolled', () => {});
   clearInterval(timer);
   body.scrollTop = body.scrollHeight;
   await new Promise(requestAnimationFrame);
   await new Promise(requestAnimationFrame);
   const rows = document.querySelectorAll('.run-line');
-  return { worst, rows: rows.length, last: rows[rows.length - 1].textContent };
+  return { rows: rows.length, last: rows[rows.length - 1].textContent };
 })()`;

@@ -1,7 +1,7 @@
 // Which multiplier is shown, and beside which other one: one of the folder, a generator, or a file that is dropped
 // anywhere on the view or chosen from the disk.
 
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { useAnswer } from '../answer.ts';
 import { hashOf } from '../router.ts';
 import type { Source } from '../source.ts';
@@ -119,7 +119,8 @@ function useDrop(onDrop: (files: File[]) => void): boolean {
   const [isOver, setOver] = useState(false);
   const drop = useRef(onDrop);
   drop.current = onDrop;
-  useEffect(() => {
+  // Before it is to be seen: a page that says that files can be dropped on it takes them.
+  useLayoutEffect(() => {
     const over = (event: DragEvent) => {
       if (!event.dataTransfer?.types.includes('Files')) return;
       event.preventDefault();

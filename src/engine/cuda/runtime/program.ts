@@ -7,10 +7,10 @@ import type { TensorType } from '../../../tensor/tensor.ts';
 import { allocate, byteSize, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { POISON, type Program } from '../../backend.ts';
 import type { Graph } from '../../graph/graph.ts';
-import { type Plan, plan, type Storage } from '../../graph/plan.ts';
+import type { Plan, Storage } from '../../graph/plan.ts';
 import type { Address } from '../lower/launch.ts';
 import { type Lower, lowerOn } from '../lower/lowerings.ts';
-import { copyCommand, lowerPlan } from '../lower/program.ts';
+import { copyCommand, lowerPlan, planFor } from '../lower/program.ts';
 import { launchesOf } from '../lower/schedule.ts';
 import { OutputRing } from './outputs.ts';
 import { type Part, partsOf, type ReadyCommand, ready } from './parts.ts';
@@ -18,15 +18,6 @@ import type { MemoryPool } from './pool.ts';
 import type { CudaSession } from './session.ts';
 import { PinnedInput } from './staging.ts';
 
-const ALIGNMENT = 256;
-/**
- * The device runs a graph, not a list: steps that share memory one after the other wait for each other. On a training
- * step of ResNet18 the longest chain is then a third shorter, for a third more memory; beyond 32 steps nothing is
- * gained.
- */
-const REUSE_DISTANCE = 32;
-/** Beyond that, steps are so large that they fill the device one by one, and memory is worth more. */
-const RESTING_BYTES = 2 ** 29;
 /** Outputs up to this size come back with every run. */
 const SMALL_OUTPUT_BYTES = 1024;
 
@@ -77,7 +68,7 @@ export class CudaProgram implements Program {
   #building: Promise<void> | undefined;
   #disposed = false;
 
-  static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
+  static async create(graph: Graph, session: CudaSession, meet?: () => Promise<void>): Promise<CudaProgram> {
     let program: CudaProgram | undefined;
     try {
       return await session.inOrder(async () => {
@@ -85,7 +76,7 @@ export class CudaProgram implements Program {
         if (session.group) await session.quiet();
         program = new CudaProgram(graph, session);
         session.join(program, program.arenaBytes);
-        await program.#ready();
+        await program.#ready(meet);
         return program;
       });
     } catch (error) {
@@ -98,13 +89,7 @@ export class CudaProgram implements Program {
     const { context, target } = session;
     this.#session = session;
     this.#lower = lowerOn(target);
-    this.#plan = plan(graph, {
-      join: true,
-      alignment: ALIGNMENT,
-      workspaceBytes: (node) => this.#lower(node).workspaceBytes ?? 0,
-      reuseDistance: REUSE_DISTANCE,
-      restingBytes: RESTING_BYTES,
-    });
+    this.#plan = planFor(graph, this.#lower);
     this.arenaBytes = this.#plan.arenaBytes;
     this.#pool = session.newPool();
     this.#own = this.#pool.allocate(this.#plan.ownBytes);
@@ -146,7 +131,7 @@ export class CudaProgram implements Program {
   }
 
   /** Lowers the plan to addresses and makes the graph, in place of the one for where the arena was before. */
-  async #build(): Promise<void> {
+  async #build(meet?: () => Promise<void>): Promise<void> {
     const { context, arena } = this.#session;
     if (this.#session.group) await this.#session.quiet();
     this.#unbuild();
@@ -154,6 +139,7 @@ export class CudaProgram implements Program {
     const pool = this.#session.newPool();
     try {
       const commands = await this.#commands(pool);
+      await meet?.();
       const parts = await partsOf(commands, context, this.#session.group);
       this.#built = { generation, commands, pool, parts };
       this.#session.ownBytes += pool.bytes;
@@ -203,10 +189,10 @@ export class CudaProgram implements Program {
   }
 
   /** The graph for the arena where it is now. */
-  async #ready(): Promise<Built> {
+  async #ready(meet?: () => Promise<void>): Promise<Built> {
     for (;;) {
       if (this.#built?.generation === this.#session.arena.generation) return this.#built;
-      this.#building ??= this.#build().finally(() => {
+      this.#building ??= this.#build(meet).finally(() => {
         this.#building = undefined;
       });
       await this.#building;
@@ -227,6 +213,7 @@ export class CudaProgram implements Program {
   async #run(): Promise<void> {
     const { context, poison, group } = this.#session;
     group?.check();
+    await group?.turn(context);
     this.#session.enter(this);
     await this.#ring.ready();
     const { parts } = await this.#ready();
