@@ -54,8 +54,8 @@ export default defineConfig({
     env: { XDG_CACHE_HOME: caches },
     sequence: { sequencer: LongestFirst },
     // They end what hangs, and say nothing about speed: a test that waits, waits for a state.
-    testTimeout: 300_000,
-    hookTimeout: 300_000,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     expect: { poll: { timeout: 120_000 } },
     // One more than the cores of a small machine: tests that wait for a lock or a browser leave theirs to others.
     maxWorkers: 3,

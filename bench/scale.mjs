@@ -7,11 +7,15 @@
 // A gradient that is not added up, or not scaled, is off by half and more. A deep network of random weights whose
 // activations are codes is chaotic: a last bit is some codes a few layers on, and a fifth of the gradient at its end
 // (ResNet18, one H100). So it is validated with residual branches that add little, and three products removed.
-//   npm run build && node bench/scale.mjs [--devices 1,2] [--only resnet18,resnet50,deit] [--seconds 2] [--limit 240]
-//     [--quantizer steps|clips] [--precision tf32|bf16] [--sync-batch-norm] [--no-validation] [--device cuda|reference]
-// ResNet18 is that of CIFAR, at the same global batch on any number of devices; ResNet50 (a structure for each layer)
-// and DeiT-S have 224×224 images and 64 of them on each device. `--device reference` tries the script itself without a
-// GPU. Every device is a process; this one leads, and has device 0.
+//   npm run build && node bench/scale.mjs [--devices 1,2] [--only resnet18,resnet50,deit] [--phase 1] [--batch 256]
+//     [--seconds 2] [--limit 240] [--quantizer clips|steps] [--precision tf32|bf16] [--sync-batch-norm]
+//     [--no-validation] [--epochs] [--device cuda|reference]
+//   node bench/scale.mjs --list        the reductions of a step, without a device
+//   node bench/scale.mjs --broken …    a mean in place of each sum over devices: all must be refused (exit code 0)
+// --epochs: also whole epochs of the training loop, and what they take beside their steps. ResNet18 is that of CIFAR,
+// at the same global batch on any number of devices; ResNet50 (a structure for each layer) and DeiT-S have 224×224
+// images and 64 of them on each device. `--device reference` tries the script itself without a GPU. Every device is a
+// process; this one leads, and has device 0.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -30,11 +34,14 @@ const { initialTensor } = await import(`${root}/nn/parameters.js`);
 const { findModel } = await import(`${root}/nn/models/registry.js`);
 const { clipLogit, stateName } = await import(`${root}/quant/quantized.js`);
 const { Random } = await import(`${root}/tensor/random.js`);
-const { f32, sizeOf } = await import(`${root}/tensor/tensor.js`);
+const { byteSize, f32, sizeOf } = await import(`${root}/tensor/tensor.js`);
+const { Graph } = await import(`${root}/engine/graph/graph.js`);
+const { plan } = await import(`${root}/engine/graph/plan.js`);
+const { atStart, trainEpochs } = await import(`${root}/train/loop.js`);
 const { feedOf } = await import(`${root}/train/feed.js`);
 const { imageTask } = await import(`${root}/train/images.js`);
 const { ResultsInFlight } = await import(`${root}/train/pipeline.js`);
-const { StepPrograms, stepKey } = await import(`${root}/train/step.js`);
+const { StepPrograms, stepKey, trainingStep } = await import(`${root}/train/step.js`);
 const { buildNetwork, multiplyingLayers } = await import(`${root}/train/task.js`);
 
 const { values: given } = parseArgs({
@@ -43,7 +50,12 @@ const { values: given } = parseArgs({
     only: { type: 'string' },
     seconds: { type: 'string', default: '2' },
     limit: { type: 'string', default: '240' },
-    quantizer: { type: 'string', default: 'steps' },
+    phase: { type: 'string' },
+    batch: { type: 'string' },
+    epochs: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    broken: { type: 'boolean', default: false },
+    quantizer: { type: 'string', default: 'clips' },
     precision: { type: 'string', default: 'tf32' },
     'sync-batch-norm': { type: 'boolean', default: false },
     'no-validation': { type: 'boolean', default: false },
@@ -143,15 +155,22 @@ const [removal, mildRemoval] = [removalOf(5), removalOf(2)];
 /** Random images with random labels, and a task on them. */
 function problem({ model: name, size, classes, images }) {
   const random = new Random(1);
-  const pixels = new Uint8Array(images * size * size * 3);
-  for (let at = 0; at < pixels.length; at++) pixels[at] = random.bits();
+  const pixels = new Uint8Array(4 * Math.ceil((images * size * size * 3) / 4));
+  const words = new Int32Array(pixels.buffer);
+  // xorshift32: a data set of noise is some 10⁸ bytes.
+  for (let at = 0, x = 1; at < words.length; at++) {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    words[at] = x;
+  }
   const labels = Int32Array.from({ length: images }, () => random.integer(classes));
   const shape = { height: size, width: size, channels: 3 };
   const model = findModel(name);
   const norm = { mean: [0.5, 0.5, 0.5], deviation: [0.25, 0.25, 0.25] };
   return {
     exact: model.card?.exact ?? [],
-    train: memorySplit({ count: images, images: pixels, labels }, shape),
+    train: memorySplit({ count: images, images: pixels.subarray(0, images * size * size * 3), labels }, shape),
     task: imageTask(model, { ...shape, classes, scale: 255, ...norm }),
   };
 }
@@ -311,8 +330,65 @@ async function timed(session, options, train, batch, seconds) {
   return { median, spread: most / least, bytes };
 }
 
+/** What each device adds up is its mean: half the gradient on two. */
+if (given.broken) {
+  const { reduced } = Graph.prototype;
+  Graph.prototype.reduced = function (kind, values) {
+    return reduced.call(this, kind === 'sum' ? 'mean' : kind, values);
+  };
+}
+
+/** The reductions over devices in a step, in their order: kind, tensors, bytes, and who waits for them. */
+function listReductions({ task, ...options }, batch, devices) {
+  const timing = { ...options, task, batchNorm: given['sync-batch-norm'] ? 'batch' : 'device' };
+  const { graph } = trainingStep(timing, { inputs: task.inputs }, batch, devices);
+  const steps = plan(graph, { join: true }).steps.map(({ node }) => node);
+  const found = steps.filter(({ op }) => op === 'allReduce');
+  const bytesOf = ({ inputs }) => inputs.reduce((sum, value) => sum + byteSize(value), 0);
+  const small = found.filter((node) => node.attributes.kind !== 'sum' && bytesOf(node) < 2 ** 16);
+  console.log(`  ${small.length} of ranges, which layers wait for`);
+  for (const node of found.filter((one) => !small.includes(one))) {
+    const place = ((100 * steps.indexOf(node)) / steps.length).toFixed(0);
+    const mib = (bytesOf(node) / 2 ** 20).toFixed(2);
+    console.log(
+      `  ${node.attributes.kind} of ${node.inputs.length} tensors, ${mib} MiB, behind ${place} % of the step`,
+    );
+  }
+}
+
+/** Seconds of whole epochs of the training loop behind the first, and of their parts. */
+async function epochs(session, { work, made, options, batch, test }) {
+  initialize(session, options);
+  const check = session.checkReplicas.bind(session);
+  let checking = 0;
+  let checked = 0;
+  session.checkReplicas = async () => {
+    const from = performance.now();
+    await check();
+    checked = performance.now();
+    checking += checked - from;
+  };
+  const { structure: learning, task, arithmetic, ...rule } = options;
+  const found = [];
+  let from = performance.now();
+  await trainEpochs({
+    ...{ session, task, arithmetic, ...rule, batchSize: batch, epochs: 3, learningRate: 1e-3, schedule: 'constant' },
+    ...{ dataset: { name: 'random', train: made.train, test }, seed: 1, firstEpoch: 0, start: atStart },
+    ...(learning ? { structure: { ...learning, learningRate: 0.02 } } : {}),
+    onEpoch: async () => {
+      const now = performance.now();
+      found.push({ whole: now - from, checking, evaluating: now - checked });
+      [from, checking] = [now, 0];
+    },
+  });
+  const { whole, checking: compared, evaluating } = found.at(-1);
+  const steps = Math.ceil(work.images / batch);
+  const each = (whole - compared - evaluating) / steps;
+  return { seconds: whole / 1000, compared, evaluating, steps, each };
+}
+
 const tiny = { model: 'resnet8', size: 8, classes: 4, images: 24 };
-const cifar = { model: 'resnet18', size: 32, classes: 10, images: 4096 };
+const cifar = { model: 'resnet18', size: 32, classes: 10, images: 4096, epoch: 50_000 };
 const resnet50 = { model: 'imagenet/resnet50', size: 224, classes: 1000, images: 640, perLayer: true };
 const deit = { model: 'deit_small_patch16_224', size: 224, classes: 1000, images: 640 };
 const works = isCuda
@@ -330,7 +406,23 @@ const works = isCuda
       { only: 'tiny', ...tiny, phase: 1, batch: 8 },
       { only: 'tiny', ...tiny, phase: 3, each: 4, perLayer: true },
     ];
-const wanted = given.only?.split(',') ?? works.map(({ only }) => only);
+const isWanted = ({ only, phase, batch, each }) =>
+  (given.only?.split(',').includes(only) ?? true) &&
+  (given.phase?.split(',').includes(`${phase}`) ?? true) &&
+  (given.batch?.split(',').includes(`${batch ?? each}`) ?? true);
+const chosen = works.filter(isWanted);
+const nameOf = ({ model, phase, perLayer }) => `${model} phase ${phase}${perLayer ? ' per layer' : ''}`;
+if (given.list) {
+  for (const work of chosen) {
+    const made = problem({ ...work, images: 1 });
+    for (const devices of given.devices?.split(',').map(Number) ?? [2]) {
+      const batch = work.batch ?? work.each * devices;
+      console.log(`${nameOf(work)}, batch ${batch} on ${devices} devices, ${quantizer}:`);
+      listReductions(optionsOf(work, made), batch, devices);
+    }
+  }
+  process.exit(0);
+}
 
 const counts = await deviceCount();
 const several = counts.filter((count) => count > 1);
@@ -350,10 +442,11 @@ const withSession = async (count, work) => {
   }
 };
 let failed = 0;
-for (const work of works.filter(({ only }) => wanted.includes(only))) {
+let refused = 0;
+for (const work of chosen) {
   const made = problem(work);
   const options = optionsOf(work, made);
-  const name = `${work.model} phase ${work.phase}${work.perLayer ? ' per layer' : ''}`;
+  const name = nameOf(work);
   try {
     const batchOf = (count) => work.batch ?? work.each * count;
     if (!given['no-validation']) {
@@ -367,6 +460,7 @@ for (const work of works.filter(({ only }) => wanted.includes(only))) {
         console.log(`${at()}  ${name}, batch ${batch}, ${count} devices: ${compare(one, rounded, some)}; equal on all`);
       }
     }
+    if (given.broken) continue;
     const timing = { ...options, batchNorm: given['sync-batch-norm'] ? 'batch' : 'device' };
     let base;
     for (const count of counts) {
@@ -380,10 +474,25 @@ for (const work of works.filter(({ only }) => wanted.includes(only))) {
         `${at()}  ${name}, batch ${batch}, ${count} device${count > 1 ? 's' : ''}: ${(1000 * median).toFixed(2)} ms a step (${spread.toFixed(2)}× between parts), ` +
           `${rate.toFixed(0)} images/s, ratio ${(rate / base).toFixed(2)}, ${(bytes / 2 ** 30).toFixed(2)} GiB of a device`,
       );
+      if (!given.epochs) continue;
+      const large = { ...work, images: work.epoch ?? work.images };
+      const whole = problem(large);
+      const test = problem({ ...work, images: Math.ceil(large.images / 5) }).train;
+      const asked = { work: large, made: whole, options: { ...timing, task: whole.task }, batch, test };
+      const { seconds, compared, evaluating, steps, each } = await withSession(count, (session) =>
+        epochs(session, asked),
+      );
+      const beside = 1000 * seconds - steps * 1000 * median;
+      console.log(
+        `${at()}    an epoch ${seconds.toFixed(3)} s: ${steps} steps of ${each.toFixed(2)} ms, comparing ${compared.toFixed(1)} ms, ` +
+          `evaluating ${evaluating.toFixed(1)} ms; beside the steps as timed above ${beside.toFixed(0)} ms`,
+      );
     }
   } catch (error) {
     failed++;
+    if (/not the same training|has other bits/.test(error.message)) refused++;
     console.log(`${at()}  ${name}: ${error.stack ?? error}`);
   }
 }
-process.exit(failed > 0 ? 1 : 0);
+if (given.broken) console.log(refused === chosen.length ? 'all refused, as they must be' : 'NOT REFUSED');
+process.exit((given.broken ? refused === chosen.length : failed === 0) ? 0 : 1);

@@ -145,7 +145,7 @@ async function follow(rank) {
     build(graph);
     return session.compile(graph);
   };
-  const checks = { exact, many, inTurn, moved, speed, overlap };
+  const checks = { exact, many, inTurn, moved, sessions, speed, chain, overlap };
   for (const [name, check] of Object.entries(checks)) if (wants(name)) await check();
   if (wants('killed')) await dies();
   else {
@@ -319,6 +319,79 @@ async function follow(rank) {
     await first.dispose();
   }
 
+  /** Two sessions of the group, whose runs are started without waiting for each other. */
+  async function sessions() {
+    const [size, turns] = small ? [17, 5] : [1_000_003, 100];
+    const other = await backend.openSession();
+    const programs = [];
+    for (const one of [session, other]) {
+      const graph = new Graph({ replicas: ranks });
+      const v = graph.variable('counted', [size]);
+      const [sum] = graph.reduced('sum', [graph.input('mine', [size])]);
+      graph.assign(v, graph.apply1('add', [v, sum], { alpha: 1, beta: 1 }));
+      programs.push(await one.compile(graph));
+    }
+    for (const program of programs) program.write('mine', new Float32Array(size).fill(rank + 1));
+    const started = [];
+    for (let turn = 0; turn < turns; turn++) {
+      for (const program of programs) {
+        if (given.reference) await program.run();
+        else started.push(program.run());
+      }
+    }
+    await Promise.all(started);
+    const found = [(await session.read('counted')).data, (await other.read('counted')).data];
+    const wrong = found.reduce((sum, data) => sum + others(data, turns * SUM), 0);
+    tell('two sessions in turn', wrong === 0, `${turns} turns, ${wrong} wrong`, {
+      digest: createHash('sha256').update(new Uint8Array(found[0].buffer)).digest('hex').slice(0, 16),
+    });
+    for (const program of programs) await program.dispose();
+    await other.dispose();
+  }
+
+  /** Of a run, behind some that warm up. */
+  async function millisecondsOf(program) {
+    if (program.timeRuns) {
+      await program.timeRuns(10);
+      return await program.timeRuns(50);
+    }
+    for (let run = 0; run < 3; run++) await program.run();
+    const begun = performance.now();
+    for (let run = 0; run < 3; run++) await program.run();
+    return (performance.now() - begun) / 3;
+  }
+
+  /**
+   * What a reduction costs that kernels wait for, as ranges of activations are: links of a kernel and a reduction, one
+   * after the other, beside the kernels alone.
+   */
+  async function chain() {
+    const links = small ? 4 : 16;
+    const sizes = small ? [2, 256] : [2, 16_384, 262_144, 2_250_000];
+    const each = [];
+    for (const size of sizes) {
+      const times = [];
+      for (const reduces of [false, true]) {
+        const program = await graphOf((graph) => {
+          let h = graph.input('x', [size]);
+          for (let link = 0; link < links; link++) {
+            h = graph.apply1('affine', [h], { scale: 0.5, offset: 1 });
+            if (reduces) [h] = graph.reduced('min', [h]);
+          }
+          graph.output('last', graph.apply1('sum', [h], {}));
+        });
+        program.write('x', new Float32Array(size).fill(rank));
+        times.push(await millisecondsOf(program));
+        await program.dispose();
+      }
+      each.push((1000 * (times[1] - times[0])) / links);
+    }
+    const [first, last] = [each[0], each.at(-1)];
+    const bandwidth = (4 * (sizes.at(-1) - sizes[0])) / ((last - first) * 1e3);
+    const list = sizes.map((size, at) => `${4 * size} bytes ${each[at].toFixed(1)} µs`).join(', ');
+    tell('reductions in a chain', true, `${list}; so ${first.toFixed(1)} µs + bytes/${bandwidth.toFixed(0)} GB/s`);
+  }
+
   /** 45 MB, what a ResNet18 has in gradients, by themselves: in buckets of few and of many tensors. */
   async function speed() {
     const bytes = small ? 4500 : 45e6;
@@ -341,8 +414,7 @@ async function follow(rank) {
         graph.output('one', graph.apply1('affine', [graph.input('x', [1])], { scale: 1, offset: 0 }));
       });
       program.write('x', new Float32Array(1));
-      if (program.timeRuns === undefined) await program.run();
-      const ms = (await program.timeRuns?.(50)) ?? Number.NaN;
+      const ms = await millisecondsOf(program);
       const bus = (2 * (ranks - 1) * bytes) / ranks / ms / 1e6;
       tell(
         `speed, ${buckets} × ${tensors}`,

@@ -58,8 +58,15 @@ export const mutants = [
   fault(
     'src/train/buckets.ts',
     'gradients of the parts of a mean are averaged over the devices',
-    "this.#graph.reduced('sum', gradients)",
-    "this.#graph.reduced('mean', gradients)",
+    "this.#graph.reduced('sum', values)",
+    "this.#graph.reduced('mean', values)",
+    'src/train/replicas.test.ts',
+  ),
+  fault(
+    'src/train/replicas.ts',
+    'running statistics are added up over the devices',
+    '[name, partOfEqual(value)]',
+    '[name, value]',
     'src/train/replicas.test.ts',
   ),
   fault(
@@ -477,7 +484,7 @@ export const mutants = [
     'learningRate: settings.learningRate',
     golden,
   ),
-  fault('src/train/step.ts', 'λ is always 0.3', 'costing(whole, lambda)', 'costing(whole, 0.3)', golden),
+  fault('src/train/step.ts', 'λ is always 0.3', 'costing(lowered, lambda / ', 'costing(lowered, 0.3 / ', golden),
   fault(
     'src/train/schedule.ts',
     'cosine runs an epoch ahead',
@@ -955,6 +962,13 @@ export const mutants = [
     'step < pushed',
   ),
   fault(
+    'src/train/hard-choice.ts',
+    'hard θ are measured by sums of real shares, at half the speed',
+    '{ ...multiplier, isHard: true } : multiplier',
+    '{ ...multiplier } : multiplier',
+    'src/train/evaluation.test.ts',
+  ),
+  fault(
     'src/flow/sweep/tree.ts',
     'a trial of another width branches from the quantised network of the first',
     'const key = way.keys[depth]?.key',
@@ -1189,6 +1203,20 @@ export const mutants = [
     'test/engine/portable.test.ts',
   ),
   fault(
+    'src/engine/replicas/equality.ts',
+    'what is no number on one replica is a zero to the comparison',
+    'NEGATIVE_ZERO, NO_NUMBER)',
+    'NEGATIVE_ZERO, ZERO)',
+    'test/engine/replicas.test.ts',
+  ),
+  fault(
+    'src/engine/replicas/session.ts',
+    'a program is built where another replica has said that it cannot',
+    'await prepared;',
+    'void prepared;',
+    'test/engine/replicas.test.ts',
+  ),
+  fault(
     'src/engine/replicas/session.ts',
     'the first replica computes the part of the leader once more',
     'data.subarray(rank * count, (rank + 1) * count)',
@@ -1239,5 +1267,19 @@ export const mutants = [
     'ranks are numbered as they come',
     'this.#members.get(index + 1)!',
     '[...this.#members.values()][index]!',
+  ),
+  fault(
+    'bench/growth/fit.mjs',
+    'a cost may shrink with what it is a cost of',
+    'if (!solution?.every((value) => value >= 0)) continue;',
+    'if (!solution) continue;',
+    'test/benches.test.ts',
+  ),
+  fault(
+    'bench/peers/table.mjs',
+    'every ratio of a network is over the time of its float step',
+    "row.program === 'TRAM' && row.network === network && row.stage === stage",
+    "row.program === 'TRAM' && row.network === network",
+    'test/benches.test.ts',
   ),
 ];

@@ -92,4 +92,4 @@ test('the steps run, and show what page and notebook have', () => {
   expect(printed.join('\n')).toContain('proved equal over 65536 pairs of operands');
   expect(printed.join('\n')).toContain('the Verilog and the table are the same function');
   expect(printed.at(-1)).toMatch(/published multipliers: as printed$/);
-}, 600_000);
+});

@@ -365,11 +365,12 @@ describe('hostile files', () => {
 
   test('blank lines take no memory and a line without delimiters no time', async () => {
     const wide = `${Array(2500).fill('1').join()},0\n`;
-    const began = performance.now();
+    const began = process.cpuUsage();
     expect((await open(wide + wide.replace(/0\n$/, '1\n').repeat(4) + wide + '\n'.repeat(4e6))).train.count).toBe(4);
     await expect(open(`${wide}${'7\n'.repeat(1e6)}`)).rejects.toThrow(':2: 1 columns; 2501');
     await expect(open(`1,2,3,4,0\n${'1'.repeat(4e6)}`)).rejects.toThrow(':2: 1 columns');
     await expect(open('x'.repeat(2 ** 24 + 1))).rejects.toThrow(':1: a line of 16777217 bytes');
-    expect(performance.now() - began).toBeLessThan(5000);
+    const { user, system } = process.cpuUsage(began);
+    expect((user + system) / 1e6).toBeLessThan(5);
   });
 });

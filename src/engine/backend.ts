@@ -42,9 +42,11 @@ export interface Session {
   readonly backend: Backend;
   /**
    * Plans the graph and takes its memory; the session's arena grows where this program needs more of it than the
-   * others. Variables new to the session start as zeros; known ones must have the same type.
+   * others. Variables new to the session start as zeros; known ones must have the same type. `meet` is for devices of a
+   * group: awaited where all that can fail on this one alone is behind it, before what it does together with the
+   * others; where it rejects the program is given up.
    */
-  compile(graph: Graph): Promise<Program>;
+  compile(graph: Graph, meet?: () => Promise<void>): Promise<Program>;
   variableNames(): readonly string[];
   /** Creates or overwrites a variable. */
   write(name: string, tensor: HostTensor): void;

@@ -28,7 +28,7 @@ export abstract class SharedSession<Place> implements Session {
   protected abstract store(place: Place, tensor: HostTensor): void;
   protected abstract load(place: Place, type: TensorType): Promise<TensorData>;
   /** Plans the graph, joins with it, and takes the memory that is the program's own. */
-  protected abstract build(graph: Graph): Promise<Program>;
+  protected abstract build(graph: Graph, meet?: () => Promise<void>): Promise<Program>;
   /**
    * Makes the arena this large; what is in it is lost, and it may move. Throws where there is not so much, and leaves
    * it as it was.
@@ -39,14 +39,14 @@ export abstract class SharedSession<Place> implements Session {
   /** Frees everything that is left. */
   protected abstract end(): Promise<void>;
 
-  async compile(graph: Graph): Promise<Program> {
+  async compile(graph: Graph, meet?: () => Promise<void>): Promise<Program> {
     const { replicas } = this.backend.device;
     invariant(
       graph.replicas === 1 || graph.replicas === replicas,
       `a graph for ${graph.replicas} replicas on ${replicas}`,
     );
     for (const [name, value] of graph.variables) this.#declare(name, value);
-    return await this.build(graph);
+    return await this.build(graph, meet);
   }
 
   variableNames(): readonly string[] {

@@ -20,9 +20,9 @@ export type Multiplier =
   | { readonly kind: 'exact' }
   /**
    * A structure that learns: the variable that holds its θ, used clamped to [0, 1]. Layers with one name share the
-   * values.
+   * values. `isHard` promises that every θ is 0 or 1 whenever it is used: sums of products are integers then.
    */
-  | { readonly kind: 'structure'; readonly theta: string; readonly structure: Structure }
+  | { readonly kind: 'structure'; readonly theta: string; readonly structure: Structure; readonly isHard?: true }
   /** Partial products removed for good: 0 or 1 for each (i, j), at i·activationBits + j. */
   | { readonly kind: 'removal'; readonly removed: Float32Array; readonly slopes?: Slopes }
   /** Any multiplier: error of each pair of codes, index w·2^activationBits + x. */

@@ -4,6 +4,7 @@
 import { useMemo } from 'preact/hooks';
 import type { Epoch } from '../serve/api.ts';
 import { Chart, type Mark, type Series } from './chart.tsx';
+import type { Epochs } from './runs-store.ts';
 
 export const phaseChoices = ['all', 'train', 'quantize', 'explore', 'recover'] as const;
 export type PhaseChoice = (typeof phaseChoices)[number];
@@ -33,17 +34,17 @@ const beginningsIn = (epochs: readonly Epoch[]): Mark[] =>
 
 export function Curves({
   runs,
-  epochs,
+  epochs: { known, problems },
   phase,
 }: {
   readonly runs: readonly CurveRun[];
-  readonly epochs: ReadonlyMap<string, readonly Epoch[]>;
+  readonly epochs: Epochs;
   readonly phase: PhaseChoice;
 }) {
   const drawn = useMemo(() => {
     const lines = runs.map((run) => ({
       ...run,
-      epochs: (epochs.get(run.name) ?? []).filter((epoch) => phase === 'all' || epoch.phase === phase),
+      epochs: (known.get(run.name) ?? []).filter((epoch) => phase === 'all' || epoch.phase === phase),
     }));
     const length = Math.max(0, ...lines.map((line) => line.epochs.length));
     const x = Array.from({ length }, (_, at) => at + 1);
@@ -59,16 +60,33 @@ export function Curves({
         ? [{ title, x, series, isShare, marks }]
         : [];
     });
-  }, [runs, epochs, phase]);
-  if (drawn.length === 0) {
-    const isThere = runs.every(({ name }) => epochs.has(name));
-    return <p class="muted">{isThere ? 'No epoch has been logged yet.' : 'Loading the epochs…'}</p>;
-  }
+  }, [runs, known, phase]);
+  const isAwaited = runs.some(({ name }) => !known.has(name) && !problems.has(name));
+  const isKnown = runs.some(({ name }) => known.has(name));
   return (
-    <div class="charts">
-      {drawn.map((one) => (
-        <Chart key={one.title} {...one} />
-      ))}
-    </div>
+    <>
+      <Missing problems={problems} />
+      {drawn.length > 0 ? (
+        <div class="charts">
+          {drawn.map((one) => (
+            <Chart key={one.title} {...one} />
+          ))}
+        </div>
+      ) : isAwaited ? (
+        <p class="muted">Loading the epochs…</p>
+      ) : isKnown ? (
+        <p class="muted">No epoch has been logged yet.</p>
+      ) : null}
+    </>
   );
+}
+
+/** Of which runs there is no curve, and why: a line for each reason. */
+function Missing({ problems }: Pick<Epochs, 'problems'>) {
+  const reasons = [...new Set(problems.values())];
+  return reasons.map((reason) => {
+    const names = [...problems].flatMap(([name, one]) => (one === reason ? [name] : []));
+    const more = names.length > 3 ? ` and ${names.length - 3} more` : '';
+    return <p key={reason} role="alert">{`No curves of ${names.slice(0, 3).join(', ')}${more}: ${reason}`}</p>;
+  });
 }

@@ -2,6 +2,7 @@
 
 import { render } from 'preact';
 import { App } from './app.tsx';
+import { keep } from './kept.ts';
 import { withDropped } from './multiplier/dropped.ts';
 import { liveSource, storedIn, storedSource } from './source.ts';
 import './style.css';
@@ -12,5 +13,6 @@ applyTheme();
 const stored = storedIn(document);
 // A copy begins with the view that it is a copy of.
 if (stored && location.hash === '') location.hash = stored.view;
+if (stored) keep(stored.kept);
 const source = stored ? storedSource(stored) : withDropped(liveSource());
 render(<App source={source} />, document.getElementById('page')!);

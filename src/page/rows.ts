@@ -110,7 +110,7 @@ export function grouped(
   rows: readonly RunRow[],
   key: string,
   defaults: Runs['defaults'],
-  closed: ReadonlySet<string>,
+  closed: readonly string[],
 ): Line[] {
   if (key === '') return rows.map((row) => ({ kind: 'run', row }));
   const groups = new Map<string, RunRow[]>();
@@ -122,7 +122,7 @@ export function grouped(
   return [...groups]
     .sort(([a], [b]) => collator.compare(a, b))
     .flatMap(([text, members]) => {
-      const isOpen = !closed.has(text);
+      const isOpen = !closed.includes(text);
       const lines = isOpen ? members.map((row): Line => ({ kind: 'run', row })) : [];
       return [{ kind: 'group', text, rows: members, isOpen } as const, ...lines];
     });

@@ -76,10 +76,18 @@ type EpochsEvent = Extract<ServerEvent, { kind: 'epochs' }>;
 /** Requests that are on their way at once: a browser keeps six connections, and one is for events. */
 const MOST_REQUESTS = 4;
 
-/** The epochs of some runs, by their names, as far as they have come. */
-export function useEpochs(source: Source, names: readonly string[]): ReadonlyMap<string, readonly Epoch[]> {
+export interface Epochs {
+  /** By the names of runs, as far as they have come; those that are still awaited are not in it. */
+  readonly known: ReadonlyMap<string, readonly Epoch[]>;
+  /** Why there are none of a run. */
+  readonly problems: ReadonlyMap<string, string>;
+}
+
+/** The epochs of some runs. */
+export function useEpochs(source: Source, names: readonly string[]): Epochs {
   const [version, changed] = useFrame();
   const known = useRef(new Map<string, readonly Epoch[]>());
+  const problems = useRef(new Map<string, string>());
   const waiting = useRef<string[]>([]);
   const asked = useRef(new Set<string>());
   /** Told before the answer was there. */
@@ -108,12 +116,17 @@ export function useEpochs(source: Source, names: readonly string[]): ReadonlyMap
         .get('metrics', { name })
         .then(({ epochs }) => {
           known.current.set(name, epochs);
+          problems.current.delete(name);
           const told = early.current.get(name) ?? [];
           early.current.delete(name);
           for (const event of told) follow(event);
           changed();
         })
-        .catch(() => asked.current.delete(name))
+        .catch(({ message }: Error) => {
+          asked.current.delete(name);
+          problems.current.set(name, message);
+          changed();
+        })
         .finally(() => {
           busy.current--;
           work();
@@ -153,14 +166,8 @@ export function useEpochs(source: Source, names: readonly string[]): ReadonlyMap
     },
   );
   // What is known changes with the version
-  return useMemo(
-    () =>
-      new Map(
-        names.flatMap((name) => {
-          const epochs = known.current.get(name);
-          return epochs ? [[name, epochs] as const] : [];
-        }),
-      ),
-    [version, wanted],
-  );
+  return useMemo(() => {
+    const ofNames = <T>(all: ReadonlyMap<string, T>) => new Map([...all].filter(([name]) => names.includes(name)));
+    return { known: ofNames(known.current), problems: ofNames(problems.current) };
+  }, [version, wanted]);
 }

@@ -1,8 +1,10 @@
 // The view as it is shown now, saved as one document that needs no server: the answers that components on the page
 // hold, asked for anew so that they are whole, and the pictures of runs that are shown.
 
+import { routeOf } from '../report/route.ts';
 import { keyOf, standalone } from '../report/standalone.ts';
 import type { Address, Query } from '../serve/api.ts';
+import { keptOf } from './kept.ts';
 import type { Source } from './source.ts';
 
 /** The questions whose answers are on the page, with how many components hold each. */
@@ -27,7 +29,12 @@ export async function saveCopy(source: Source): Promise<void> {
   const [html, script, style] = await Promise.all(['./', 'main.js', 'main.css'].map(textOf));
   const text = standalone(
     { html: html!, script: script!, style: style! },
-    { view: location.hash || '#/runs', answers: Object.fromEntries(answers), files: await pictures() },
+    {
+      view: location.hash || '#/runs',
+      answers: Object.fromEntries(answers),
+      files: await pictures(),
+      kept: keptOf(routeOf(location.hash).view),
+    },
   );
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([text], { type: 'text/html' }));

@@ -10,6 +10,8 @@ export interface Source {
   readonly isLive: boolean;
   /** The view that a stored source holds, by its address. */
   readonly home?: string;
+  /** Whether an answer can be had. */
+  holds(address: Address, query?: Query): boolean;
   /** Rejects with an Error whose message is one line for people. */
   get<A extends Address>(address: A, query?: Query): Promise<Answers[A]>;
   /** Has the server change something; `secret` is what `folder` says. Without it on a stored source. */
@@ -29,22 +31,31 @@ export interface Source {
 
 export function liveSource(): Source {
   const listeners = new Set<(event: ServerEvent) => void>();
-  let events: EventSource | undefined;
-  let isKnown = false;
-  const begin = () => {
-    events ??= new EventSource('api/events');
-    events.onmessage = ({ data }) => {
-      const event = JSON.parse(data) as ServerEvent;
-      // The first greeting tells nothing; a later one tells that events may have been missed, to whoever listens now.
-      const isFirst = event.kind === 'hello' && !isKnown;
-      isKnown = true;
-      if (isFirst) return;
-      for (const listener of listeners) listener(event);
-    };
+  let heard: Promise<void> | undefined;
+  /** Resolves once events come, or are known not to: an answer from before could be old with nobody to tell it. */
+  const hear = () => {
+    heard ??= new Promise((resolve) => {
+      const events = new EventSource('api/events');
+      let isBegun = false;
+      const begin = () => {
+        isBegun = true;
+        resolve();
+      };
+      events.onerror = begin;
+      events.onmessage = ({ data }) => {
+        const event = JSON.parse(data) as ServerEvent;
+        // The first greeting tells nothing: nothing was asked before it. A later one tells that events may have been
+        // missed.
+        if (isBegun) for (const listener of listeners) listener(event);
+        else begin();
+      };
+    });
+    return heard;
   };
   return {
     isLive: true,
-    get: (address, query) => asked(keyOf(address, query)),
+    holds: () => true,
+    get: (address, query) => hear().then(() => asked(keyOf(address, query))),
     order: (name, body, secret) =>
       asked(name, {
         method: 'POST',
@@ -52,7 +63,6 @@ export function liveSource(): Source {
         body: JSON.stringify(body),
       }),
     listen(listener) {
-      begin();
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
@@ -73,9 +83,10 @@ export function storedSource({ view, answers, files }: Stored): Source {
   return {
     isLive: false,
     home: view,
+    holds: (address, query) => Object.hasOwn(answers, keyOf(address, query)),
     async get<A extends Address>(address: A, query?: Query) {
       const answer = answers[keyOf(address, query)];
-      if (answer === undefined) throw new Error('this copy holds one view of the page, and not this one');
+      if (answer === undefined) throw new Error('this copy holds what was shown when it was made, and not this');
       return answer as Answers[A];
     },
     listen: () => () => {},

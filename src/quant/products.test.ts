@@ -14,4 +14,7 @@ test('a structure of other widths is refused, also where it has as many partial 
   );
   const made = nodeError(new Graph(), multiplier, { weightBits: 4, activationBits: 8 }, true);
   expect(made.inputs[0]!.shape).toEqual([4, 8]);
+  expect(made.error).toEqual({ kind: 'removal', integer: false });
+  const hard = nodeError(new Graph(), { ...multiplier, isHard: true }, { weightBits: 4, activationBits: 8 }, true);
+  expect(hard.error).toEqual({ kind: 'removal', integer: true });
 });

@@ -37,14 +37,14 @@ export function nodeError(
     case 'exact':
       return { error: { kind: 'none' }, inputs: [] };
     case 'structure': {
-      const { theta, structure } = multiplier;
+      const { theta, structure, isHard = false } = multiplier;
       invariant(
         structure.weightBits === weightBits && structure.activationBits === activationBits,
         `a structure of ${structure.weightBits}×${structure.activationBits} bits for operands of ${weightBits}×${activationBits}`,
       );
       const values = clampedTheta(graph, theta, structure.count);
       const m = graph.apply1('structureMatrix', [values], { weightBits, activationBits, index: structure.index });
-      return { error: { kind: 'removal', integer: false }, inputs: [m] };
+      return { error: { kind: 'removal', integer: isHard }, inputs: [m] };
     }
     case 'removal': {
       const m = graph.constant(tensor('f32', [weightBits, activationBits], multiplier.removed));

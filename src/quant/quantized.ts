@@ -92,13 +92,14 @@ interface Codes {
 
 /** A `Multiply` that quantises both operands and multiplies codes. */
 export function multiplyQuantized(options: QuantOptions): Multiply {
+  const seen: Extremes = new WeakMap();
   return (layer, x, weight) => {
     const { graph } = x;
     const { mode, range = 'with-zero', quantizer = 'clips' } = options;
     const widths = options.widthsOf(layer);
     const { weightBits, activationBits } = widths;
     const isStored = mode === 'evaluate' || (mode === 'train' && quantizer === 'steps');
-    const observe = { mode: isStored ? 'evaluate' : mode, holdsZero: range === 'with-zero' } as const;
+    const observe = { mode: isStored ? 'evaluate' : mode, holdsZero: range === 'with-zero', seen } as const;
     const granularity: Granularity = options.channelwise ? 'channel' : 'tensor';
     const input = operandCodes(graph, observe, layer.name, 'input', x, activationBits, 'tensor');
     const weights = operandCodes(graph, observe, layer.name, 'weight', weight, weightBits, granularity);
@@ -134,6 +135,9 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
   };
 }
 
+/** Of values that several layers take, as at the beginning of a block: the extremes over all devices. */
+type Extremes = WeakMap<Value, readonly [Value, Value]>;
+
 /** The extremes over all devices, in one reduction; no gradient goes there. */
 function extremesOfAll(min: Value, max: Value): [Value, Value] {
   const { graph } = min;
@@ -145,7 +149,7 @@ function extremesOfAll(min: Value, max: Value): [Value, Value] {
 
 function operandCodes(
   graph: Graph,
-  { mode, holdsZero }: { readonly mode: QuantMode; readonly holdsZero: boolean },
+  { mode, holdsZero, seen }: { readonly mode: QuantMode; readonly holdsZero: boolean; readonly seen: Extremes },
   layer: string,
   operand: OperandName,
   x: Value,
@@ -191,7 +195,10 @@ function operandCodes(
   }
 
   function movingRange(): [Value, Value] {
-    const [min, max] = extremesOfAll(...extremes(graph.apply1('stopGradient', [x], {})));
+    // The layer waits for what is reduced: no two ask for the same.
+    const known = graph.replicas > 1 ? seen.get(x) : undefined;
+    const [min, max] = known ?? extremesOfAll(...extremes(graph.apply1('stopGradient', [x], {})));
+    seen.set(x, [min, max]);
     const moved = [state('min'), state('max')].map((running, at) => {
       const next = graph.apply1('add', [running, at === 0 ? min : max], {
         alpha: 1 - RANGE_MOMENTUM,

@@ -7,7 +7,7 @@ const html = `<!doctype html><html><head><meta charset="utf-8" /><link rel="styl
 
 test('what is stored comes back, whatever it says, and ends no element', () => {
   const hostile = { name: '</script><script>alert(1)</script><!-- $& $1 \u2028' };
-  const stored = { view: '#/runs', answers: { 'run?name=a': hostile }, files: {} };
+  const stored = { view: '#/runs', answers: { 'run?name=a': hostile }, files: {}, kept: { 'runs filter': '<a>' } };
   const text = standalone({ html, script: 'const a = "</script>"; "$&"', style: 'p{content:"</style>"}' }, stored);
   expect(text.match(/<\/script>/g)).toHaveLength(2);
   expect(text.match(/<\/style>/g)).toHaveLength(1);
@@ -18,7 +18,7 @@ test('what is stored comes back, whatever it says, and ends no element', () => {
 });
 
 test('nothing is left that would be fetched', () => {
-  const text = standalone({ html, script: '', style: '' }, { view: '#/runs', answers: {}, files: {} });
+  const text = standalone({ html, script: '', style: '' }, { view: '#/runs', answers: {}, files: {}, kept: {} });
   expect(text).not.toMatch(/ (src|href)=/);
   expect(text).toContain("default-src 'none'");
 });

@@ -8,6 +8,8 @@ export interface Stored {
   readonly view: string;
   readonly answers: Readonly<Record<string, unknown>>;
   readonly files: Readonly<Record<string, string>>;
+  /** What the reader had chosen in the view (page/kept.ts). */
+  readonly kept: Readonly<Record<string, unknown>>;
 }
 
 export interface PageParts {

@@ -49,7 +49,7 @@ export async function exportView(served: Answering, view: string): Promise<strin
   invariant(pageFolder, 'the page is not built; run npm run build');
   const part = (name: string) => readFileSync(new URL(name, pageFolder), 'utf8');
   const parts = { html: part('index.html'), script: part('main.js'), style: part('main.css') };
-  return standalone(parts, { view: hashOf(route), answers: Object.fromEntries(found), files: {} });
+  return standalone(parts, { view: hashOf(route), answers: Object.fromEntries(found), files: {}, kept: {} });
 }
 
 /** The same of a folder that is not served: it is looked through once. */

@@ -1,8 +1,9 @@
 // Gradients summed over devices while the backward pass goes on: as each becomes whole it joins the open bucket, and a
 // full bucket is reduced at that place of the schedule, so that what travels hides behind what is still computed.
-// Small gradients share a bucket, since each reduction costs its latency; a large one is a bucket of its own.
-// Invariant: every gradient is in one bucket, in the order in which the backward pass yields them, which is the same on
-// all devices. Source: Li et al., PyTorch Distributed, 2020, section 3.2.
+// Small gradients share a bucket, since each reduction costs its latency; a large one is a bucket of its own. What else
+// is summed and not needed before the end (figures, running statistics) goes with the first of them.
+// Invariant: every value is in one bucket, in the order in which they come, which is the same on all devices.
+// Source: Li et al., PyTorch Distributed, 2020, section 3.2.
 
 import type { Graph, Value } from '../engine/graph/graph.ts';
 import { invariant } from '../tensor/errors.ts';
@@ -22,27 +23,27 @@ export class GradientBuckets {
     this.#graph = graph;
   }
 
-  add(gradient: Value): void {
-    if (this.#sums.has(gradient) || this.#open.has(gradient)) return;
-    const bytes = byteSize(gradient);
+  add(value: Value): void {
+    if (this.#sums.has(value) || this.#open.has(value)) return;
+    const bytes = byteSize(value);
     if (this.#bytes + bytes > MOST) this.close();
-    this.#open.add(gradient);
+    this.#open.add(value);
     this.#bytes += bytes;
     if (this.#bytes >= FULL) this.close();
   }
 
   /** Reduces what is left; nothing is added behind it. */
   close(): void {
-    const gradients = [...this.#open];
-    const sums = this.#graph.labelled('gradients', () => this.#graph.reduced('sum', gradients));
-    for (const [at, gradient] of gradients.entries()) this.#sums.set(gradient, sums[at]!);
+    const values = [...this.#open];
+    const sums = this.#graph.labelled('gradients', () => this.#graph.reduced('sum', values));
+    for (const [at, value] of values.entries()) this.#sums.set(value, sums[at]!);
     this.#open = new Set();
     this.#bytes = 0;
   }
 
-  sumOf(gradient: Value): Value {
-    const sum = this.#sums.get(gradient);
-    invariant(sum, 'a gradient is in no bucket');
+  sumOf(value: Value): Value {
+    const sum = this.#sums.get(value);
+    invariant(sum, 'a value is in no bucket');
     return sum;
   }
 }

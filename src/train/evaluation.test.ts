@@ -4,13 +4,15 @@
 import { expect, test } from 'vitest';
 import { datasetOf } from '../data/memory.ts';
 import { referenceBackend } from '../engine/reference/backend.ts';
+import { wasmBackend } from '../engine/wasm/runtime/backend.ts';
 import { productStructure } from '../multiplier/structure.ts';
 import type { Model } from '../nn/models/model.ts';
 import { initialTensor } from '../nn/parameters.ts';
 import { stateName } from '../quant/quantized.ts';
 import { Random } from '../tensor/random.ts';
 import { f32 } from '../tensor/tensor.ts';
-import { evaluator } from './evaluation.ts';
+import { evaluateOnce, evaluator } from './evaluation.ts';
+import { withHardTheta } from './hard-choice.ts';
 import { imageTask } from './images.ts';
 import { buildNetwork, type QuantizedArithmetic } from './task.ts';
 
@@ -38,8 +40,8 @@ const arithmetic: QuantizedArithmetic = {
 };
 
 /** A network whose stored statistics are far from what it computes. */
-async function openSession() {
-  const session = await referenceBackend().openSession();
+async function openSession(backend = referenceBackend()) {
+  const session = await backend.openSession();
   const { parameters, multiplying } = buildNetwork(task, arithmetic, 'train', 1).layers;
   parameters.forEach((parameter, at) => {
     session.write(parameter.name, initialTensor(parameter, 1, at));
@@ -81,5 +83,19 @@ test('statistics of the examples are of whole batches, and leave the stored ones
   expect(Array.from((await session.read('norm.running_mean')).data)).toEqual([5, -5, 5, -5]);
   session.write('norm.running_mean', f32([4], [0, 0, 0, 0]));
   expect(await measure(201, 'statistics')).toEqual(all);
+  await session.dispose();
+});
+
+test('hard θ lose as much by sums of integers as by those of real shares, and other than no θ', async () => {
+  const session = await openSession(wasmBackend({ threads: 1 }));
+  const lossWith = async (how: QuantizedArithmetic, theta: readonly number[]) => {
+    session.write('theta', f32([9], theta));
+    return (await evaluateOnce(session, task, how, dataset.train, undefined, 'statistics')).loss;
+  };
+  const hard = withHardTheta(arithmetic) as QuantizedArithmetic;
+  expect(hard.multiplierOf('conv')).toMatchObject({ kind: 'structure', isHard: true });
+  const theta = [1, 0, 1, 1, 0, 0, 0, 1, 0];
+  expect(await lossWith(hard, theta)).toBeCloseTo(await lossWith(arithmetic, theta), 6);
+  expect(Math.abs((await lossWith(hard, theta)) - (await lossWith(hard, theta.fill(0))))).toBeGreaterThan(1e-3);
   await session.dispose();
 });

@@ -8,7 +8,16 @@ import type { Program, Session } from '../engine/backend.ts';
 import { TooLargeError } from '../tensor/errors.ts';
 import { given } from '../tensor/given.ts';
 import { feedOf } from './feed.ts';
-import { added, type Figures, meansOf, noSums, outputFigures, readFigures, wholeFigures } from './figures.ts';
+import {
+  added,
+  type Figures,
+  meansOf,
+  noSums,
+  outputFigures,
+  partsOfFigures,
+  readFigures,
+  wholeFigures,
+} from './figures.ts';
 import { ResultsInFlight } from './pipeline.ts';
 import { partedInputs, partsOf, requireWhole, shareOfTargets, writeParted } from './replicas.ts';
 import { type Arithmetic, buildNetwork, type Mode, type Task } from './task.ts';
@@ -54,7 +63,7 @@ export async function evaluator<M extends string>(
     const parts = partsOf(size, device, feed);
     const graphOptions = given({ aliasOf, replicas: parts });
     const { graph, ...outcome } = buildNetwork(task, arithmetic, mode, size / parts, feed, graphOptions);
-    outputFigures(graph, wholeFigures(task, outcome, shareOfTargets(graph)));
+    outputFigures(graph, wholeFigures(partsOfFigures(task, outcome, shareOfTargets(graph))));
     graph.assignments.clear();
     requireWhole(graph, partedInputs(feed, size, parts));
     return { batchSize: size, parts, program: await session.compile(graph) };

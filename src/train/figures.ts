@@ -13,38 +13,32 @@ export interface Figures<M extends string = string> {
   readonly metrics: Readonly<Record<M, number>>;
 }
 
-/** The figures of the whole batch as values of a graph. */
+/** Figures of a batch as values of a graph: of the whole, or the parts of them that a device has. */
 export interface FigureValues<M extends string> {
   readonly loss: Value;
   readonly metrics: Readonly<Record<M, Value>>;
-  /** Of what is lowered beside them. */
-  readonly lowered: Value;
 }
 
-/**
- * What a device has of the figures, brought together over all; `targets`: its share of them, `loss`: its part of the
- * loss, `lowered`: its part of another sum, default the loss.
- */
-export function wholeFigures<M extends string>(
+/** What a device has of the figures; `targets`: its share of them, `loss`: its part of the loss. */
+export function partsOfFigures<M extends string>(
   { metrics: kinds }: Pick<Task<M>, 'metrics'>,
   outcome: Pick<Outcome<M>, 'loss' | 'metrics'>,
   targets: Value | undefined,
   loss = partOfMean(outcome.loss, targets),
-  lowered = loss,
 ): FigureValues<M> {
-  const ofMetrics = mapRecord(outcome.metrics, (value, name) =>
-    kinds[name].over === 'mean' ? partOfMean(value, targets) : value,
-  );
-  const parts = [...new Set([loss, lowered, ...Object.values<Value>(ofMetrics)])];
-  const sums = loss.graph.reduced('sum', parts);
-  const whole = (part: Value) => sums[parts.indexOf(part)]!;
-  return { loss: whole(loss), metrics: mapRecord(ofMetrics, whole), lowered: whole(lowered) };
+  const part = (value: Value, name: M) => (kinds[name].over === 'mean' ? partOfMean(value, targets) : value);
+  return { loss, metrics: mapRecord(outcome.metrics, part) };
 }
 
-export function outputFigures<M extends string>(
-  graph: Graph,
-  { loss, metrics }: Pick<FigureValues<M>, 'loss' | 'metrics'>,
-): void {
+/** Those of the whole batch, brought together over all devices. */
+export function wholeFigures<M extends string>({ loss, metrics }: FigureValues<M>): FigureValues<M> {
+  const parts = [...new Set([loss, ...Object.values<Value>(metrics)])];
+  const sums = loss.graph.reduced('sum', parts);
+  const whole = (part: Value) => sums[parts.indexOf(part)]!;
+  return { loss: whole(loss), metrics: mapRecord(metrics, whole) };
+}
+
+export function outputFigures<M extends string>(graph: Graph, { loss, metrics }: FigureValues<M>): void {
   graph.output('loss', loss);
   mapRecord(metrics, (value, name) => graph.output(name, value));
 }

@@ -5,6 +5,8 @@
 import { sampleOf } from '../data/sample.ts';
 import type { Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
+import type { Multiplier } from '../multiplier/multiplier.ts';
+import { invariant } from '../tensor/errors.ts';
 import { evaluator } from './evaluation.ts';
 import { measuredHardTheta } from './hardening.ts';
 import { type PowerTerm, powerAt, readStructures, writeStructures } from './step.ts';
@@ -31,9 +33,11 @@ export async function hardenMeasured(
   const soft = power.structures.map(({ theta }) => read.theta[theta]!);
   const write = (thetas: readonly (readonly number[])[]) => writeStructures(session, power, thetas);
   const examples = EXAMPLES[session.backend.device.ownMemory ? 'device' : 'host'];
-  const evaluate = await evaluator(session, task, arithmetic, sampleOf(train, examples, seed), undefined, 'statistics');
+  const sample = sampleOf(train, examples, seed);
+  const evaluate = await evaluator(session, task, withHardTheta(arithmetic), sample, undefined, 'statistics');
   try {
     const lossOf = async (thetas: readonly (readonly number[])[]) => {
+      invariant(thetas.flat().every(isHard), 'a loss is asked for with θ that are not hard');
       write(thetas);
       return (await evaluate()).loss;
     };
@@ -41,4 +45,14 @@ export async function hardenMeasured(
   } finally {
     await evaluate.dispose();
   }
+}
+
+const isHard = (theta: number): boolean => theta === 0 || theta === 1;
+
+/** The same network where all θ are 0 or 1: its products are integers, which devices sum faster. */
+export function withHardTheta(arithmetic: Arithmetic): Arithmetic {
+  if (arithmetic.kind === 'float') return arithmetic;
+  const hardened = (multiplier: Multiplier): Multiplier =>
+    multiplier.kind === 'structure' ? { ...multiplier, isHard: true } : multiplier;
+  return { ...arithmetic, multiplierOf: (layer) => hardened(arithmetic.multiplierOf(layer)) };
 }

@@ -53,6 +53,8 @@ export interface UpdateOptions extends Omit<GradientOptions, 'onWhole'> {
   readonly manners?: readonly Manner[];
   /** A value between the variables and the loss whose gradient is given back. */
   readonly by?: Value | undefined;
+  /** What gradients are summed with; closed here. */
+  readonly buckets?: GradientBuckets;
 }
 
 /**
@@ -67,9 +69,8 @@ export function appendUpdates(
 ): Value | undefined {
   const { graph } = loss;
   const variables = groups.flatMap((group) => group.variables);
-  const { clipGradient, manners = [], by, ...how } = options;
+  const { clipGradient, manners = [], by, buckets = new GradientBuckets(graph), ...how } = options;
   const mannerOf = new Map(manners.map((manner) => [manner.variable, manner]));
-  const buckets = new GradientBuckets(graph);
   const onWhole = (target: Value, gradient: Value) => void (target !== by && buckets.add(gradient));
   const all = gradients(loss, by ? [...variables, by] : variables, { ...how, onWhole });
   buckets.close();

@@ -21,6 +21,7 @@ import {
 import type { AugmentOptions } from '../data/augment.ts';
 import type { Batch } from '../data/split.ts';
 import { Graph, type Node } from '../engine/graph/graph.ts';
+import { plan } from '../engine/graph/plan.ts';
 import type { Model } from '../nn/models/model.ts';
 import { initialTensor } from '../nn/parameters.ts';
 import { Random } from '../tensor/random.ts';
@@ -185,9 +186,10 @@ test('gradients are summed where the backward pass has them, in buckets of some 
   };
   const task = imageTask(wide, dataset);
   const { graph } = trainingStep({ ...float, task }, { ...task, read: dataset.train.read }, 8, 2);
-  const reductions = graph.nodes.filter(({ op, label }) => op === 'allReduce' && label === 'gradients');
+  const reductions = graph.nodes.filter(({ op }) => op === 'allReduce');
+  // Loss and metric go with the first.
   expect(reductions.map(({ inputs }) => inputs.map(({ shape }) => sizeOf(shape)))).toEqual([
-    [3, 150, 50, 4_500_000],
+    [1, 1, 3, 150, 50, 4_500_000],
     [90_000, 36 * 90_000],
   ]);
   const at = (node: Node) => graph.nodes.indexOf(node);
@@ -196,6 +198,25 @@ test('gradients are summed where the backward pass has them, in buckets of some 
   // Where there is one device there is nothing to bring together.
   const { nodes } = trainingStep({ ...float, task }, { ...task, read: dataset.train.read }, 8).graph;
   expect(nodes.some(({ op }) => op === 'allReduce')).toBe(false);
+});
+
+test('layers that take the same values ask the other devices for their extremes once', async () => {
+  const branching: Model = {
+    ...modelWith(true),
+    build: (nn, image, classes) => {
+      const x = nn.relu(nn.conv('conv1', image, { out: 4, kernel: 3, bias: true }));
+      const branch = (name: string) => nn.batchNorm(`norm.${name}`, nn.conv(name, x, { out: 4, kernel: 1 }));
+      return nn.linear('fc', nn.globalAveragePool(nn.relu(nn.add(branch('left'), branch('right')))), classes);
+    },
+  };
+  const task = imageTask(branching, dataset);
+  const options = { ...ways['published: ranges that move, clips, one structure']!, batchNorm: 'batch' } as const;
+  const { graph } = trainingStep({ ...options, task }, { ...task, read: dataset.train.read }, 8, 2);
+  const ranges = plan(graph).steps.flatMap(({ node }) =>
+    node.op === 'allReduce' && (node as Node as Node<'allReduce'>).attributes.kind === 'min' ? [node] : [],
+  );
+  expect(ranges.map(({ label }) => label)).toEqual(['conv1', 'left', 'fc']);
+  expectSame(await stepped(2, options, { task }), await stepped(1, options, { task }), 1e-9);
 });
 
 test('a phase with a short last batch, λ found while training and hard θ in the end is that of one device', async () => {

@@ -8,7 +8,7 @@
 import type { Batch } from '../data/split.ts';
 import type { Device, Program } from '../engine/backend.ts';
 import { constant, input } from '../engine/graph/expression.ts';
-import { Graph, type Value } from '../engine/graph/graph.ts';
+import { Graph, type Node, type Value } from '../engine/graph/graph.ts';
 import { formula } from '../engine/operations/formula.ts';
 import { RANDOM_KEY } from '../nn/layers.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
@@ -55,11 +55,20 @@ const share = formula('share of the targets', (own, all) => own.over(all));
 export const partOfMean = (mean: Value, share: Value | undefined): Value =>
   share ? mean.graph.apply1('scaleBy', [mean, share], {}) : mean;
 
-/** The parts that a device has of a mean over all rows, of which every device has as many. */
+/**
+ * The parts that a device has of a mean over all rows, of which every device has as many. Of a weighted sum the weights
+ * are divided: it costs nothing then.
+ */
 export const partOfEqual = (mean: Value): Value => {
-  const { graph } = mean;
-  if (graph.replicas === 1) return mean;
-  const outputs = [{ of: input(0).over(constant(graph.replicas)), per: 'element' }] as const;
+  const { graph, source } = mean;
+  const { replicas } = graph;
+  if (replicas === 1) return mean;
+  if (source.kind === 'node' && source.node.op === 'add') {
+    const { inputs, attributes } = source.node as Node as Node<'add'>;
+    const { alpha, beta } = attributes;
+    return graph.apply1('add', inputs, { alpha: alpha / replicas, beta: beta / replicas });
+  }
+  const outputs = [{ of: input(0).over(constant(replicas)), per: 'element' }] as const;
   return graph.apply1('formula', [mean], { name: 'part of a mean', shape: mean.shape, outputs });
 };
 
@@ -95,18 +104,25 @@ function parts({ inputs, nodes }: Graph, parted: ReadonlySet<string>): ReadonlyS
   return found;
 }
 
-/** What is assigned so far and differs from device to device (running statistics) becomes its mean over them. */
-export function averageAssigned(graph: Graph, parted: ReadonlySet<string>): void {
-  if (graph.replicas === 1) return;
+/**
+ * What is assigned so far and differs from device to device (running statistics) becomes its mean over them: parts of
+ * it go to `add`, and the means are assigned by the result, with what gives the sum of a part.
+ */
+export function averageAssigned(
+  graph: Graph,
+  parted: ReadonlySet<string>,
+  add: (part: Value) => void,
+): (sumOf: (part: Value) => Value) => void {
+  if (graph.replicas === 1) return () => {};
   const own = parts(graph, parted);
   const differing = [...graph.assignments].filter(([, value]) => own.has(value));
-  const means = graph.labelled('statistics', () =>
-    graph.reduced(
-      'mean',
-      differing.map(([, value]) => value),
-    ),
+  const shares = graph.labelled('statistics', () =>
+    differing.map(([name, value]) => [name, partOfEqual(value)] as const),
   );
-  for (const [at, [name]] of differing.entries()) graph.assignments.set(name, means[at]!);
+  for (const [, share] of shares) add(share);
+  return (sumOf) => {
+    for (const [name, share] of shares) graph.assignments.set(name, sumOf(share));
+  };
 }
 
 /** Throws where a device would store or yield what is its own alone: a sum was forgotten. */

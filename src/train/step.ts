@@ -14,8 +14,9 @@ import { learnedSteps } from '../quant/steps.ts';
 import { Random, streams } from '../tensor/random.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { appendAverages, KEEP } from './average.ts';
+import { GradientBuckets } from './buckets.ts';
 import { appendTeacher, type Teacher, taughtLoss } from './distillation.ts';
-import { type Figures, outputFigures, readFigures, readScalar, wholeFigures } from './figures.ts';
+import { type Figures, mapRecord, outputFigures, partsOfFigures, readFigures, readScalar } from './figures.ts';
 import { PUSH } from './hardening.ts';
 import {
   appendUpdates,
@@ -286,7 +287,8 @@ export function trainingStep<M extends string>(
   const given = teacher && appendTeacher(graph, inputs, task, teacher);
   const before = graph.nodes.length;
   const network = networkOn(graph, inputs, task, arithmetic, 'train', batchNorm);
-  averageAssigned(graph, parted);
+  const buckets = new GradientBuckets(graph);
+  const assignMeans = averageAssigned(graph, parted, (part) => buckets.add(part));
   const { layers } = network;
   const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
   const weights = [...parameters, ...clipVariables(graph, layers.multiplying)];
@@ -305,8 +307,10 @@ export function trainingStep<M extends string>(
   const { optimizer = 'sgd', momentum, beta2 = BETA2 } = learning;
   const loss = graph.labelled('loss', () => partOfMean(network.loss, targets));
   const lowered = teacher && given ? taughtLoss(network, given, teacher, loss) : loss;
-  const figures = graph.labelled('loss', () => wholeFigures(task, network, targets, loss, lowered));
-  let [objective, whole] = [lowered, figures.lowered];
+  const figures = graph.labelled('loss', () => partsOfFigures(task, network, targets, loss));
+  for (const part of [loss, lowered, ...Object.values<Value>(figures.metrics)]) buckets.add(part);
+  let objective = lowered;
+  let whole = (sum: Value) => sum;
   if (structure) {
     const { lambda = 1, structures } = structure.power;
     const power = graph.labelled('power', () => powerOf(network, structure.power));
@@ -314,20 +318,22 @@ export function trainingStep<M extends string>(
     const counted = graph.labelled('power', () => countedPower(network, structure, power));
     const costing = (sum: Value, beta: number) =>
       graph.labelled('loss', () => graph.apply1('add', [sum, counted], { alpha: 1, beta }));
-    whole = costing(whole, lambda);
     // Every device knows the whole power: what it adds to the sum of all is its part.
-    objective = replicas === 1 ? whole : costing(lowered, lambda / replicas);
+    objective = costing(lowered, lambda / replicas);
+    whole = (sum) => (replicas === 1 ? objective : costing(sum, lambda));
     const thetas = structures.map(({ theta, structure: { count } }) => graph.variable(theta, [count]));
     const { weightDecay } = structure;
     groups.push({ variables: thetas, rate: THETA_RATE, optimizer, momentum, beta2, weightDecay });
   }
-  graph.output('objective', whole);
-  outputFigures(graph, figures);
   const { clipGradient, average = 0 } = learning;
   const logitsGradient = appendUpdates(objective, groups, {
-    ...{ clipGradient, manners, by: network.logits?.values },
+    ...{ clipGradient, manners, buckets, by: network.logits?.values },
     ...recomputed(recompute, layers.blocks),
   });
+  const sumOf = (part: Value) => buckets.sumOf(part);
+  assignMeans(sumOf);
+  graph.output('objective', whole(sumOf(lowered)));
+  outputFigures(graph, { loss: sumOf(loss), metrics: mapRecord(figures.metrics, sumOf) });
   if (average > 0) appendAverages(graph, new Set(structure?.power.structures.map(({ theta }) => theta)));
   requireWhole(graph, parted);
   return { ...network, lowered, given, logitsGradient };

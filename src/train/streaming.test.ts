@@ -27,18 +27,19 @@ const memory = datasetOf({
   ...{ train: { images, labels }, test: { images, labels } },
 });
 
-/** The training split from a reader that takes a while for each image. */
-function slow(read?: ImageReader['read']) {
-  let [reading, most] = [0, 0];
+/** The training split from a reader that takes a while for each image; `read` is told how many were begun before it. */
+function slow(read?: (number: number, begun: number, signal: AbortSignal) => Promise<void>) {
+  let [reading, most, begun] = [0, 0, 0];
   const reader: ImageReader = {
     labels: memory.train.labels,
     nameOf: (number) => `${number}.png`,
     draw: () => undefined,
-    read: async (number, view, target, signal) => {
+    read: async (number, _view, target, signal) => {
+      const before = begun++;
       most = Math.max(most, ++reading);
       try {
         await setTimeout(1 + (number % 3), undefined, { signal });
-        await read?.(number, view, target, signal);
+        await read?.(number, before, signal);
         target.set(images.subarray(2 * number, 2 * number + 2));
       } finally {
         reading--;
@@ -130,9 +131,8 @@ test('stopped in the middle of a read it saves the step before, and goes on from
   const whole = await trained(memory.train);
   const stop = new AbortController();
   // The third batch of an epoch never comes.
-  let asked = 0;
-  const { split, reading } = slow((_, __, ___, signal) => {
-    if (++asked <= 8) return Promise.resolve();
+  const { split, reading } = slow((_, begun, signal) => {
+    if (begun < 8) return Promise.resolve();
     return new Promise((_give, fail) => {
       signal.addEventListener('abort', () => fail(signal.reason));
     });

@@ -34,7 +34,7 @@ function shell(command: string, env: NodeJS.ProcessEnv = {}) {
 beforeAll(() => {
   const { err } = shell(`tram run whole ${brief.join(' ')}`);
   if (err !== '') throw new Error(err);
-}, 240_000);
+});
 
 describe.runIf(existsSync('/dev/full'))('output to a full disk', () => {
   test.each([
@@ -56,7 +56,7 @@ describe.runIf(existsSync('/dev/full'))('output to a full disk', () => {
     expect(code).toBe(2);
     expect(err.split('\n')).toHaveLength(2);
     expect(shell('tram check kept').code).toBe(0);
-  }, 180_000);
+  });
 
   test('of messages leaves their exit code', () => {
     expect(shell('tram simulate nowhere.v 2> /dev/full')).toEqual({ code: 2, out: '', err: '' });
@@ -80,7 +80,7 @@ test('a terminal that is closed stops a run after saving', async () => {
   expect(err).toBe('tram: stopped; the work so far is saved, go on with: tram train closed\n');
   expect(existsSync(join(folder, 'closed/checkpoints/resume.safetensors'))).toBe(true);
   expect(existsSync(join(folder, 'closed/.lock'))).toBe(false);
-}, 180_000);
+});
 
 test('the folder in which the program stands may be gone', () => {
   expect(shell('mkdir gone && cd gone && rmdir ../gone && tram report ../whole')).toMatchObject({

@@ -158,9 +158,11 @@ const approximate: readonly Case[] = [
 
 const convolutions: readonly Case[] = (
   [
-    ['panels in uneven ranges', [4, 16, 16, 4], [3, 3, 1, 80], 1, 1, 4],
-    ['panels of channels in uneven ranges', [4, 16, 16, 80], [3, 3, 20, 4], 1, 1, 4],
+    ['panels in uneven ranges', [4, 16, 16, 4], [3, 3, 2, 40], 1, 1, 2],
+    ['panels of channels in uneven ranges', [4, 16, 16, 40], [3, 3, 20, 4], 1, 1, 2],
     ['depthwise with stride 2', [2, 9, 9, 16], [3, 3, 1, 16], 2, 1, 16],
+    ['small images with stride 2', [17, 5, 6, 9], [3, 3, 9, 20], 2, 1, 1],
+    ['small images in groups', [12, 4, 3, 8], [3, 2, 4, 12], 1, 1, 2],
     ['many rows', [3, 33, 31, 9], [3, 3, 9, 24], 1, 1, 1],
     ['stride 3', [2, 32, 30, 6], [4, 4, 6, 18], 3, 2, 1],
     ['pointwise', [4, 19, 17, 35], [1, 1, 35, 20], 1, 0, 1],

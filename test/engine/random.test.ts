@@ -51,7 +51,7 @@ function randomShape(random: Random, manyPositions: boolean): ConvolutionShape {
   }
 }
 
-test(`${trials} random shapes and widths`, { timeout: 60_000 + 2000 * trials }, async () => {
+test(`${trials} random shapes and widths`, { timeout: 600_000 + 2000 * trials }, async () => {
   for (let trial = 0; trial < trials; trial++) {
     const random = new Random(seed, trial);
     const shape = randomShape(random, trial % 4 === 3);

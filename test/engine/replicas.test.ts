@@ -9,6 +9,7 @@ import { gradients } from '../../src/engine/graph/gradients.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import type { ReduceKind } from '../../src/engine/graph/ops.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
+import { equalityGraph } from '../../src/engine/replicas/equality.ts';
 import { type Answer, Connection, type Frame } from '../../src/engine/replicas/protocol.ts';
 import { serveReplica } from '../../src/engine/replicas/serve.ts';
 import { replicatedBackend } from '../../src/engine/replicas/session.ts';
@@ -281,18 +282,17 @@ test('an error in a run of one replica is told with its rank, and ends all', asy
   expect(String(await served[0])).toContain('a kernel failed');
 });
 
-test('a replica that dies in the middle of a run ends it within a second, though the leader’s device waits', async () => {
+test('a replica that dies in the middle of a run ends it at once, though the leader’s device waits', async () => {
+  // Nothing but the end of its connection tells: the silence and the patience that would are ten minutes.
   const { backend, sockets } = await withSecond({ run: never });
   const session = await backend.openSession();
   const program = await session.compile(stepGraph(2, 4));
   const running = program.run().catch((error: unknown) => error);
   setTimeout(() => sockets[0]![1].destroy(), 50);
-  const start = performance.now();
   const found = await running;
   expect(String(found)).toMatch(
     /rank 1 \(here, reference\) is lost: .*repeat the command, which goes on from what was saved last/,
   );
-  expect(performance.now() - start).toBeLessThan(1000);
   await expect(program.read('loss')).rejects.toBe(found);
   await expect(session.checkReplicas()).rejects.toBe(found);
   await expect(backend.openSession()).rejects.toBe(found);
@@ -306,7 +306,7 @@ test('a replica that fails for the loss of another does not take the blame', asy
       run: () =>
         new Promise((_, reject) => {
           setTimeout(() => reject(new Error('a reduction waits in vain')), 50);
-          setTimeout(() => sockets[1]![1].destroy(), 150);
+          setTimeout(() => sockets[1]![1].destroy(), 80);
         }),
     },
     3,
@@ -365,11 +365,8 @@ test('a replica that stands still with its connection open is given up, and one 
   silent.resume();
   const device = () => referenceBackend({ collective: collectivesOf(2)[0]! });
   const served = serveReplica(answering, device());
-  const begun = performance.now();
-  const beat = new Promise<number>((heard) => {
-    new Connection<never, Answer>(asking, {
-      receive: ({ message }) => message.kind === 'beat' && heard(performance.now()),
-    });
+  const beat = new Promise<void>((heard) => {
+    new Connection<never, Answer>(asking, { receive: ({ message }) => message.kind === 'beat' && heard() });
   });
   const backend = replicatedBackend(device(), [{ rank: 1, host: 'node7', device: 'GPU 3', socket: leader }], {
     silence: 0.3,
@@ -377,7 +374,7 @@ test('a replica that stands still with its connection open is given up, and one 
   await expect(backend.openSession()).rejects.toThrow(
     'rank 1 (node7, GPU 3) has given no sign of life for 0.3 s; see to it and repeat the command',
   );
-  expect((await beat) - begun).toBeLessThan(5000);
+  await beat;
   asking.destroy();
   silent.destroy();
   await served;
@@ -444,26 +441,138 @@ test.each([2, 8])('reductions over sockets are those in memory, on each of %i ra
   await lost;
 });
 
-test('a variable that differs is named, with the device that has it', async () => {
-  let other: Session | undefined;
-  const { backend } = await replicatedReference(2, (collective) => {
+/** So many replicas, and the session of the last one, whose variables can be changed behind the leader's back. */
+async function withLast(replicas: number) {
+  const found: { last?: Session } = {};
+  const { backend } = await replicatedReference(replicas, (collective) => {
     const made = referenceBackend({ collective });
     const openSession = async () => {
       const session = await made.openSession();
-      if (collective.rank === 1) other = session;
+      if (collective.rank === replicas - 1) found.last = session;
       return session;
     };
     return { ...made, openSession };
   });
-  const session = await backend.openSession();
+  return { session: await backend.openSession(), last: found.last! };
+}
+
+test('a variable that differs is named, with the device that has it', async () => {
+  const { session, last } = await withLast(2);
   session.write('same', f32([2], [1, 2]));
   await trained(session, 2);
   await session.checkReplicas();
   const program = await session.compile(stepGraph(2, 4));
-  other!.write('w', f32([], [7]));
+  last.write('w', f32([], [7]));
   await program.run();
   await expect(session.checkReplicas()).rejects.toThrow(
     'rank 1 (here, reference): the variable w has other bits than on rank 0',
   );
   await expect(program.run()).rejects.toThrow('the variable w has other bits');
+});
+
+test.each([
+  ['a last bit', 1, 1 + 2 ** -23],
+  ['a last bit of the least number', 0, 2 ** -149],
+  ['the sign of a zero', 0, -0],
+  ['no number in place of one', 0, Number.NaN],
+  ['a number in place of none', Number.NaN, 3],
+  ['infinity', Number.POSITIVE_INFINITY, 3.4028234663852886e38],
+])('%s is a difference, wherever it is', async (_, own, other) => {
+  const { session, last } = await withLast(3);
+  const values = [5, own, Number.NaN, -0, Number.NEGATIVE_INFINITY];
+  session.write('v', f32([5], values));
+  session.write('more', f32([], [1]));
+  await session.checkReplicas();
+  last.write('v', f32([5], values.with(1, other)));
+  session.write('more', f32([], [2]));
+  await expect(session.checkReplicas()).rejects.toThrow('rank 2 (here, reference): the variable v has other bits');
+});
+
+test('whole numbers and variables that are reduced apart are compared as well, and a swap is seen', async () => {
+  const count = async (elements: readonly number[]) => {
+    const { session, last } = await withLast(2);
+    const names = ['a', 'b', 'c'];
+    for (const name of names) session.write(name, f32([3], [1, 2, 3]));
+    const variables = new Map(names.map((name) => [name, [3]]));
+    const graph = equalityGraph(variables, 2, 12);
+    expect(graph.nodes.filter(({ op }) => op === 'allReduce')).toHaveLength(2 * 3 + 1);
+    const program = await session.compile(graph);
+    last.write('b', f32([3], elements));
+    await program.run();
+    return await Promise.all(names.map(async (name) => (await program.read(name))[0]));
+  };
+  expect(await count([1, 2, 3])).toEqual([0, 0, 0]);
+  // Each element of the two that are swapped is neither least nor greatest on one of the replicas.
+  expect(await count([2, 1, 3])).toEqual([0, 4, 0]);
+  const { session, last } = await withLast(2);
+  const codes = (...data: number[]) => ({ dtype: 'i32', shape: [2], data: Int32Array.from(data) }) as const;
+  session.write('codes', codes(0, 2));
+  await session.checkReplicas();
+  session.write('codes', codes(1, 2));
+  await session.compile(new Graph());
+  last.write('codes', codes(1, 3));
+  await expect(session.checkReplicas()).rejects.toThrow('the variable codes has other bits');
+});
+
+/** So many devices that wait for each other while they build, as GPUs do; what rank 1 fails with, and when. */
+function meeting(replicas: number, fails: { now: Error | undefined; behind: boolean }) {
+  let come = 0;
+  const waiting: (() => void)[] = [];
+  const all = () =>
+    new Promise<void>((resolve) => {
+      waiting.push(resolve);
+      if (++come % replicas === 0) for (const go of waiting.splice(0)) go();
+    });
+  return replicatedReference(replicas, (collective) => {
+    const backend = referenceBackend({ collective });
+    const openSession = async () => {
+      const session = await backend.openSession();
+      const build = session.compile.bind(session);
+      const compile: Session['compile'] = async (graph, meet) => {
+        const error = collective.rank === 1 ? fails.now : undefined;
+        if (error && !fails.behind) throw error;
+        await meet?.();
+        if (error) throw error;
+        await all();
+        return await build(graph);
+      };
+      return Object.assign(session, { compile });
+    };
+    return { ...backend, openSession };
+  });
+}
+
+test('where one replica cannot build a program no other waits for it, and the next is built by all', async () => {
+  const fails = { now: new TooLargeError('no room') as Error | undefined, behind: false };
+  const session = await (await meeting(3, fails)).backend.openSession();
+  const error = await session.compile(stepGraph(3, 4)).catch((one: unknown) => one);
+  expect(error).toBeInstanceOf(TooLargeError);
+  expect(String(error)).toContain('rank 1 (here, reference): no room');
+  fails.now = undefined;
+  expect(await trained(session, 3, 48)).toHaveLength(4);
+  await session.dispose();
+});
+
+test('one that fails where the others wait for it already ends all, with its reason', async () => {
+  const { backend } = await meeting(3, { now: new Error('internal: no graph'), behind: true });
+  const session = await backend.openSession();
+  const message = 'rank 1 (here, reference): internal: no graph';
+  await expect(session.compile(stepGraph(3, 4))).rejects.toThrow(message);
+  await expect(backend.openSession()).rejects.toThrow(message);
+});
+
+test('where a device has no room to compare variables, the host does', async () => {
+  let full = false;
+  const { backend } = await withSecond({
+    compile: async () => {
+      if (full) throw new TooLargeError('no room');
+    },
+  });
+  const session = await backend.openSession();
+  session.write('v', f32([1], [1]));
+  full = true;
+  await session.checkReplicas();
+  session.write('v', f32([1], [2]));
+  await session.checkReplicas();
+  await session.dispose();
 });

@@ -223,7 +223,7 @@ beforeAll(async () => {
   results.forEach(([folder, code, text], at) => {
     ran.set(at === runs.length ? 'accuracy' : folder.slice(place.length + 1), { code, out: text });
   });
-}, 120_000);
+});
 
 const exact = [...fixtureNames.filter((name) => name !== 'islands'), 'resnet8', 'bottleneck', 'large', 'hostile'];
 const rounded = ['islands', 'inception', 'formulas', 'vit', 'swin'];

@@ -146,7 +146,7 @@ test('400 mutants of a manifest are read or refused with a UserError, 8 of those
   }
   expect(accepted).toBeGreaterThan(20);
   expect(accepted).toBeLessThan(300);
-}, 300_000);
+});
 
 test.runIf(seconds > 0)(
   `mutants for ${seconds} s from seed ${seed}`,

@@ -14,6 +14,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import type { DeviceOptions } from '../../src/flow/run/device.ts';
 import type { MetricRecord } from '../../src/flow/run/events.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
+import { freePort } from '../ports.ts';
 
 const dist = join(import.meta.dirname, '../../dist');
 const program = join(dist, 'cli/main.js');
@@ -99,7 +100,7 @@ function start(args: readonly string[], environment: NodeJS.ProcessEnv = {}, on:
 
 /** Waits for something; fails where it does not come. */
 async function until<T>(look: () => T | undefined | false, what: string, started?: Started): Promise<T> {
-  for (let waited = 0; waited < 30_000 && !started?.over(); waited += 50) {
+  for (let waited = 0; waited < 240_000 && !started?.over(); waited += 50) {
     const found = look();
     if (found) return found;
     await pause(50);
@@ -155,15 +156,6 @@ describe.skipIf(!isThere)('a process that dies (looks processes up in /proc, whi
     await until(() => !isAlive(replica!), 'the end of the replica');
   });
 });
-
-async function freePort(): Promise<number> {
-  return await new Promise((done) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => done(port));
-    });
-  });
-}
 
 const rank = (number: number, ranks: number, port: number) => ({
   ...{ RANK: `${number}`, LOCAL_RANK: `${number}`, WORLD_SIZE: `${ranks}` },

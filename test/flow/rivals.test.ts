@@ -35,7 +35,7 @@ beforeAll(async () => {
     settings: { ...brief, rivals: 'recovered' },
     listener: (event) => event.kind === 'note' && notes.push(event.text),
   });
-}, 300_000);
+});
 
 test('rivals change nothing of what a run computes', () => {
   for (const file of ['checkpoints/recovered.safetensors', 'multiplier.v', 'metrics.jsonl', 'theta.json']) {

@@ -94,7 +94,7 @@ test('a disk that is full stops the sweep, and the same command goes on; a stop 
     expect(existsSync(join(parent, 'whole', name))).toBe(true);
   }
   expect(readdirSync(join(parent, 'whole', 'best'))).toContain('exact3x3.multiplier.v');
-}, 300_000);
+});
 
 test('of two processes on one folder one is killed: the other takes over, and the results are the same bits', async () => {
   let killed: Promise<Ended> | undefined;
@@ -116,7 +116,7 @@ test('of two processes on one folder one is killed: the other takes over, and th
   expect(ours.length).toBeGreaterThan(0);
   expect(ours.filter((job) => theirs.includes(job)).length).toBeLessThanOrEqual(1);
   expect(resultsOf('shared')).toEqual(resultsOf('whole'));
-}, 300_000);
+});
 
 test('a copy is a sweep of its own: it makes its results anew, and goes on with what is not done', async () => {
   cpSync(join(parent, 'whole'), join(parent, 'copy'), { recursive: true });
@@ -131,7 +131,7 @@ test('a copy is a sweep of its own: it makes its results anew, and goes on with 
   expect(begun(out)).toEqual(['trials/exact3x3']);
   expect(resultsOf('copy')).toEqual(resultsOf('whole'));
   expect(JSON.parse(readFileSync(join(parent, 'copy', 'front.json'), 'utf8')).open).toEqual([]);
-}, 300_000);
+});
 
 test('the netlist that is kept of an exact multiplier is the one that has its synthesised power', async () => {
   const folder = join(parent, 'whole');

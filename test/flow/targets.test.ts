@@ -25,7 +25,7 @@ const settings: ConfigurationInput = {
   train: { ...publishedTraining.train, epochs: 3, batchSize: 16, learningRate: 0.02 },
   quantize: publishedTraining.quantize,
 };
-beforeAll(() => runFlow({ folder: base, settings, phases: ['train', 'quantize'] }), 240_000);
+beforeAll(() => runFlow({ folder: base, settings, phases: ['train', 'quantize'] }));
 
 type Explore = NonNullable<ConfigurationInput['explore']>;
 
@@ -110,7 +110,7 @@ describe('a loss', () => {
     expect(small.theta.power).toBeGreaterThan(0.5);
     expect(large.epochs.at(-1)!.estimatedLoss).toBeTypeOf('number');
     expect(large.summary.targets!.testLoss).toBeTypeOf('number');
-  }, 240_000);
+  });
 
   test('that a power does not allow is told with both values', async () => {
     const { targets, notes, summary } = await explored('contradiction', { power: 0.02, maxLoss: 0, grain: 'product' });
@@ -125,7 +125,7 @@ describe('a loss', () => {
     expect(summary.verdict).toMatch(said);
     // The network must still work: the loss wins.
     expect(targets.power.reached).toBeGreaterThan(0.3);
-  }, 240_000);
+  });
 });
 
 test('a run that is stopped while λ is found goes on to the same bits', async () => {
@@ -135,4 +135,4 @@ test('a run that is stopped while λ is found goes on to the same bits', async (
   await runInParts(options, [7, 20, 15]);
   const { hash, metrics, targets } = found(options.folder);
   expect({ hash, metrics, targets }).toEqual({ hash: whole.hash, metrics: whole.metrics, targets: whole.targets });
-}, 240_000);
+});

@@ -24,7 +24,7 @@ afterAll(() => rmSync(parent, { recursive: true }));
 
 const base = join(parent, 'base');
 const settings: ConfigurationInput = { sample: 300, train: { epochs: 3, batchSize: 16, learningRate: 0.02 } };
-beforeAll(() => runFlow({ folder: base, settings, phases: ['train', 'quantize'] }), 240_000);
+beforeAll(() => runFlow({ folder: base, settings, phases: ['train', 'quantize'] }));
 
 type Explore = NonNullable<ConfigurationInput['explore']>;
 const usual: Explore = {
@@ -76,7 +76,7 @@ test('three kinds are mapped, recovered, reported and proved as three multiplier
   const stage = readManifest(folder).phases.explore!.stages.at(-1)!;
   const again = await evaluateRun({ folder, stage: 'explored' });
   expect(again.accuracy).toBe(stage.accuracy);
-}, 240_000);
+});
 
 test('as many kinds as layers, or all, are layers that keep their own, to the last bit', async () => {
   const own = await explored('own', { structure: 'per-layer' });
@@ -90,14 +90,14 @@ test('as many kinds as layers, or all, are layers that keep their own, to the la
   expect(least.types).toBe(1);
   expect(most.power).toBeCloseTo(all.theta.power, 6);
   expect(least.loss).not.toBe(most.loss);
-}, 240_000);
+});
 
 test('one kind is what all share, but for the way there', async () => {
   const shared = await explored('shared', { structure: 'shared' });
   const one = await explored('one', { types: 1 });
   expect(one.theta.structures).toHaveLength(1);
   expect(Math.abs(one.theta.power - shared.theta.power)).toBeLessThan(0.05);
-}, 240_000);
+});
 
 test('stopped before layers are put together, and behind it, a run goes on to the same bits', async () => {
   const explore: Explore = { types: 2, power: 0.8, columns: 15 };
@@ -107,7 +107,7 @@ test('stopped before layers are put together, and behind it, a run goes on to th
   // 13 steps an epoch, 39 in all; put together behind 13.
   await runInParts(options, [8, 9, 6]);
   expect(found(options.folder)).toEqual(whole);
-}, 240_000);
+});
 
 test.each([
   [3, { types: 3, epoch: 4 }],

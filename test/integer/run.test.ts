@@ -30,7 +30,7 @@ beforeAll(async () => {
     phases: ['train', 'quantize', 'map'],
     device,
   });
-}, 60_000);
+});
 
 test('predictions of the integers are those of the float-scaled network', async () => {
   for (const stage of ['quantized', 'mapped'] as const) {

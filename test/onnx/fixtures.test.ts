@@ -75,7 +75,7 @@ describe('a run of an ONNX file', () => {
     const { inputs, configuration } = readManifest(folder);
     expect(inputs.model).toEqual({ path: file, sha256: sha256(readFileSync(file)) });
     expect(configuration.train.epochs).toBe(0);
-  }, 60_000);
+  });
 
   test('trains on where epochs are asked for, also with a new classifier', async () => {
     const train = async (name: string, settings: ConfigurationInput) => {
@@ -95,7 +95,7 @@ describe('a run of an ONNX file', () => {
     const anew = await train('anew', { ...settings, train: { ...short, newClassifier: true } });
     expect(anew.told).toMatch(/the classifier begins anew, drawn from the seed: fc\.weight \[1, 1, 12, 10\]/);
     expect(anew.accuracy).toBeLessThan(on.accuracy);
-  }, 60_000);
+  });
 
   test('goes on with this file alone', async () => {
     const bytes = readFileSync(file);
@@ -108,7 +108,7 @@ describe('a run of an ONNX file', () => {
     await expect(evaluateRun({ folder })).rejects.toThrow(/digits\.onnx is not there .*; bring it back/);
     writeFileSync(file, bytes);
     expect((await evaluateRun({ folder })).accuracy).toBe(accuracy);
-  }, 60_000);
+  });
 
   test('is refused for other images and other classes, by what the file takes', async () => {
     const run = (changes: object) => runFlow({ folder: join(parent, 'none'), settings: { ...settings, ...changes } });

@@ -272,11 +272,46 @@ describe.skipIf(noBrowser)('the page of a multiplier', () => {
     await page.getByTestId('explorer').waitFor();
     await save(page, ['script>.blif', '37.5 %', 'Point at a gate.']);
     const { page: list } = await visit('#/runs');
-    const listed = [nameOf(trained), 'Test accuracy'];
+    const listed = [nameOf(trained), 'Test accuracy', allDrawn()];
     await expectShown(list, listed);
     await save(list, listed);
   });
+
+  test('a copy of the list draws the runs that were chosen, and says of others that it does not hold them', async () => {
+    const { page: live } = await visit('#/runs');
+    await expectShown(live, [allDrawn(), 'Test accuracy']);
+    await live.getByLabel('Filter').fill('front');
+    await live.getByRole('button', { name: 'Draw none' }).click();
+    await live.getByLabel(`draw ${trained}`, { exact: true }).check();
+    await expectShown(live, [', 1 drawn', 'Test accuracy']);
+    const download = live.waitForEvent('download');
+    await live.getByRole('button', { name: 'Save a copy' }).click();
+    const path = join(parent, 'chosen.html');
+    await (await download).saveAs(path);
+    await live.close();
+    const { page, said } = await openPage(browser, pathToFileURL(path).href, { offline: true });
+    await expectShown(page, [', 1 drawn', 'Test accuracy']);
+    expect(await page.getByRole('alert').count()).toBe(0);
+    expect(await page.getByLabel('Filter').inputValue()).toBe('front');
+    await page.getByRole('button', { name: /^Draw all/ }).click();
+    await expectShown(page, [allDrawn(), /No curves of .*: this copy holds what was shown/, 'Test accuracy']);
+    await page.getByRole('button', { name: 'Draw none' }).click();
+    await page
+      .getByLabel(/^draw front\/shared/)
+      .first()
+      .check();
+    await expectShown(page, [', 1 drawn', /No curves of front\/shared\S+: this copy holds what was shown/]);
+    expect(await page.locator('main').innerText()).not.toMatch(/Loading|No epoch/);
+    expect(said).toEqual([]);
+    await page.close();
+  });
 });
+
+/** The few runs of the sweep are drawn before any is chosen. */
+const allDrawn = (): string => {
+  const { length } = serving.library.runs().runs;
+  return `${length} runs, ${length} drawn`;
+};
 
 const nameOf = (run: string): string => run.split('/').at(-1)!;
 
@@ -294,7 +329,7 @@ async function expectWhole(path: string, shown: readonly (string | RegExp)[]): P
   const { page, said, requests } = await openPage(browser, pathToFileURL(path).href, { offline: true });
   await expectShown(page, shown);
   expect(await page.locator('main').innerText()).not.toMatch(
-    /Loading|holds one view|No epoch|does not answer|no such view/,
+    /Loading|holds what was shown|No epoch|does not answer|no such view/,
   );
   expect(said).toEqual([]);
   expect(requests.filter((url) => !/^(data|blob):/.test(url))).toHaveLength(1);

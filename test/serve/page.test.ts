@@ -10,12 +10,13 @@ import type { FlowOptions } from '../../src/flow/flow.ts';
 import type { RunSummary } from '../../src/flow/results/summary.ts';
 import { lockRun } from '../../src/flow/run/lock.ts';
 import { type Serving, serve } from '../../src/serve/server.ts';
+import { freePort } from '../ports.ts';
 import { noBrowser, openBrowser, openPage, violations } from './browser.ts';
 import { epoch, makeRun, until } from './folder.ts';
 
 const RUNS = 1000;
-/** Milliseconds that a frame may take. */
-const FRAME = 200;
+/** Milliseconds of processor time that a frame may take. */
+const FRAME = 100;
 const pace = { glance: 100, scan: 300 };
 
 describe.skipIf(noBrowser)('the page', () => {
@@ -264,10 +265,36 @@ describe.skipIf(noBrowser)('the page', () => {
     await page.context().close();
   });
 
+  test('shows what changes between its first question and the first event', async () => {
+    const own = join(place, 'between');
+    makeRun(join(own, 'one'), {}, 1);
+    const slow = await serve({ folder: own, port: 0, pace });
+    const { page } = await openPage(browser, 'about:blank');
+    let hold = (): void => {};
+    const isHeld = new Promise<void>((held) => {
+      const isFree = new Promise<void>((free) => {
+        hold = free;
+      });
+      void page.route('**/api/events', async (route) => {
+        held();
+        await isFree;
+        await route.continue();
+      });
+    });
+    await page.goto(slow.url);
+    await isHeld;
+    makeRun(join(own, 'two'), {}, 1);
+    await until('the run is seen', () => slow.library.hasRun('two'));
+    hold();
+    await page.getByRole('link', { name: 'two' }).waitFor();
+    await page.context().close();
+    await slow.close();
+  });
+
   test('asks for everything again when the server comes back, in whichever view it is', async () => {
     const own = join(place, 'back');
     makeRun(join(own, 'one'), {}, 1);
-    const before = await serve({ folder: own, port: 0, pace });
+    const before = await serve({ folder: own, port: await freePort(), pace });
     const { page } = await openPage(browser, `${before.url}#/sweep`);
     await page.getByText('There is no sweep').waitFor();
     await page.getByRole('link', { name: 'Runs' }).click();
@@ -280,8 +307,7 @@ describe.skipIf(noBrowser)('the page', () => {
     await after.close();
   });
 
-  // On a busy machine a frame may wait for its turn; a page that is too slow is too slow each time.
-  test(`scrolls, sorts and draws ${RUNS} runs with frames under ${FRAME} ms`, { retry: 3 }, async () => {
+  test(`scrolls, sorts and draws ${RUNS} runs with frames under ${FRAME} ms`, async () => {
     const many = mkdtempSync(join(place, 'many-'));
     for (let k = 0; k < 10; k++) makeRun(join(many, `kind${k}`), { explore: { lambda: k / 10 + 0.05 } }, 20, k / 10);
     for (let k = 10; k < RUNS; k++) cpSync(join(many, `kind${k % 10}`), join(many, `run${k}`), { recursive: true });
@@ -289,53 +315,74 @@ describe.skipIf(noBrowser)('the page', () => {
     const { page, said } = await openPage(browser, big.url);
     await page.getByText(`${RUNS} runs, 6 drawn`).waitFor();
     await page.locator('figure').first().waitFor();
-    const scrolled = (await page.evaluate(SCROLL)) as { worst: number; rows: number; last: string };
+    await browser.startTracing(page, { categories: ['blink.user_timing'] });
+    const scrolled = (await page.evaluate(SCROLL)) as { rows: number; last: string };
     expect(scrolled.rows).toBeLessThan(80);
     expect(scrolled.last).toMatch(/^(run|kind)\d/);
-    const sortedBy = await page.evaluate(
-      `(${WORST})(() => document.querySelector('[role=columnheader] button').click())`,
-    );
-    const filtered = await page.evaluate(
-      `(${WORST})(() => { const box = document.querySelector('input[type=search]'); box.value = 'accuracy>0.5'; box.dispatchEvent(new Event('input', { bubbles: true })); })`,
+    await page.evaluate(`(${FRAMES})('sorted', () => document.querySelector('[role=columnheader] button').click())`);
+    await page.evaluate(
+      `(${FRAMES})('filtered', () => { const box = document.querySelector('input[type=search]'); box.value = 'accuracy>0.5'; box.dispatchEvent(new Event('input', { bubbles: true })); })`,
     );
     await page.getByText(/of 1000 runs/).waitFor();
     await page.getByLabel('Filter').fill('');
     await page.getByText(`${RUNS} runs, 6 drawn`).waitFor();
-    const drawn = await page.evaluate(
-      `(${WORST})(() => [...document.querySelectorAll('button')].find((one) => one.textContent.startsWith('Draw all')).click(), 90)`,
+    await page.evaluate(
+      `(${FRAMES})('drawn', () => [...document.querySelectorAll('button')].find((one) => one.textContent.startsWith('Draw all')).click(), 90)`,
     );
     await page.getByText(`${RUNS} drawn`).waitFor();
-    console.info(`longest frames: ${JSON.stringify({ scrolled: scrolled.worst, sortedBy, filtered, drawn })} ms`);
-    for (const worst of [scrolled.worst, sortedBy, filtered, drawn]) expect(worst).toBeLessThan(FRAME);
+    const longest = longestFrames(await browser.stopTracing());
+    console.info(`processor time of the longest frames: ${JSON.stringify(longest)} ms`);
+    expect(Object.keys(longest)).toEqual(['scrolled', 'sorted', 'filtered', 'drawn']);
+    for (const [what, worst] of Object.entries(longest)) {
+      expect(worst, what).toBeGreaterThan(0);
+      expect(worst, what).toBeLessThan(FRAME);
+    }
     expect(said).toEqual([]);
     await page.context().close();
     await big.close();
   });
 });
 
-/** In the page: does something, and gives the longest of the next frames in milliseconds. */
-const WORST = `async (work, frames = 30) => {
-  let worst = 0;
-  let last = performance.now();
+/**
+ * In the page: does something under a name, and marks the beginning of each of the next frames. What passes between two
+ * marks is measured as processor time of the page's thread, which a busy machine does not lengthen.
+ */
+const FRAMES = `async (name, work, frames = 30) => {
+  performance.mark(name);
   work();
   for (let k = 0; k < frames; k++) {
     await new Promise(requestAnimationFrame);
-    const time = performance.now();
-    worst = Math.max(worst, time - last);
-    last = time;
+    performance.mark(name);
   }
-  return Math.round(worst);
 }`;
+
+/** Milliseconds of processor time of the longest frame, by name. */
+function longestFrames(trace: Buffer): Record<string, number> {
+  interface Traced {
+    readonly cat: string;
+    readonly name: string;
+    /** Of the thread's processor time, in microseconds. */
+    readonly tts: number;
+  }
+  const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: readonly Traced[] };
+  const marks = traceEvents.filter(({ cat }) => cat === 'blink.user_timing').sort((a, b) => a.tts - b.tts);
+  const longest: Record<string, number> = {};
+  marks.forEach(({ name, tts }, at) => {
+    const before = marks[at - 1];
+    if (before?.name === name) longest[name] = Math.max(longest[name] ?? 0, (tts - before.tts) / 1000);
+  });
+  return longest;
+}
 
 const SCROLL = `(async () => {
   const body = document.querySelector('.run-body');
   let k = 0;
   const timer = setInterval(() => { body.scrollTop = (k++ / 40) * body.scrollHeight; }, 8);
-  const worst = await (${WORST})(() => {});
+  await (${FRAMES})('scrolled', () => {});
   clearInterval(timer);
   body.scrollTop = body.scrollHeight;
   await new Promise(requestAnimationFrame);
   await new Promise(requestAnimationFrame);
   const rows = document.querySelectorAll('.run-line');
-  return { worst, rows: rows.length, last: rows[rows.length - 1].textContent };
+  return { rows: rows.length, last: rows[rows.length - 1].textContent };
 })()`;

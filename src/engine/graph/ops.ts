@@ -79,7 +79,8 @@ export interface OpAttributes {
   move: Movement;
   /**
    * (x…) → of each the sum, mean, least or largest over all replicas of the graph, element by element, the same bits on
-   * each of them; where the graph is for one, the same tensors. All replicas do these operations in the same order.
+   * each of them; where the graph is for one, the same tensors. All replicas do these operations in the same order. A
+   * mean divides the sum, or, as NCCL does, sums x·(1/n): a last bit apart where n is no power of two.
    */
   allReduce: { readonly kind: ReduceKind };
   /** alpha·a + beta·b, same shapes. */

@@ -122,13 +122,26 @@ export class Peers {
   /** An order to all, and what each of them answers, by rank. */
   async ask(order: Uncalled<Call>, sections: readonly Uint8Array[] = []): Promise<readonly Reply[]> {
     this.check();
+    return await this.orLost(Promise.all(this.#replies(order, sections)));
+  }
+
+  /** An order that all must be able to follow: throws as soon as one says that it cannot, with its reason. */
+  async require(order: Uncalled<Call>, sections: readonly Uint8Array[] = []): Promise<void> {
+    this.check();
+    const replies = this.#replies(order, sections).map(async (reply) => {
+      const { error } = await reply;
+      if (error) throw error;
+    });
+    await this.#untilFailure(Promise.all(replies));
+  }
+
+  #replies(order: Uncalled<Call>, sections: readonly Uint8Array[]): Promise<Reply>[] {
     const call = this.#calls++;
-    const replies = this.#links.map(({ connection, pending }) => {
+    return this.#links.map(({ connection, pending }) => {
       const reply = new Promise<Reply>((resolve) => pending.set(call, resolve));
       connection.send({ ...order, call } as Call, sections);
       return reply;
     });
-    return await this.orLost(Promise.all(replies));
   }
 
   /**

@@ -13,7 +13,10 @@ import type { DType, Shape, TensorData } from '../../tensor/tensor.ts';
 /** From the leader; what has a `call` is answered. */
 export type Order =
   | { readonly kind: 'open' | 'close'; readonly call: number; readonly session: number }
-  /** `graph`: the text of portable.ts; sections: the constants that the session has not seen, in this order. */
+  /**
+   * `graph`: the text of portable.ts; sections: the constants that the session has not seen, in this order. Answered
+   * when the program waits for the others; `meet` lets it go on when all do, and is answered when it is built.
+   */
   | {
       readonly kind: 'compile';
       readonly call: number;
@@ -32,6 +35,8 @@ export type Order =
     }
   /** Inputs are written, a section each, and the program is run. */
   | { readonly kind: 'run'; readonly session: number; readonly program: number; readonly inputs: readonly SentInput[] }
+  | { readonly kind: 'meet'; readonly call: number; readonly session: number; readonly program: number }
+  /** Of a program that was built, that waits to go on, or that could not be compiled. */
   | { readonly kind: 'drop'; readonly session: number; readonly program: number }
   | { readonly kind: 'digest'; readonly call: number; readonly session: number; readonly names: readonly string[] };
 

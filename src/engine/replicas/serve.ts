@@ -7,6 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
 import type { Backend, Program, Session } from '../backend.ts';
+import type { Graph } from '../graph/graph.ts';
 import { unpackGraph } from './portable.ts';
 import { type Answer, Connection, elementsOf, type Frame, type Order, sentError } from './protocol.ts';
 import { digestsOf } from './session.ts';
@@ -24,8 +25,16 @@ const LAST_WORD_MS = 3000;
 interface Served {
   readonly session: Session;
   readonly programs: Map<number, Program>;
+  /** Programs that wait for those of the other replicas. */
+  readonly waiting: Map<number, Waiting>;
   /** Constants by the digest of their content. */
   readonly constants: Map<string, TensorData>;
+}
+
+interface Waiting {
+  readonly built: Promise<Program>;
+  readonly goOn: () => void;
+  readonly giveUp: (reason: Error) => void;
 }
 
 /**
@@ -93,12 +102,12 @@ async function obey(
 ): Promise<readonly string[] | undefined> {
   if (message.kind === 'open') {
     const session = await backend.openSession();
-    sessions.set(message.session, { session, programs: new Map(), constants: new Map() });
+    sessions.set(message.session, { session, programs: new Map(), waiting: new Map(), constants: new Map() });
     return undefined;
   }
   const served = sessions.get(message.session);
   invariant(served, `no session ${message.session} on this replica`);
-  const { session, programs, constants } = served;
+  const { session, programs, waiting, constants } = served;
   switch (message.kind) {
     case 'close':
       sessions.delete(message.session);
@@ -113,7 +122,15 @@ async function obey(
         return { dtype, shape, data };
       });
       const graph = unpackGraph({ text: message.graph, constants: tensors });
-      programs.set(message.program, await session.compile(graph));
+      waiting.set(message.program, await prepared(session, graph));
+      return undefined;
+    }
+    case 'meet': {
+      const program = waiting.get(message.program);
+      invariant(program, `no program ${message.program} waits in this session`);
+      waiting.delete(message.program);
+      program.goOn();
+      programs.set(message.program, await program.built);
       return undefined;
     }
     case 'write': {
@@ -130,14 +147,42 @@ async function obey(
       await program.run();
       return undefined;
     }
-    // Also of a program that could not be compiled here.
     case 'drop':
+      await givenUp(waiting.get(message.program));
+      waiting.delete(message.program);
       await programs.get(message.program)?.dispose();
       programs.delete(message.program);
       return undefined;
     case 'digest':
       return await digestsOf(session, message.names);
   }
+}
+
+/** A program that has come so far that it waits for the others, or is built already; throws where it fails before. */
+async function prepared(session: Session, graph: Graph): Promise<Waiting> {
+  let [goOn, giveUp]: [() => void, (reason: Error) => void] = [() => {}, () => {}];
+  const meeting = new Promise<void>((resolve, reject) => {
+    [goOn, giveUp] = [resolve, reject];
+  });
+  let built: Promise<Program> | undefined;
+  const waits = new Promise<void>((resolve) => {
+    built = session.compile(graph, () => {
+      resolve();
+      return meeting;
+    });
+  });
+  // Whoever waits for them hears of it.
+  for (const promise of [meeting, built!]) promise.catch(() => {});
+  await Promise.race([waits, built!]);
+  return { built: built!, goOn, giveUp };
+}
+
+async function givenUp(program: Waiting | undefined): Promise<void> {
+  program?.giveUp(new Error('another replica cannot build this program'));
+  await program?.built.then(
+    (built) => built.dispose(),
+    () => {},
+  );
 }
 
 /** The orders that have come and wait. */

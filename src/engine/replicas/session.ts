@@ -7,10 +7,19 @@
 // Not here: how the parts of a batch become one gradient (train/), and how devices reduce (their backends).
 
 import { createHash } from 'node:crypto';
-import { invariant, LostDeviceError } from '../../tensor/errors.ts';
-import { allocate, type DType, type HostTensor, sizeOf, type TensorData } from '../../tensor/tensor.ts';
+import { invariant, LostDeviceError, TooLargeError } from '../../tensor/errors.ts';
+import {
+  allocate,
+  type DType,
+  type HostTensor,
+  type Shape,
+  sizeOf,
+  type TensorData,
+  type TensorType,
+} from '../../tensor/tensor.ts';
 import type { Backend, Program, Session } from '../backend.ts';
 import type { Graph } from '../graph/graph.ts';
+import { equalityGraph } from './equality.ts';
 import { ADVICE, nameOf, type Peer, Peers, type PeersOptions } from './peers.ts';
 import { packGraph } from './portable.ts';
 import { bytesOf, type SentConstant } from './protocol.ts';
@@ -62,19 +71,23 @@ class ReplicatedSession implements Session {
   readonly #local: Session;
   readonly #peers: Peers;
   readonly #session: number;
-  readonly #known: readonly Omit<Peer, 'socket'>[];
+  readonly #replicas: readonly Omit<Peer, 'socket'>[];
   readonly #constants = new Set<string>();
-  /** Variables that may have changed since they were compared. */
-  readonly #changed = new Set<string>();
+  /** Variables that have been written or assigned. */
+  readonly #known = new Map<string, TensorType>();
+  /** Whether any of them may have changed since they were compared. */
+  #changed = false;
+  /** Compares those of f32; made anew when there are more of them. */
+  #equality: { readonly count: number; readonly program: Program | undefined } | undefined;
   #programs = 0;
 
-  constructor(backend: Backend, local: Session, peers: Peers, session: number, known: readonly Peer[]) {
+  constructor(backend: Backend, local: Session, peers: Peers, session: number, replicas: readonly Peer[]) {
     this.backend = backend;
     this.replicas = backend.device.replicas;
     this.#local = local;
     this.#peers = peers;
     this.#session = session;
-    this.#known = [...known].sort((a, b) => a.rank - b.rank);
+    this.#replicas = [...replicas].sort((a, b) => a.rank - b.rank);
   }
 
   get bytes(): number {
@@ -96,17 +109,37 @@ class ReplicatedSession implements Session {
       this.#constants.add(digest);
       return { dtype, shape, digest, sent: isNew };
     });
-    const asked = this.#peers.ask({ kind: 'compile', session, program, graph: text, constants: sent }, sections);
-    const [own, replies] = await Promise.allSettled([this.#local.compile(graph), asked]);
-    if (replies.status === 'rejected') throw replies.reason;
-    const error = replies.value.find((reply) => reply.error)?.error;
-    if (own.status === 'fulfilled' && !error)
-      return new ReplicatedProgram(this, own.value, this.#peers, { session, program }, graph);
-    // Where it was possible it is given up.
-    this.#peers.tell({ kind: 'drop', session, program });
-    if (own.status === 'rejected') throw own.reason;
-    await own.value.dispose();
-    throw error;
+    const prepared = this.#peers.require({ kind: 'compile', session, program, graph: text, constants: sent }, sections);
+    prepared.catch(() => {});
+    let built: Promise<void> | undefined;
+    let fail: (error: unknown) => void = () => {};
+    const failed = new Promise<never>((_, reject) => {
+      fail = reject;
+    });
+    failed.catch(() => {});
+    // Where one cannot, the others do not begin what they would wait in for it.
+    const meet = async () => {
+      await prepared;
+      built = this.#peers.orLost(this.#peers.require({ kind: 'meet', session, program }));
+      built.catch(fail);
+    };
+    let own: Program | undefined;
+    try {
+      own = await Promise.race([this.#local.compile(graph, meet), failed]);
+      if (!built) await meet();
+      await built;
+      return new ReplicatedProgram(this, own, this.#peers, { session, program }, graph);
+    } catch (error) {
+      this.#peers.check();
+      if (built && !own) {
+        // One device waits for another that does not come.
+        this.#peers.fail(error as Error);
+        throw error;
+      }
+      this.#peers.tell({ kind: 'drop', session, program });
+      await own?.dispose();
+      throw error;
+    }
   }
 
   write(name: string, { dtype, shape, data }: HostTensor): void {
@@ -116,7 +149,7 @@ class ReplicatedSession implements Session {
     this.#local.write(name, { dtype, shape, data: copy });
     const bytes = [bytesOf(copy)];
     this.#peers.tell({ kind: 'write', session: this.#session, name, dtype, shape }, () => bytes);
-    this.#changed.add(name);
+    this.#mark(name, { dtype, shape });
   }
 
   async read(name: string): Promise<HostTensor> {
@@ -124,7 +157,38 @@ class ReplicatedSession implements Session {
   }
 
   async checkReplicas(): Promise<void> {
-    const names = [...this.#changed];
+    this.#peers.check();
+    if (!this.#changed) return;
+    const [floats, others] = [true, false].map((wanted) =>
+      [...this.#known].filter(([, { dtype }]) => (dtype === 'f32') === wanted),
+    ) as [[string, TensorType][], [string, TensorType][]];
+    const differing = await this.#differing(new Map(floats.map(([name, { shape }]) => [name, shape])));
+    const rest = differing ? others : this.#known;
+    await this.#compareDigests([...(differing ?? []), ...[...rest].map(([name]) => name)]);
+    invariant(!differing?.length, `the variable ${differing?.[0]} differs between replicas, but by no digest`);
+    this.#changed = false;
+  }
+
+  /** Those of f32 variables that the devices find to differ; undefined where they have no room to compare them. */
+  async #differing(variables: ReadonlyMap<string, Shape>): Promise<readonly string[] | undefined> {
+    if (this.#equality?.count !== variables.size) {
+      await this.#equality?.program?.dispose();
+      const program = await this.compile(equalityGraph(variables, this.replicas)).catch((error: unknown) => {
+        if (!(error instanceof TooLargeError)) throw error;
+        return undefined;
+      });
+      this.#equality = { count: variables.size, program };
+    }
+    const { program } = this.#equality;
+    if (!program) return undefined;
+    await program.run();
+    const names = [...variables.keys()];
+    const counts = await Promise.all(names.map((name) => program.read(name)));
+    return names.filter((_, at) => counts[at]![0] !== 0);
+  }
+
+  async #compareDigests(names: readonly string[]): Promise<void> {
+    if (names.length === 0) return;
     const asked = this.#peers.ask({ kind: 'digest', session: this.#session, names });
     const [own, replies] = await Promise.all([this.#peers.orLost(digestsOf(this.#local, names)), asked]);
     for (const [at, { error, digests }] of replies.entries()) {
@@ -134,17 +198,21 @@ class ReplicatedSession implements Session {
       const [first, ...others] = differing;
       const more = others.length > 0 ? ` and ${others.length} more` : '';
       const failure = new LostDeviceError(
-        `${nameOf(this.#known[at]!)}: the variable ${first}${more} has other bits than on rank 0, so the devices no longer train the same network; ${ADVICE}`,
+        `${nameOf(this.#replicas[at]!)}: the variable ${first}${more} has other bits than on rank 0, so the devices no longer train the same network; ${ADVICE}`,
       );
       this.#peers.fail(failure);
       throw failure;
     }
-    for (const name of names) this.#changed.delete(name);
+  }
+
+  #mark(name: string, { dtype, shape }: TensorType): void {
+    this.#known.set(name, { dtype, shape });
+    this.#changed = true;
   }
 
   /** A program with these assignments has begun to run. */
-  ran(assigned: Iterable<string>): void {
-    for (const name of assigned) this.#changed.add(name);
+  ran(assigned: ReadonlyMap<string, TensorType>): void {
+    for (const [name, type] of assigned) this.#mark(name, type);
   }
 
   async dispose(): Promise<void> {
@@ -210,7 +278,7 @@ class ReplicatedProgram implements Program {
     this.#peers.tell({ kind: 'run', ...this.#ids, inputs }, (rank) =>
       written.map(([, { data, split }]) => bytesOf(split ? this.#part(data, rank) : data)),
     );
-    this.#session.ran(this.#graph.assignments.keys());
+    this.#session.ran(this.#graph.assignments);
     try {
       // The caller's next call may block until the device is done, which waits for what the others have not got yet.
       await this.#peers.orLost(Promise.all([this.#local.run(), this.#peers.sent()]));

@@ -3,6 +3,7 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { freePort } from '../../../test/ports.ts';
 import { type Hello, program } from './hello.ts';
 import { receive, send } from './messages.ts';
 import { join, Meeting } from './rendezvous.ts';
@@ -59,12 +60,7 @@ describe('a meeting of ranks', () => {
   });
 
   it('waits for a rank that comes before rank 0 listens, and for one that comes again', async () => {
-    const { port } = (await new Promise<{ port: number }>((done) => {
-      const probe = createServer().listen(0, '127.0.0.1', () => {
-        const address = probe.address() as { port: number };
-        probe.close(() => done(address));
-      });
-    })) as { port: number };
+    const port = await freePort();
     const early = come(port, hello(1));
     await pause(150);
     const meeting = await Meeting.open({ own: hello(0), host: '127.0.0.1', port, token: 'secret' });

@@ -96,10 +96,23 @@ test('what is shared is done first and once, and trials branch from it', async (
   expect((await work(sweep, () => {})).done).toEqual([]);
 });
 
+/** Waits until so many wait, who then go on together. */
+function inGroups(size: number): () => Promise<void> {
+  let waiting: (() => void)[] = [];
+  return () =>
+    new Promise((go) => {
+      waiting.push(go);
+      if (waiting.length < size) return;
+      for (const one of waiting) one();
+      waiting = [];
+    });
+}
+
 test('of several devices each has one run at a time, and none is idle while there is work', async () => {
   const sweep = await newSweep('devices', ['lambda=1,2,3,4,5,6']);
   const slots = [0, 1].map((index) => ({ name: 'cuda' as const, index }));
   const busy = new Set<number>();
+  const pairs = inGroups(2);
   const served = new Map<string, number>();
   const { error, events } = await work(
     sweep,
@@ -108,7 +121,8 @@ test('of several devices each has one run at a time, and none is idle while ther
       expect(busy.has(device!.index!)).toBe(false);
       busy.add(device!.index!);
       served.set(name, device!.index!);
-      await setTimeout(60);
+      // A trial ends once there is one on the other device: with an idle device none would.
+      if (name.startsWith('trials/')) await pairs();
       busy.delete(device!.index!);
     },
     { slots },
@@ -116,7 +130,7 @@ test('of several devices each has one run at a time, and none is idle while ther
   expect(error).toBeUndefined();
   const counts = slots.map(({ index }) => [...served.values()].filter((one) => one === index).length);
   expect(counts.reduce((sum, count) => sum + count, 0)).toBe(7);
-  for (const count of counts) expect(count).toBeGreaterThanOrEqual(2);
+  for (const count of counts) expect(count).toBeGreaterThanOrEqual(3);
   expect(events.flatMap((event) => (event.kind === 'begin' ? [event.device] : []))).toContain('cuda:1');
 });
 
@@ -124,11 +138,13 @@ test('several workers on one folder never have the same run, and all wait for th
   const sweep = await newSweep('together', ['lambda=1,2,3,4,5,6']);
   const atWork = new Set<string>();
   const ended = new Set<string>();
+  const threes = inGroups(3);
   const run = async (name: string) => {
     expect(atWork.has(name)).toBe(false);
     if (name.startsWith('trials/')) expect([...ended].some((one) => one.startsWith('shared/'))).toBe(true);
     atWork.add(name);
-    await setTimeout(300);
+    // One worker has two at most.
+    if (name.startsWith('trials/')) await threes();
     ended.add(name);
   };
   const both = await Promise.all([work(sweep, run, { slots: 2 }), work(sweep, run, { slots: 2 })]);
@@ -212,9 +228,10 @@ function claimOf(folder: string, trial: string, other: object = {}): string {
 test.skipIf(!existsSync(boot))('a claim whose process is gone is taken over at once', async () => {
   const sweep = await newSweep('orphaned', ['lambda=1,2']);
   const claimed = claimOf(sweep.folder, 'lambda1');
-  const start = performance.now();
-  expect((await work(sweep, () => {})).done).toContain('trials/lambda1');
-  expect(performance.now() - start).toBeLessThan(5000);
+  const { done, events } = await work(sweep, () => {});
+  expect(done).toContain('trials/lambda1');
+  // It was never taken for one that works elsewhere.
+  expect(events.filter(({ kind }) => kind === 'elsewhere')).toEqual([]);
   expect(existsSync(claimed)).toBe(false);
 });
 
@@ -231,7 +248,8 @@ test('a claim on another host holds while its heart beats, whatever the number o
   expect(error).toBeUndefined();
   expect(done.filter((name) => name.startsWith('trials/'))).toEqual(['trials/lambda3', 'trials/lambda4']);
   expect(events.filter(({ kind }) => kind === 'elsewhere')).toHaveLength(2);
-  expect(performance.now() - start).toBeLessThan(6000);
+  // Less than a silence after which it would be taken over.
+  expect(performance.now() - start).toBeLessThan(20_000);
   expect(claimed.every((path) => existsSync(path))).toBe(true);
 });
 

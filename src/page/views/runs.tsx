@@ -18,7 +18,7 @@ export function RunsView({ source }: ViewProps) {
   const [text, setText] = useKept('runs filter', '');
   const [order, setOrder] = useKept<Order>('runs order', { key: 'changed', descending: true });
   const [group, setGroup] = useKept('runs group', '');
-  const [closed, setClosed] = useKept<ReadonlySet<string>>('runs closed', new Set());
+  const [closed, setClosed] = useKept<readonly string[]>('runs closed', []);
   const [phase, setPhase] = useKept<PhaseChoice>('runs phase', 'all');
   const [chosen, setChosen] = useKept<readonly string[] | undefined>('runs chosen', undefined);
 
@@ -29,7 +29,8 @@ export function RunsView({ source }: ViewProps) {
   }, [runs, text, order]);
   const lines = useMemo(() => (runs ? grouped(shown, group, runs.defaults, closed) : []), [runs, shown, group, closed]);
   const names = useMemo(() => new Set(runs?.rows.map(({ name }) => name)), [runs]);
-  const wanted = chosen ?? shown.slice(0, AT_FIRST).map(({ name }) => name);
+  const wanted =
+    chosen ?? shown.flatMap(({ name }) => (source.holds('metrics', { name }) ? [name] : [])).slice(0, AT_FIRST);
   const drawnNames = wanted.filter((name) => names.has(name));
   const drawnKey = drawnNames.join('\n');
   // The names are what counts
@@ -112,9 +113,7 @@ export function RunsView({ source }: ViewProps) {
           chosen={new Map(drawn.map(({ name, colour }) => [name, colour]))}
           choose={choose}
           toggleGroup={(one) => {
-            const next = new Set(closed);
-            if (!next.delete(one)) next.add(one);
-            setClosed(next);
+            setClosed(closed.includes(one) ? closed.filter((other) => other !== one) : [...closed, one]);
           }}
           extra={group}
         />

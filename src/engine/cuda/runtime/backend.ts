@@ -72,7 +72,7 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
       const target = { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90, ...as };
       await group?.join();
       const context = new Context(driver, properties, group ? { watch: () => group.check() } : {});
-      const compile: SessionParts['compile'] = (graph, session) => CudaProgram.create(graph, session);
+      const compile: SessionParts['compile'] = (...asked) => CudaProgram.create(...asked);
       return new CudaSession({ backend, context, kernels, target, poison, group, compile });
     },
     lose: async (reason) => (await group?.lose(reason)) ?? true,

@@ -36,7 +36,7 @@ function group(options: Partial<CollectiveOptions> = {}) {
     dispose: () => void calls.push('dispose'),
   };
   const communicator = new Communicator(library, () => device, { rank: 0, ranks: 2, id, ...options });
-  const session = { destroyGraphs: () => void calls.push('graphs') };
+  const session = { destroyGraphs: () => void calls.push('graphs'), idle: async () => {} };
   return { communicator, control, calls, session };
 }
 
@@ -74,6 +74,23 @@ test('a reduction is captured when the group is there, and ends being captured w
   await communicator.dispose();
   expect(calls.slice(4)).toEqual(['destroy', 'dispose']);
   expect(() => communicator.check()).toThrow('the group of GPUs was left');
+});
+
+test('sessions run one after the other', async () => {
+  const { communicator } = group();
+  const idle: string[] = [];
+  const session = (name: string) => {
+    const made = { destroyGraphs: () => {}, idle: async () => void idle.push(name) };
+    communicator.enter(made);
+    return made;
+  };
+  const [one, other] = [session('one'), session('other')];
+  for (const next of [one, one, other, one]) await communicator.turn(next);
+  expect(idle).toEqual(['one', 'other']);
+  // Of one that has ended nothing is awaited.
+  communicator.leave(one);
+  await communicator.turn(other);
+  expect(idle).toEqual(['one', 'other']);
 });
 
 test('a group is not left by an open session', async () => {

@@ -25,6 +25,8 @@ export interface CollectiveOptions {
   readonly apart?: boolean;
 }
 
+/** Of a session whose graphs hold reductions. */
+type Runner = Pick<Context, 'destroyGraphs' | 'idle'>;
 type Device = Pick<Context, 'use' | 'stream' | 'beginCapture' | 'endCapture' | 'dispose'>;
 type Library = Pick<Nccl, 'join' | 'settled' | 'allReduce' | 'destroy' | 'abort'>;
 
@@ -41,7 +43,9 @@ export class Communicator {
   readonly #library: Library;
   /** Opened when the group is joined: a context of its own, which keeps the device's memory from being given back. */
   readonly #open: () => Device;
-  readonly #sessions = new Set<Pick<Context, 'destroyGraphs'>>();
+  readonly #sessions = new Set<Runner>();
+  /** The session whose programs run, or have run last. */
+  #running: Runner | undefined;
   #device: Device | undefined;
   #handle: bigint | undefined;
   #joining: Promise<void> | undefined;
@@ -88,12 +92,24 @@ export class Communicator {
   }
 
   /** A session whose graphs hold reductions, until it ends. */
-  enter(session: Pick<Context, 'destroyGraphs'>): void {
+  enter(session: Runner): void {
     this.#sessions.add(session);
   }
 
-  leave(session: Pick<Context, 'destroyGraphs'>): void {
+  /** Behind its last run. */
+  leave(session: Runner): void {
     this.#sessions.delete(session);
+    if (this.#running === session) this.#running = undefined;
+  }
+
+  /**
+   * Resolves when no other session's runs are under way: sessions have streams of their own, and the library need not
+   * keep graphs apart then (NCCL_GRAPH_MIXING_SUPPORT=0 tells it so; docs/scale.md).
+   */
+  async turn(session: Runner): Promise<void> {
+    const before = this.#running;
+    this.#running = session;
+    if (before && before !== session) await before.idle();
   }
 
   /** Does this when all that was asked for before is done. */

@@ -77,7 +77,7 @@ export class CudaProgram implements Program {
   #building: Promise<void> | undefined;
   #disposed = false;
 
-  static async create(graph: Graph, session: CudaSession): Promise<CudaProgram> {
+  static async create(graph: Graph, session: CudaSession, meet?: () => Promise<void>): Promise<CudaProgram> {
     let program: CudaProgram | undefined;
     try {
       return await session.inOrder(async () => {
@@ -85,7 +85,7 @@ export class CudaProgram implements Program {
         if (session.group) await session.quiet();
         program = new CudaProgram(graph, session);
         session.join(program, program.arenaBytes);
-        await program.#ready();
+        await program.#ready(meet);
         return program;
       });
     } catch (error) {
@@ -146,7 +146,7 @@ export class CudaProgram implements Program {
   }
 
   /** Lowers the plan to addresses and makes the graph, in place of the one for where the arena was before. */
-  async #build(): Promise<void> {
+  async #build(meet?: () => Promise<void>): Promise<void> {
     const { context, arena } = this.#session;
     if (this.#session.group) await this.#session.quiet();
     this.#unbuild();
@@ -154,6 +154,7 @@ export class CudaProgram implements Program {
     const pool = this.#session.newPool();
     try {
       const commands = await this.#commands(pool);
+      await meet?.();
       const parts = await partsOf(commands, context, this.#session.group);
       this.#built = { generation, commands, pool, parts };
       this.#session.ownBytes += pool.bytes;
@@ -203,10 +204,10 @@ export class CudaProgram implements Program {
   }
 
   /** The graph for the arena where it is now. */
-  async #ready(): Promise<Built> {
+  async #ready(meet?: () => Promise<void>): Promise<Built> {
     for (;;) {
       if (this.#built?.generation === this.#session.arena.generation) return this.#built;
-      this.#building ??= this.#build().finally(() => {
+      this.#building ??= this.#build(meet).finally(() => {
         this.#building = undefined;
       });
       await this.#building;
@@ -227,6 +228,7 @@ export class CudaProgram implements Program {
   async #run(): Promise<void> {
     const { context, poison, group } = this.#session;
     group?.check();
+    await group?.turn(context);
     this.#session.enter(this);
     await this.#ring.ready();
     const { parts } = await this.#ready();

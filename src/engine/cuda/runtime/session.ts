@@ -27,7 +27,7 @@ export interface SessionParts {
   /** In tests: memory is poisoned when it is taken. */
   readonly poison: boolean;
   readonly group: Communicator | undefined;
-  readonly compile: (graph: Graph, session: CudaSession) => Promise<Program>;
+  readonly compile: (graph: Graph, session: CudaSession, meet?: () => Promise<void>) => Promise<Program>;
 }
 
 export class CudaSession extends SharedSession<Address> {
@@ -120,8 +120,8 @@ export class CudaSession extends SharedSession<Address> {
     return this.readMemory(type, from);
   }
 
-  protected build(graph: Graph): Promise<Program> {
-    return this.#compile(graph, this);
+  protected build(graph: Graph, meet?: () => Promise<void>): Promise<Program> {
+    return this.#compile(graph, this, meet);
   }
 
   protected fitArena(bytes: number): void {
@@ -132,12 +132,12 @@ export class CudaSession extends SharedSession<Address> {
   protected poisonArena(): void {}
 
   protected async end(): Promise<void> {
-    this.group?.leave(this.context);
     // What is left goes when the process ends.
-    if (this.lost) return;
+    if (this.lost) return this.group?.leave(this.context);
     await this.#pinned.dispose();
     if (this.#runs !== undefined) this.context.destroyEvent(this.#runs);
     await this.quiet();
+    this.group?.leave(this.context);
     for (const module of this.#modules.values()) this.context.unloadModule(await module);
     this.#pool.dispose();
     this.#constants.clear();

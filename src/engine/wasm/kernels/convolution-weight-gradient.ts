@@ -49,11 +49,12 @@ export function packCotangent(args: WeightGradient, part: i32, scratch: usize): 
   }
 }
 
-/** Parts: [groups][taps][channels / 16][panel ranges]. Scratch: sums [panels of the part][16 channels][8]. */
+/**
+ * Parts: [groups][taps][channels / 16][panel ranges]. Scratch: sums [panels of the part][16 channels][8], then the list
+ * of a block.
+ */
 export function weightGradient(args: WeightGradient, part: i32, scratch: usize): void {
   const geometry = args.geometry;
-  const strideX = geometry.strideX;
-  const paddingX = geometry.paddingX;
   const channels = geometry.channels / geometry.groups;
   const perGroup = geometry.outputs / geometry.groups;
   const panels = ceilDivide(perGroup, 8);
@@ -66,30 +67,19 @@ export function weightGradient(args: WeightGradient, part: i32, scratch: usize):
   const count = min(CHANNELS, channels - firstChannel);
   const tap = (part / (ranges * bundles)) % taps;
   const group = part / (ranges * bundles * taps);
-  const offsetY = (tap / geometry.kernelWidth) * geometry.dilationY - geometry.paddingY;
-  const offsetX = (tap % geometry.kernelWidth) * geometry.dilationX;
 
-  const x0 = firstValid(offsetX, strideX, paddingX);
-  const width = endValid(offsetX, strideX, paddingX, geometry.width, geometry.outWidth) - x0;
-  const xStep = <usize>(strideX * geometry.channels) << 2;
+  const x = args.x + (<usize>(group * channels + firstChannel) << 2);
   const rows = geometry.batch * geometry.outHeight;
-  memory.fill(scratch, 0, <usize>(endPanel - firstPanel) * CHANNELS * 32);
+  const sumBytes = <usize>(endPanel - firstPanel) * CHANNELS * 32;
+  const list = scratch + sumBytes;
+  memory.fill(scratch, 0, sumBytes);
 
   for (let row0 = 0; row0 < rows; row0 += args.rowsPerBlock) {
-    const row1 = min(rows, row0 + args.rowsPerBlock);
+    const end = listPositions(geometry, tap, row0, min(rows, row0 + args.rowsPerBlock), x, list);
     let sums = scratch;
     for (let panel = firstPanel; panel < endPanel; ++panel) {
-      const cotangent = args.panels + <usize>(group * panels + panel) * rows * geometry.outWidth * 32;
-      for (let c = 0; c < count; c += 4) {
-        for (let row = row0; row < row1; ++row) {
-          const iy = (row % geometry.outHeight) * geometry.strideY + offsetY;
-          if (iy < 0 || iy >= geometry.height) continue;
-          const ix = x0 * strideX + offsetX - paddingX;
-          const pixel = ((row / geometry.outHeight) * geometry.height + iy) * geometry.width + ix;
-          const x = args.x + (<usize>(pixel * geometry.channels + group * channels + firstChannel + c) << 2);
-          multiplyColumns(sums + c * 32, x, xStep, cotangent + <usize>(row * geometry.outWidth + x0) * 32, width);
-        }
-      }
+      const cotangent = args.panels + <usize>((group * panels + panel) * rows + row0) * geometry.outWidth * 32;
+      for (let c = 0; c < count; c += 4) multiplyColumns(sums + c * 32, <usize>c << 2, cotangent, list, end);
       sums += CHANNELS * 32;
     }
   }
@@ -106,8 +96,47 @@ export function weightGradient(args: WeightGradient, part: i32, scratch: usize):
   }
 }
 
-/** sums [4 channels][8] += Σ over `count` positions; reads four channels even where fewer are wanted. */
-export function multiplyColumns(sums: usize, x: usize, xStep: usize, g: usize, count: i32): void {
+/**
+ * The positions of some output rows whose tap falls inside the image, in order: where x has the tap, and how far into
+ * the rows' panel g is. Returns the end of the list.
+ */
+function listPositions(geometry: Geometry, tap: i32, row0: i32, row1: i32, x: usize, list: usize): usize {
+  const strideX = geometry.strideX;
+  const offsetY = (tap / geometry.kernelWidth) * geometry.dilationY - geometry.paddingY;
+  const offsetX = (tap % geometry.kernelWidth) * geometry.dilationX;
+  const x0 = firstValid(offsetX, strideX, geometry.paddingX);
+  const width = endValid(offsetX, strideX, geometry.paddingX, geometry.width, geometry.outWidth) - x0;
+  const xStep = <usize>(strideX * geometry.channels) << 2;
+  const ix = x0 * strideX + offsetX - geometry.paddingX;
+  let image = row0 / geometry.outHeight;
+  let oy = row0 % geometry.outHeight;
+  let at = list;
+  for (let row = row0; row < row1; ++row) {
+    const iy = oy * geometry.strideY + offsetY;
+    if (iy >= 0 && iy < geometry.height) {
+      let from = x + (<usize>(((image * geometry.height + iy) * geometry.width + ix) * geometry.channels) << 2);
+      let g = <usize>((row - row0) * geometry.outWidth + x0) * 32;
+      for (let position = 0; position < width; ++position) {
+        store<usize>(at, from);
+        store<usize>(at, g, 4);
+        from += xStep;
+        g += 32;
+        at += 8;
+      }
+    }
+    if (++oy == geometry.outHeight) {
+      oy = 0;
+      ++image;
+    }
+  }
+  return at;
+}
+
+/**
+ * sums [4 channels][8] += Σ over the listed positions, x `lane` bytes further on; reads four channels even where fewer
+ * are wanted.
+ */
+export function multiplyColumns(sums: usize, lane: usize, g: usize, list: usize, end: usize): void {
   let a0 = v128.load(sums);
   let a1 = v128.load(sums, 16);
   let b0 = v128.load(sums, 32);
@@ -116,9 +145,11 @@ export function multiplyColumns(sums: usize, x: usize, xStep: usize, g: usize, c
   let c1 = v128.load(sums, 80);
   let d0 = v128.load(sums, 96);
   let d1 = v128.load(sums, 112);
-  for (const end = g + (<usize>count << 5); g < end; g += 32) {
-    const g0 = v128.load(g);
-    const g1 = v128.load(g, 16);
+  for (; list < end; list += 8) {
+    const x = load<usize>(list) + lane;
+    const from = g + load<usize>(list, 4);
+    const g0 = v128.load(from);
+    const g1 = v128.load(from, 16);
     const va = v128.load32_splat(x);
     a0 = f32x4.add(a0, f32x4.mul(va, g0));
     a1 = f32x4.add(a1, f32x4.mul(va, g1));
@@ -131,7 +162,6 @@ export function multiplyColumns(sums: usize, x: usize, xStep: usize, g: usize, c
     const vd = v128.load32_splat(x, 12);
     d0 = f32x4.add(d0, f32x4.mul(vd, g0));
     d1 = f32x4.add(d1, f32x4.mul(vd, g1));
-    x += xStep;
   }
   v128.store(sums, a0);
   v128.store(sums, a1, 16);

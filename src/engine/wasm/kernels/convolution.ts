@@ -9,6 +9,8 @@
 // The data gradient is the same product with the roles of channels and outputs exchanged: its source is g, and an input
 // pixel meets the output (iy + padding − ky·dilation) / stride when that is whole. Its positions are visited residue by
 // residue (mod stride), so that the 4 positions of a tile share their taps.
+// Of small images a tile is one position of 4 images: they have the same taps, so that none meets padding, and their
+// lists differ only by where the images are.
 
 import { ceilDivide, Geometry } from './geometry';
 import { storeLanes } from './lanes';
@@ -25,6 +27,8 @@ export class Convolution {
   zeros: usize;
   rowsPerPart: i32;
   panelsPerPart: i32;
+  /** Whether a tile is one position of 4 images; a part then has whole images. */
+  acrossImages: i32;
 }
 
 /** One part per group and panel; part 0 also clears the zero row. */
@@ -106,7 +110,10 @@ function convolve(args: Convolution, part: i32, scratch: usize, transposed: bool
   const firstPanel = (part % ranges) * args.panelsPerPart;
   const endPanel = min(panels, firstPanel + args.panelsPerPart);
 
-  const tiles = listSources(args, transposed, group, depth, outChannels, width, height, firstRow, rows, scratch);
+  const tiles =
+    args.acrossImages != 0
+      ? listImages(args, transposed, group, depth, outChannels, width, height, firstRow / height, rows / height, scratch)
+      : listSources(args, transposed, group, depth, outChannels, width, height, firstRow, rows, scratch);
   const panelBytes = <usize>taps * depth * 32;
   for (let panel = firstPanel; panel < endPanel; ++panel) {
     const weights = args.panels + <usize>(group * panels + panel) * panelBytes;
@@ -118,6 +125,80 @@ function convolve(args: Convolution, part: i32, scratch: usize, transposed: bool
     }
   }
 }
+
+/** As listSources, of whole images; where the last 4 are fewer, the last of them is repeated. */
+function listImages(
+  args: Convolution,
+  transposed: bool,
+  group: i32,
+  depth: i32,
+  outChannels: i32,
+  width: i32,
+  height: i32,
+  firstImage: i32,
+  images: i32,
+  scratch: usize,
+): i32 {
+  const geometry = args.geometry;
+  const bytes = listBytes(geometry.kernelHeight * geometry.kernelWidth);
+  const pixels = transposed ? geometry.outHeight * geometry.outWidth : geometry.height * geometry.width;
+  const imageBytes = <usize>(pixels * depth * geometry.groups) << 2;
+  const resultBytes = <usize>(height * width * outChannels) << 2;
+  const source = args.source + (<usize>(group * depth) << 2);
+  const fours = ceilDivide(images, 4);
+  const taps = scratch + <usize>(fours * height * width) * bytes;
+  let list = scratch;
+  for (let y = 0; y < height; ++y) {
+    for (let x = 0; x < width; ++x) {
+      const count = listTaps(geometry, transposed, depth, y, x, taps);
+      const result = args.out + (<usize>((y * width + x) * outChannels) << 2);
+      for (let four = 0; four < fours; ++four) {
+        store<i32>(list, count);
+        for (let p = 0; p < 4; ++p) {
+          const image = <usize>(firstImage + min(four * 4 + p, images - 1));
+          const base = source + image * imageBytes;
+          const at = list + (<usize>p << 2) + 4;
+          store<usize>(at, result + image * resultBytes);
+          for (let tap: usize = 0; tap < <usize>count; ++tap) {
+            store<usize>(at + tap * 20, base + load<usize>(taps + (tap << 3), 4), 20);
+          }
+        }
+        for (let tap: usize = 0; tap < <usize>count; ++tap) {
+          store<usize>(list + tap * 20, load<usize>(taps + (tap << 3)), 20);
+        }
+        list += bytes;
+      }
+    }
+  }
+  return fours * height * width;
+}
+
+/** Of one position the taps that meet no padding: offsets in a panel and in an image of the source; their number. */
+function listTaps(geometry: Geometry, transposed: bool, depth: i32, y: i32, x: i32, taps: usize): i32 {
+  const pixelBytes = <usize>(depth * geometry.groups) << 2;
+  const rowBytes = pixelBytes * (transposed ? geometry.outWidth : geometry.width);
+  let count = 0;
+  for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
+    const row = transposed
+      ? resultOf(y + geometry.paddingY - ky * geometry.dilationY, geometry.strideY, geometry.outHeight)
+      : within(y * geometry.strideY - geometry.paddingY + ky * geometry.dilationY, geometry.height);
+    if (row < 0) continue;
+    for (let kx = 0; kx < geometry.kernelWidth; ++kx) {
+      const column = transposed
+        ? resultOf(x + geometry.paddingX - kx * geometry.dilationX, geometry.strideX, geometry.outWidth)
+        : within(x * geometry.strideX - geometry.paddingX + kx * geometry.dilationX, geometry.width);
+      if (column < 0) continue;
+      const tap = taps + (<usize>count << 3);
+      store<usize>(tap, <usize>((ky * geometry.kernelWidth + kx) * depth) * 32);
+      store<usize>(tap, <usize>row * rowBytes + <usize>column * pixelBytes, 4);
+      ++count;
+    }
+  }
+  return count;
+}
+
+/** Bytes of a position that waits for its tile: see `listTile`. */
+const PLACE: usize = 20;
 
 /** Writes the lists of all tiles of a part and returns their number. A short last tile repeats its last position. */
 function listSources(
@@ -136,88 +217,105 @@ function listSources(
   const residues = transposed ? min(geometry.strideX, width) : 1;
   const stride = transposed ? geometry.strideX : 1;
   const bytes = listBytes(geometry.kernelHeight * geometry.kernelWidth);
+  const pixels = transposed ? geometry.outHeight * geometry.outWidth : geometry.height * geometry.width;
+  const lane = <usize>(group * depth) << 2;
   let tiles = 0;
   let filled: usize = 0;
-  const positions = scratch + <usize>((rows * width) / 4 + 1) * bytes;
+  const places = scratch + <usize>((rows * width) / 4 + 1) * bytes;
+  let image = firstRow / height;
+  let y = firstRow % height;
   for (let row = firstRow; row < firstRow + rows; ++row) {
+    const source = args.source + (<usize>(image * pixels * depth * geometry.groups) << 2) + lane;
+    const first = transposed ? y + geometry.paddingY : y * geometry.strideY - geometry.paddingY;
     for (let residue = 0; residue < residues; ++residue) {
       for (let x = residue; x < width; x += stride) {
-        store<i32>(positions + (filled << 3), row);
-        store<i32>(positions + (filled << 3), x, 4);
+        const place = places + filled * PLACE;
+        store<usize>(place, args.out + (<usize>((row * width + x) * outChannels) << 2));
+        store<usize>(place, source, 4);
+        store<i32>(place, first, 8);
+        store<i32>(place, transposed ? x + geometry.paddingX : x * geometry.strideX - geometry.paddingX, 12);
         if (++filled == 4) {
-          listTile(args, transposed, group, depth, outChannels, width, height, positions, scratch + <usize>tiles * bytes);
+          listTile(args, transposed, depth, places, scratch + <usize>tiles * bytes);
           ++tiles;
           filled = 0;
         }
       }
     }
+    if (++y == height) {
+      y = 0;
+      ++image;
+    }
   }
   if (filled == 0) return tiles;
-  for (; filled < 4; ++filled) store<i64>(positions + (filled << 3), load<i64>(positions + ((filled - 1) << 3)));
-  listTile(args, transposed, group, depth, outChannels, width, height, positions, scratch + <usize>tiles * bytes);
+  for (; filled < 4; ++filled) memory.copy(places + filled * PLACE, places + (filled - 1) * PLACE, PLACE);
+  listTile(args, transposed, depth, places, scratch + <usize>tiles * bytes);
   return tiles + 1;
 }
 
-function listTile(
-  args: Convolution,
-  transposed: bool,
-  group: i32,
-  depth: i32,
-  outChannels: i32,
-  width: i32,
-  height: i32,
-  positions: usize,
-  list: usize,
-): void {
+/**
+ * A place: result, image in the source, and the source row and column that the window's first tap meets (transposed:
+ * times the stride); then, for the window's row of the moment, the source row, or 0 for padding.
+ */
+function listTile(args: Convolution, transposed: bool, depth: i32, places: usize, list: usize): void {
   const geometry = args.geometry;
-  for (let p: usize = 0; p < 4; ++p) {
-    const result = load<i32>(positions + (p << 3)) * width + load<i32>(positions + (p << 3), 4);
-    store<usize>(list + (p << 2), args.out + (<usize>(result * outChannels) << 2), 4);
-  }
+  const pixelBytes = <usize>(depth * geometry.groups) << 2;
+  const panelBytes = <usize>depth * 32;
+  for (let p: usize = 0; p < 4; ++p) store<usize>(list + (p << 2), load<usize>(places + p * PLACE), 4);
   let count = 0;
   let entry = list + 20;
+  let panel: usize = 0;
   for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
+    let any: usize = 0;
+    for (let p: usize = 0; p < 4; ++p) {
+      const place = places + p * PLACE;
+      const y = transposed
+        ? resultOf(load<i32>(place, 8) - ky * geometry.dilationY, geometry.strideY, geometry.outHeight)
+        : within(load<i32>(place, 8) + ky * geometry.dilationY, geometry.height);
+      const rowBytes = pixelBytes * (transposed ? geometry.outWidth : geometry.width);
+      const row: usize = y < 0 ? 0 : load<usize>(place, 4) + <usize>y * rowBytes;
+      store<usize>(place, row, 16);
+      any |= row;
+    }
+    if (any == 0) {
+      panel += <usize>geometry.kernelWidth * panelBytes;
+      continue;
+    }
     for (let kx = 0; kx < geometry.kernelWidth; ++kx) {
-      let any = false;
+      let met = false;
       for (let p: usize = 0; p < 4; ++p) {
-        const row = load<i32>(positions + (p << 3));
-        const x = load<i32>(positions + (p << 3), 4);
-        const source = transposed
-          ? gradientSource(geometry, row / height, row % height, x, ky, kx)
-          : forwardSource(geometry, row / height, row % height, x, ky, kx);
-        const channels = depth * geometry.groups;
-        const address = source < 0 ? args.zeros : args.source + (<usize>(source * channels + group * depth) << 2);
-        store<usize>(entry + (p << 2), address, 4);
-        any = any || source >= 0;
+        const place = places + p * PLACE;
+        const x = transposed
+          ? resultOf(load<i32>(place, 12) - kx * geometry.dilationX, geometry.strideX, geometry.outWidth)
+          : within(load<i32>(place, 12) + kx * geometry.dilationX, geometry.width);
+        const row = load<usize>(place, 16);
+        const meets = x >= 0 && row != 0;
+        store<usize>(entry + (p << 2), meets ? row + <usize>x * pixelBytes : args.zeros, 4);
+        met = met || meets;
       }
-      if (!any) continue;
-      store<usize>(entry, <usize>((ky * geometry.kernelWidth + kx) * depth) * 32);
-      entry += 20;
-      ++count;
+      if (met) {
+        store<usize>(entry, panel);
+        entry += 20;
+        ++count;
+      }
+      panel += panelBytes;
     }
   }
   store<i32>(list, count);
 }
 
-/** Pixel of x under the tap for an output position, or −1 for padding. */
+/** A pixel's number along an axis, or −1 for padding. */
 @inline
-function forwardSource(geometry: Geometry, image: i32, oy: i32, ox: i32, ky: i32, kx: i32): i32 {
-  const iy = oy * geometry.strideY + ky * geometry.dilationY - geometry.paddingY;
-  const ix = ox * geometry.strideX + kx * geometry.dilationX - geometry.paddingX;
-  if (iy < 0 || iy >= geometry.height || ix < 0 || ix >= geometry.width) return -1;
-  return (image * geometry.height + iy) * geometry.width + ix;
+function within(at: i32, extent: i32): i32 {
+  return <u32>at < <u32>extent ? at : -1;
 }
 
-/** Position of g that the tap links to an input pixel, or −1 where there is none. */
+/** The position of g along an axis that lies `at` pixels into the padded input, or −1 where there is none. */
 @inline
-function gradientSource(geometry: Geometry, image: i32, iy: i32, ix: i32, ky: i32, kx: i32): i32 {
-  const y = iy + geometry.paddingY - ky * geometry.dilationY;
-  const x = ix + geometry.paddingX - kx * geometry.dilationX;
-  if (y < 0 || x < 0 || y % geometry.strideY != 0 || x % geometry.strideX != 0) return -1;
-  const oy = y / geometry.strideY;
-  const ox = x / geometry.strideX;
-  if (oy >= geometry.outHeight || ox >= geometry.outWidth) return -1;
-  return (image * geometry.outHeight + oy) * geometry.outWidth + ox;
+function resultOf(at: i32, stride: i32, extent: i32): i32 {
+  if (stride == 1) return within(at, extent);
+  if (at < 0) return -1;
+  const position = <i32>(<u32>at / <u32>stride);
+  return position * stride == at && position < extent ? position : -1;
 }
 
 /** 4 positions × 8 outputs over all listed taps. */

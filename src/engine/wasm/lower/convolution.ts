@@ -19,17 +19,24 @@ import type { Address } from './words.ts';
 
 /** Result positions of a part, enough to use a panel of weights from the first-level cache many times. */
 const POSITIONS_PER_PART = 128;
+/** Of a position that waits for its tile in the scratch memory: `PLACE` of the kernel. */
+const PLACE_BYTES = 20;
 /** Positions of a block of the weight gradient: its slices of x and g stay in the cache. */
 const POSITIONS_PER_BLOCK = 256;
 /** A step with fewer parts is cut along its panels too. */
-const ENOUGH_PARTS = 64;
+const ENOUGH_PARTS = 32;
+/** Positions of an image, and images, up to and from which a tile is one position of 4 images. */
+const SMALL_IMAGE = 64;
+const IMAGES = 12;
 
+const TILES = ['along rows', 'across images'] as const;
 const PANELS = ['all in a part', 'cut', 'cut and a shorter range'] as const;
 
 /** Of either direction of the product of convolution.ts, of the weight gradient, and of the depthwise kernels. */
 const byPanels = {
   panels: {
-    ...{ ranges: PANELS, outputs: FILLING, rows: CUTS, positions: FILLING, groups: COUNTS, residues: COUNTS },
+    ...{ tiles: TILES, ranges: PANELS, outputs: FILLING, rows: CUTS, positions: FILLING },
+    ...{ groups: COUNTS, residues: COUNTS },
     ...steps,
   },
 } as const;
@@ -68,7 +75,11 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
   const rows = batch * (transposed ? geometry.height : geometry.outHeight);
   const width = transposed ? geometry.width : geometry.outWidth;
   const panels = Math.ceil(lanes / 8);
-  const rowsPerPart = Math.ceil(POSITIONS_PER_PART / width);
+  const height = rows / batch;
+  const acrossImages = height * width <= SMALL_IMAGE && batch >= IMAGES;
+  const rowsPerPart = acrossImages
+    ? 4 * height * Math.ceil(POSITIONS_PER_PART / (4 * height * width))
+    : Math.ceil(POSITIONS_PER_PART / width);
   const rowRuns = Math.ceil(rows / rowsPerPart);
   const perPart = panelsPerPart(panels, groups * rowRuns);
   const layout = new Layout();
@@ -77,10 +88,11 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
   const tileBytes = (5 + 5 * taps(geometry)) * 4;
   return {
     path: pathOf(byPanels, 'panels', {
+      tiles: acrossImages ? 'across images' : 'along rows',
       ranges: rangesOf(panels, perPart),
       outputs: filling(lanes, 8),
       rows: cuts(rows, rowsPerPart),
-      positions: filling(Math.min(rows, rowsPerPart) * width, 4),
+      positions: acrossImages ? filling(batch, 4) : filling(Math.min(rows, rowsPerPart) * width, 4),
       groups: oneOrSeveral(groups),
       residues: oneOrSeveral(transposed ? Math.min(geometry.strideX, width) : 1),
       ...stepsOf(geometry),
@@ -96,6 +108,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
         zeros: workspace + zeros,
         rowsPerPart,
         panelsPerPart: perPart,
+        acrossImages: acrossImages ? 1 : 0,
       };
       return [
         launch(transposed ? 'packTransposed' : 'packForward', groups * panels, record),
@@ -103,7 +116,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
           transposed ? 'convolutionInputGradient' : 'convolutionForward',
           groups * rowRuns * Math.ceil(panels / perPart),
           record,
-          (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + 32,
+          (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + Math.max(4 * PLACE_BYTES, 8 * taps(geometry)),
         ),
       ];
     },
@@ -117,6 +130,7 @@ function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
   const rowsPerBlock = Math.ceil(POSITIONS_PER_BLOCK / outWidth);
   const others = groups * taps(geometry) * Math.ceil(channelsPerGroup(geometry) / 16);
   const perPart = panelsPerPart(panels, others);
+  const listBytes = rowsPerBlock * outWidth * 8;
   const layout = new Layout();
   const packed = layout.take(groups * panels * positions(geometry) * 32);
   return {
@@ -134,7 +148,7 @@ function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
       const record: WeightGradient = { geometry, ...operands, panelsPerPart: perPart, rowsPerBlock };
       return [
         launch('packCotangent', Math.ceil((batch * outHeight) / rowsPerBlock), record),
-        launch('weightGradient', others * Math.ceil(panels / perPart), record, perPart * 16 * 32),
+        launch('weightGradient', others * Math.ceil(panels / perPart), record, perPart * 16 * 32 + listBytes),
       ];
     },
   };

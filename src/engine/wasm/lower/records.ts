@@ -313,6 +313,8 @@ export interface Convolution {
   readonly zeros: Address;
   readonly rowsPerPart: number;
   readonly panelsPerPart: number;
+  /** Whether a tile is one position of 4 images; a part then has whole images. */
+  readonly acrossImages: number;
 }
 
 function packConvolution(record: Convolution): Words {
@@ -325,6 +327,7 @@ function packConvolution(record: Convolution): Words {
     record.zeros,
     record.rowsPerPart,
     record.panelsPerPart,
+    record.acrossImages,
   ];
 }
 
