@@ -87,8 +87,8 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
   /** Whose statistics batch norm takes on several devices (see LayersOptions); default: those of each device. */
   readonly batchNorm?: BatchNormScope | undefined;
   /**
-   * Loss of a network that only guesses, such as the logarithm of the number of classes: an epoch whose mean loss is far
-   * above it, and above that of the first step, has diverged. Default: only what is not finite has.
+   * Loss of a network that only guesses, such as the logarithm of the number of classes: an epoch whose mean loss is
+   * far above it, and above that of the first step, has diverged. Default: only what is not finite has.
    */
   readonly guessing?: number | undefined;
   /** Where to go on. */
