@@ -320,6 +320,19 @@ export const mutants = [
     'test/engine/conformance.test.ts',
   ),
   fault(
+    'src/engine/cuda/runtime/kernel-library.ts',
+    'a kernel that is needed waits for the process of the lowest priority that has begun it',
+    'Promise.race([compiling, early.catch(() => compiling)])',
+    'early.catch(() => compiling)',
+  ),
+  fault(
+    'src/flow/phases/expected.ts',
+    'kernels of a step that learns from a teacher are not expected',
+    'teacher: teacherToCome(run, phase, floatModel?.quantizers !== undefined)',
+    'teacher: undefined',
+    'test/flow/expected.test.ts',
+  ),
+  fault(
     'src/engine/cuda/lower/matrix-product.ts',
     'rows and columns of a product change places on the GPU',
     'integers({ rows: m, columns: n, inner: k })',

@@ -11,6 +11,7 @@ import { fixed, percent } from '../tensor/numbers.ts';
 import { version } from '../version.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
 import { openLogs } from './logs/logs.ts';
+import { expectedGraphs } from './phases/expected.ts';
 import { explore } from './phases/explore.ts';
 import { map } from './phases/map.ts';
 import { quantize } from './phases/quantize.ts';
@@ -151,16 +152,11 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
     manifest = discard(folder, manifest);
     if (source && from !== undefined) manifest = takePhases(folder, manifest, from, source, taken);
     const { dataset, task, layers } = opened;
+    const run = { dataset, task, layers, backend, emulation, recompute: options.device?.recompute ?? false };
+    const begun = { ...run, ...accepted, manifest, configuration: withSearchedWidths(manifest) };
+    backend.expect?.(expectedGraphs(begun, toDo));
     const skips = new Map(taken.filter((phase) => !kept[phase]).map((phase) => [phase, `taken from ${from}`]));
-    return await doPhases(options, manifest, wanted, lock, skips, {
-      dataset,
-      task,
-      layers,
-      backend,
-      emulation,
-      recompute: options.device?.recompute ?? false,
-      ...accepted,
-    });
+    return await doPhases(options, manifest, wanted, lock, skips, { ...run, ...accepted });
   } finally {
     await backend.close?.();
   }
