@@ -1,9 +1,9 @@
 // Ranges of activations that the network bears. The step of the least mean squared error (quant/starts.ts) can be that
 // of a few large values: where one in a thousand is fifty times the others, four bits hold those few, and all others
-// become 0. A layer by itself cannot tell what it loses by that; the network can. So it is asked, for each layer: where
-// it names far fewer training images right than in float, each layer's range is the one that changes answers least.
-// Invariant: where little is lost, or the network as a whole is no nearer to the float one by it, the quantisers stay as
-// calibration left them. Test images have no part in it.
+// become 0. A layer by itself cannot tell what it loses by that; the network can. So it is asked for each layer:
+// where it names far fewer training images right than in float, a layer's range is the one that changes answers least.
+// Invariant: where little is lost, or the network as a whole is no nearer to the float one by it, the quantisers stay
+// as calibration left them. Test images have no part in it.
 
 import { sampleOf } from '../../data/sample.ts';
 import type { Session } from '../../engine/backend.ts';

@@ -1,8 +1,8 @@
 // The search for widths of each layer: what one operand of one layer at few bits does to the network's answers while
-// all else stays float, for all layers, operands and widths (harm.ts); then those widths that do least together at the cost
-// that is allowed. Harms of the two operands, and of layers, are taken to add up, and a width never to do less than a
-// wider one. Whether that holds is measured before anything is trained: the network as the run would quantise it,
-// beside the best widths that are the same for all layers; where these are nearer to the float network they are what is found.
+// all else stays float, for all layers, operands and widths (harm.ts); then those widths that do least together at the
+// cost that is allowed. Harms of the two operands, and of layers, are taken to add up, and a width never to do less
+// than a wider one. Whether that holds is measured before anything is trained: the network as the run would quantise
+// it, beside the best widths that are the same for all layers. What is nearest to the float network is what is found.
 
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
