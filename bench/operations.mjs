@@ -345,7 +345,7 @@ async function onDevice(work, data, graph) {
 async function byHandOnDevice({ name, shapes, value, by }, data) {
   const { openCuda } = await import(`${root}/engine/cuda/runtime/device.js`);
   const { Context } = await import(`${root}/engine/cuda/runtime/driver.js`);
-  const { KernelLibrary } = await import(`${root}/engine/cuda/runtime/compiler.js`);
+  const { KernelLibrary } = await import(`${root}/engine/cuda/runtime/kernel-library.js`);
   const { addresses, integers, packArguments } = await import(`${root}/engine/cuda/lower/launch.js`);
   const { driver, compiler, devices } = openCuda();
   const [{ capability, name: gpu }] = devices;

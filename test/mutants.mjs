@@ -320,6 +320,19 @@ export const mutants = [
     'test/engine/conformance.test.ts',
   ),
   fault(
+    'src/engine/cuda/runtime/kernel-library.ts',
+    'a kernel that is needed waits for the process of the lowest priority that has begun it',
+    'Promise.race([compiling, early.catch(() => compiling)])',
+    'early.catch(() => compiling)',
+  ),
+  fault(
+    'src/flow/phases/expected.ts',
+    'kernels of a step that learns from a teacher are not expected',
+    'teacher: teacherToCome(run, phase, floatModel?.quantizers !== undefined)',
+    'teacher: undefined',
+    'test/flow/expected.test.ts',
+  ),
+  fault(
     'src/engine/cuda/lower/matrix-product.ts',
     'rows and columns of a product change places on the GPU',
     'integers({ rows: m, columns: n, inner: k })',
@@ -484,7 +497,7 @@ export const mutants = [
     'learningRate: settings.learningRate',
     golden,
   ),
-  fault('src/train/step.ts', 'λ is always 0.3', 'costing(whole, lambda)', 'costing(whole, 0.3)', golden),
+  fault('src/train/step.ts', 'λ is always 0.3', 'costing(lowered, lambda / ', 'costing(lowered, 0.3 / ', golden),
   fault(
     'src/train/schedule.ts',
     'cosine runs an epoch ahead',
@@ -962,6 +975,13 @@ export const mutants = [
     'step < pushed',
   ),
   fault(
+    'src/train/hard-choice.ts',
+    'hard θ are measured by sums of real shares, at half the speed',
+    '{ ...multiplier, isHard: true } : multiplier',
+    '{ ...multiplier } : multiplier',
+    'src/train/evaluation.test.ts',
+  ),
+  fault(
     'src/flow/sweep/tree.ts',
     'a trial of another width branches from the quantised network of the first',
     'const key = way.keys[depth]?.key',
@@ -1057,6 +1077,27 @@ export const mutants = [
     'cost: Math.ceil(cost * steps)',
     'cost: Math.floor(cost * steps)',
     'src/flow/multipliers/allocation.test.ts',
+  ),
+  fault(
+    'src/train/answers.ts',
+    'answers are not centred, so that what softmax does not see counts',
+    'own[at] = value - mean;',
+    'own[at] = value;',
+    'src/train/answers.test.ts',
+  ),
+  fault(
+    'src/train/loop.ts',
+    'an epoch far above what training began with goes on',
+    'loss <= DIVERGED * Math.max(began, guessing)',
+    'loss <= 100 * DIVERGED * Math.max(began, guessing)',
+    'test/flow/diverged.test.ts',
+  ),
+  fault(
+    'src/flow/phases/harm.ts',
+    'a range that does more harm is taken',
+    'if (next.harm < least.harm) least = next;',
+    'if (next.harm > least.harm) least = next;',
+    'test/flow/quantize-options.test.ts',
   ),
   fault(
     'src/flow/multipliers/multipliers.ts',
@@ -1239,5 +1280,19 @@ export const mutants = [
     'ranks are numbered as they come',
     'this.#members.get(index + 1)!',
     '[...this.#members.values()][index]!',
+  ),
+  fault(
+    'bench/growth/fit.mjs',
+    'a cost may shrink with what it is a cost of',
+    'if (!solution?.every((value) => value >= 0)) continue;',
+    'if (!solution) continue;',
+    'test/benches.test.ts',
+  ),
+  fault(
+    'bench/peers/table.mjs',
+    'every ratio of a network is over the time of its float step',
+    "row.program === 'TRAM' && row.network === network && row.stage === stage",
+    "row.program === 'TRAM' && row.network === network",
+    'test/benches.test.ts',
   ),
 ];

@@ -34,6 +34,12 @@ export interface Device {
 export interface Backend {
   readonly device: Device;
   openSession(): Promise<Session>;
+  /**
+   * Graphs that may be compiled later, for a device that has something to prepare for them where it has time. A guess:
+   * none has to come, others may, and no result depends on it. Each is formed when the device asks for it, if it does;
+   * what throws there ends the list, and nothing else.
+   */
+  expect?(graphs: Iterable<Graph>): void;
   /** Parts from other processes, where there are some: their devices are given back. Behind the last session. */
   close?(): Promise<void>;
 }

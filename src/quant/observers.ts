@@ -61,10 +61,16 @@ export class Histogram {
     if (!this.average) this.width = Math.max(this.width, 2 ** Math.floor(Math.log2(Math.max(-low, high) / SIDE)));
     while (low < -SIDE * this.width || high >= SIDE * this.width) this.#widen();
     this.count += values.length;
+    const counts = this.#counts;
+    // Of a power of two the inverse is exact, and so are products with it.
+    const bins = 1 / this.width;
+    let zeros = 0;
     for (let k = 0; k < values.length; k++) {
-      if (values[k] === 0) this.#zeros++;
-      this.#counts[Math.floor(values[k]! / this.width) + SIDE]!++;
+      const value = values[k]!;
+      if (value === 0) zeros++;
+      counts[Math.floor(value * bins) + SIDE]!++;
     }
+    this.#zeros += zeros;
     this.min = Math.min(this.min, low);
     this.max = Math.max(this.max, high);
     const { average } = this;

@@ -1,6 +1,7 @@
 import { inflateSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { curvesSvg, endLabels, thetaSvg } from './curves.ts';
+import { growthSvg } from './growth.ts';
 import { type ErrorTable, errorBins, errorHeatmapSvg, errorHistogramSvg, errorStatistics } from './heatmap.ts';
 import { placeLabels } from './labels.ts';
 import { svgToPdf } from './pdf.ts';
@@ -315,4 +316,22 @@ test('a contact sheet shows raw values as a PNG for each image, a pixel as a squ
   // resvg knows the first of these alone, and is not given the second.
   expect(svg).toContain('image-rendering: optimizeSpeed; image-rendering: pixelated;');
   expect(texts(svg)).toContain('cat');
+});
+
+test('growth: a dot per measurement, a line per model, and the name of each series once', async () => {
+  const plot = (title: string, names: readonly string[]) => ({
+    ...{ title, x: 'images', y: 'ms' },
+    series: names.map((name) => ({
+      name,
+      points: [1, 2, 4].map((x) => ({ x, ms: 3 * x })),
+      model: [1, 4].map((x) => ({ x, ms: 3 * x })),
+    })),
+  });
+  const svg = await growthSvg([plot('A & B', ['float', 'phase 1']), plot('C', ['float']), plot('D', ['gradients'])]);
+  expect(marks(svg, 'point')).toBe(3 * (2 + 1 + 1));
+  expect(marks(svg, 'line mark')).toBe(2 + 1 + 1);
+  for (const name of ['float', 'phase 1', 'gradients', 'A &amp; B']) {
+    expect(texts(svg).filter((text) => text === name)).toHaveLength(1);
+  }
+  expect(widthOf(svg)).toBeLessThan(840);
 });

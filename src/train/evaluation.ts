@@ -5,6 +5,7 @@ import { evaluationBatches } from '../data/batches.ts';
 import { readAhead } from '../data/read-ahead.ts';
 import type { Split } from '../data/split.ts';
 import type { Program, Session } from '../engine/backend.ts';
+import type { Graph } from '../engine/graph/graph.ts';
 import { TooLargeError } from '../tensor/errors.ts';
 import { given } from '../tensor/given.ts';
 import { feedOf } from './feed.ts';
@@ -20,7 +21,7 @@ import {
 } from './figures.ts';
 import { ResultsInFlight } from './pipeline.ts';
 import { partedInputs, partsOf, requireWhole, shareOfTargets, writeParted } from './replicas.ts';
-import { type Arithmetic, buildNetwork, type Mode, type Task } from './task.ts';
+import { type Arithmetic, buildNetwork, type Feed, type Mode, type Task } from './task.ts';
 
 export interface Evaluation<M extends string = string> extends Figures<M> {
   readonly examples: number;
@@ -54,19 +55,11 @@ export async function evaluator<M extends string>(
   aliasOf?: (variable: string) => string,
   mode: EvaluationMode = 'evaluate',
 ): Promise<Evaluator<M>> {
-  const { device } = session.backend;
-  const { replicas } = device;
+  const { replicas } = session.backend.device;
   const feed = feedOf(session, task, split);
   const compile = async (most: number): Promise<Compiled> => {
-    // Padding fills a batch up to the same number of rows for each device.
-    const size = mode === 'statistics' ? wholeBatches(split.count, most) : Math.ceil(most / replicas) * replicas;
-    const parts = partsOf(size, device, feed);
-    const graphOptions = given({ aliasOf, replicas: parts });
-    const { graph, ...outcome } = buildNetwork(task, arithmetic, mode, size / parts, feed, graphOptions);
-    outputFigures(graph, wholeFigures(partsOfFigures(task, outcome, shareOfTargets(graph))));
-    graph.assignments.clear();
-    requireWhole(graph, partedInputs(feed, size, parts));
-    return { batchSize: size, parts, program: await session.compile(graph) };
+    const { graph, ...sizes } = measuring({ session, task, arithmetic, split, mode, aliasOf }, feed, most);
+    return { ...sizes, program: await session.compile(graph) };
   };
   // Large images: half as many, until the device has room for them.
   const fitting = (size: number): Promise<Compiled> =>
@@ -74,10 +67,7 @@ export async function evaluator<M extends string>(
       if (size <= replicas || !(error instanceof TooLargeError)) throw error;
       return fitting(Math.ceil(size / 2));
     });
-  // Statistics of a batch are those of the whole: its size does not depend on the number of devices.
-  const each = device.ownMemory ? DEVICE_BATCH : HOST_BATCH;
-  const most = mode === 'statistics' ? each : each * replicas;
-  const { batchSize, parts, program } = await fitting(Math.min(most, split.count));
+  const { batchSize, parts, program } = await fitting(mostExamples(session, split, mode));
   const measure = async (onBatch?: (examples: number) => void) => {
     let sums = noSums(task);
     let examples = 0;
@@ -115,7 +105,43 @@ export async function evaluateOnce<M extends string>(...what: Parameters<typeof 
 }
 
 /** The size of as few batches as may be, with no more than `most` of `count` examples each, that leaves out fewest. */
-const wholeBatches = (count: number, most: number) => Math.floor(count / Math.ceil(count / most));
+export const wholeBatches = (count: number, most: number) => Math.floor(count / Math.ceil(count / most));
+
+interface Measured {
+  readonly session: Pick<Session, 'backend'>;
+  readonly task: Task;
+  readonly arithmetic: Arithmetic;
+  readonly split: Split;
+  readonly mode: EvaluationMode;
+  readonly aliasOf?: ((variable: string) => string) | undefined;
+}
+
+/** The graph of an evaluator, for a device that has room for its batches. */
+export function evaluationGraph(measured: Measured): Graph {
+  const { session, task, split, mode } = measured;
+  return measuring(measured, feedOf(session, task, split), mostExamples(session, split, mode)).graph;
+}
+
+/** Statistics of a batch are those of the whole: its size does not depend on the number of devices. */
+function mostExamples({ backend }: Pick<Session, 'backend'>, { count }: Split, mode: EvaluationMode): number {
+  const each = backend.device.ownMemory ? DEVICE_BATCH : HOST_BATCH;
+  return Math.min(mode === 'statistics' ? each : each * backend.device.replicas, count);
+}
+
+/** The graph over batches of about `most` examples, which go over so many devices. */
+function measuring({ session, task, arithmetic, split, mode, aliasOf }: Measured, feed: Feed, most: number) {
+  const { device } = session.backend;
+  // Padding fills a batch up to the same number of rows for each device.
+  const whole = Math.ceil(most / device.replicas) * device.replicas;
+  const size = mode === 'statistics' ? wholeBatches(split.count, most) : whole;
+  const parts = partsOf(size, device, feed);
+  const graphOptions = given({ aliasOf, replicas: parts });
+  const { graph, ...outcome } = buildNetwork(task, arithmetic, mode, size / parts, feed, graphOptions);
+  outputFigures(graph, wholeFigures(partsOfFigures(task, outcome, shareOfTargets(graph))));
+  graph.assignments.clear();
+  requireWhole(graph, partedInputs(feed, size, parts));
+  return { batchSize: size, parts, graph };
+}
 
 interface Compiled {
   readonly batchSize: number;

@@ -14,7 +14,7 @@ import type { Feed, Task } from './task.ts';
 
 /** `augment`: the changes that selections will ask for, where they may. */
 export function feedOf(
-  session: Session,
+  session: Pick<Session, 'backend'>,
   task: Pick<Task, 'inputs' | 'feed'>,
   split: Split,
   augment?: AugmentOptions,

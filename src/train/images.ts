@@ -61,7 +61,7 @@ export function imageTask(model: Model, format: ImageFormat, smoothing = 0): Ima
     },
   };
 
-  function resident({ backend }: Session, split: Split): Feed | undefined {
+  function resident({ backend }: Pick<Session, 'backend'>, split: Split): Feed | undefined {
     const { images, labels: classOf, count } = split as ImageSplit;
     const { ownMemory, memoryBytes } = backend.device;
     if (!images || !ownMemory || images.length > RESIDENT_SHARE * memoryBytes) return undefined;

@@ -77,7 +77,11 @@ export interface Task<M extends string = string> {
    * How the examples of a split, changed in these ways, reach a device where that is not by reading each batch and
    * writing it.
    */
-  readonly feed?: (session: Session, split: Split, augment: AugmentOptions | undefined) => Feed | undefined;
+  readonly feed?: (
+    session: Pick<Session, 'backend'>,
+    split: Split,
+    augment: AugmentOptions | undefined,
+  ) => Feed | undefined;
 }
 
 /** What both arithmetics may have. */

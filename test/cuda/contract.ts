@@ -3,7 +3,8 @@
 // is needed. What a kernel computes is not its matter.
 
 import type { Argument, Arguments, KernelLaunch, KernelSource } from '../../src/engine/cuda/lower/launch.ts';
-import { KernelLibrary, readSource } from '../../src/engine/cuda/runtime/compiler.ts';
+import { readSource } from '../../src/engine/cuda/runtime/compiler.ts';
+import { KernelLibrary } from '../../src/engine/cuda/runtime/kernel-library.ts';
 
 type Kind = Argument['type'];
 

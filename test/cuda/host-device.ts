@@ -10,7 +10,8 @@ import type { KernelSource, Target } from '../../src/engine/cuda/lower/launch.ts
 import { lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
 import { lowerPlan } from '../../src/engine/cuda/lower/program.ts';
 import { launchesOf } from '../../src/engine/cuda/lower/schedule.ts';
-import { KernelLibrary, readSource } from '../../src/engine/cuda/runtime/compiler.ts';
+import { readSource } from '../../src/engine/cuda/runtime/compiler.ts';
+import { KernelLibrary } from '../../src/engine/cuda/runtime/kernel-library.ts';
 import type { Graph } from '../../src/engine/graph/graph.ts';
 import { plan, type Storage } from '../../src/engine/graph/plan.ts';
 import { byteSize, type HostTensor, type TensorData } from '../../src/tensor/tensor.ts';

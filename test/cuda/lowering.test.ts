@@ -8,14 +8,10 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { KernelSource } from '../../src/engine/cuda/lower/launch.ts';
 import { dependenciesOf } from '../../src/engine/cuda/lower/schedule.ts';
-import {
-  type Compiler,
-  compileOptions,
-  KernelLibrary,
-  kernelFolder,
-  readSource,
-} from '../../src/engine/cuda/runtime/compiler.ts';
+import { sourcesOf } from '../../src/engine/cuda/lower/sources.ts';
+import { type Compiler, compileOptions, kernelFolder, readSource } from '../../src/engine/cuda/runtime/compiler.ts';
 import { openCompiler } from '../../src/engine/cuda/runtime/device.ts';
+import { KernelLibrary } from '../../src/engine/cuda/runtime/kernel-library.ts';
 import { binary, unary } from '../../src/engine/graph/expression.ts';
 import { expandedKinds } from '../../src/engine/graph/functions.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
@@ -122,6 +118,13 @@ describe('a training step of ResNet18 with a trained structure', () => {
     expect(Math.max(...depth)).toBeLessThan(0.8 * commands.length);
     expect(dependencies.every((before, at) => before.every((earlier) => earlier < at))).toBe(true);
   });
+});
+
+test('the kernels of a program are known without memory for it', () => {
+  const names = (sources: readonly KernelSource[]) => [...new Set(sources.map(KernelLibrary.nameOf))].sort();
+  const known = names(sourcesOf(trainingStep(256), hopper()));
+  expect(known.length).toBeGreaterThan(30);
+  expect(known).toEqual(names(step.launches.map(({ source }) => source)));
 });
 
 test('every kernel is launched by a case or a training step', () => {

@@ -50,6 +50,8 @@ export function replicatedBackend(local: Backend, peers: readonly Peer[], option
       }
       throw replies.status === 'rejected' ? replies.reason : (own as PromiseRejectedResult).reason;
     },
+    // What it leaves on disk the others find there.
+    expect: (graphs) => local.expect?.(graphs),
   };
   return backend;
 }

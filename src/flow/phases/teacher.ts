@@ -14,6 +14,7 @@ import { verifiedBytes } from '../run/manifest.ts';
 import type { Configuration } from '../settings/config.ts';
 import { isTraining, type Phase, type TrainingPhase } from '../settings/phases.ts';
 
+type Learning = Pick<OpenRun, 'configuration' | 'layers'>;
 type TeacherName = 'float' | 'quantized';
 type Taught = Exclude<TrainingPhase, 'train'>;
 
@@ -41,10 +42,9 @@ export function requireFloatTeacher(configuration: Configuration, toDo: readonly
  * Who teaches a phase of the run. Where the settings leave it open that is the float network; where the run has none,
  * the quantised one, behind the phase that makes it.
  */
-function teacherOf(run: OpenRun, phase: TrainingPhase): TeacherName | undefined {
+function teacherOf(run: Learning, phase: TrainingPhase, isQuantized: boolean): TeacherName | undefined {
   const wanted = wantedTeacher(run.configuration, phase);
   if (wanted === undefined) return undefined;
-  const isQuantized = requirePhase(run, 'train').files[files.quantizers] !== undefined;
   requireFloatTeacher(run.configuration, [phase], isQuantized);
   if (wanted !== 'usual') return wanted;
   if (!isQuantized) return 'float';
@@ -53,12 +53,25 @@ function teacherOf(run: OpenRun, phase: TrainingPhase): TeacherName | undefined 
 
 /** Writes the phase's teacher into the session. */
 export function loadTeacher(run: OpenRun, phase: TrainingPhase, session: Session): Teacher | undefined {
-  const { configuration, folder, layers } = run;
-  const name = teacherOf(run, phase);
+  const { folder, layers } = run;
+  if (!wantedTeacher(run.configuration, phase)) return undefined;
+  const isQuantized = requirePhase(run, 'train').files[files.quantizers] !== undefined;
+  const name = teacherOf(run, phase, isQuantized);
   if (!name) return undefined;
   const [record, path] =
     name === 'float' ? [requirePhase(run, 'train'), files.float] : [requirePhase(run, 'quantize'), files.quantized];
   writeTeacher(session, readModel(verifiedBytes(folder, record, path), inFolder(run, path), layers));
+  return taught(run, phase, name);
+}
+
+/** The phase's teacher as it will be, for the form of a step. `isQuantized`: the run began with a quantised network. */
+export function teacherToCome(run: Learning, phase: TrainingPhase, isQuantized: boolean): Teacher | undefined {
+  const name = teacherOf(run, phase, isQuantized);
+  return name && taught(run, phase, name);
+}
+
+function taught(run: Learning, phase: TrainingPhase, name: TeacherName): Teacher {
+  const { configuration } = run;
   const { teacherWeight: weight, temperature } = configuration[phase as Taught];
   const arithmetic = name === 'float' ? ({ kind: 'float' } as const) : quantizedArithmetic(run, exactMultiplier);
   return { arithmetic, weight, temperature };

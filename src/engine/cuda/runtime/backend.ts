@@ -1,13 +1,17 @@
 // The cuda backend: a GPU that is opened, alone or as one of a group (communicator.ts), and its sessions (session.ts),
 // whose programs (program.ts) are CUDA graphs.
 
+import { availableParallelism, constants } from 'node:os';
 import { UserError } from '../../../tensor/errors.ts';
 import type { Backend } from '../../backend.ts';
-import type { Precision, Target } from '../lower/launch.ts';
+import type { Graph } from '../../graph/graph.ts';
+import type { KernelSource, Precision, Target } from '../lower/launch.ts';
+import { sourcesOf } from '../lower/sources.ts';
 import { type CollectiveOptions, Communicator } from './communicator.ts';
-import { KernelLibrary } from './compiler.ts';
+import { CompilerProcesses } from './compiler-processes.ts';
 import { OLDEST_CAPABILITY, openCuda, openNccl } from './device.ts';
 import { Context, type DeviceProperties } from './driver.ts';
+import { KernelLibrary } from './kernel-library.ts';
 import { CudaProgram } from './program.ts';
 import { CudaSession, type SessionParts } from './session.ts';
 
@@ -39,17 +43,23 @@ export interface CudaBackend extends Backend {
   close(): Promise<void>;
 }
 
+/** Processes that compile at once: a step of ResNet18 has 27 kernels, and each process takes 40 MB. */
+const MOST_COMPILERS = 16;
+
 /** Opens the GPU; a UserError says why there is none. */
 export function cudaBackend(options: CudaOptions = {}): CudaBackend {
   const { device = 0, precision = 'tf32', poison = false, as = {}, collective } = options;
   const { driver, compiler, devices } = openCuda();
   const properties = devices[device];
   if (!properties) throw new UserError(`there is no GPU ${device}; the machine has ${devices.length}, counted from 0`);
-  const kernels = new KernelLibrary(() => compiler, {
-    capability: properties.capability,
-    device: properties.name,
-    driverVersion: driver.version,
+  const processes = Math.min(availableParallelism(), MOST_COMPILERS);
+  const now = new CompilerProcesses(compiler, { processes, priority: 0, isAwaited: true, instead: compiler });
+  const ahead = new CompilerProcesses(compiler, {
+    processes: Math.max(1, processes - 1),
+    ...{ priority: constants.priority.PRIORITY_LOW, isAwaited: false },
   });
+  const keptFor = { capability: properties.capability, device: properties.name, driverVersion: driver.version };
+  const kernels = new KernelLibrary(() => now, keptFor, undefined, ahead);
   if (properties.capability < OLDEST_CAPABILITY) {
     throw new UserError(
       `GPU ${device}, ${properties.name}, has compute capability ${properties.capability / 10}; 8.0 or newer is needed`,
@@ -57,6 +67,8 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
   }
   const group =
     collective && new Communicator(openNccl(), () => new Context(driver, properties, { urgent: true }), collective);
+  const { multiprocessors, sharedBytesPerBlock, capability } = properties;
+  const target = { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90, ...as };
   const backend: CudaBackend = {
     device: {
       name: 'cuda',
@@ -68,17 +80,24 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
       emulations: ['lowrank', 'table'],
     },
     openSession: async () => {
-      const { multiprocessors, sharedBytesPerBlock, capability } = properties;
-      const target = { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90, ...as };
       await group?.join();
       const context = new Context(driver, properties, group ? { watch: () => group.check() } : {});
       const compile: SessionParts['compile'] = (...asked) => CudaProgram.create(...asked);
       return new CudaSession({ backend, context, kernels, target, poison, group, compile });
     },
     lose: async (reason) => (await group?.lose(reason)) ?? true,
-    close: async () => await group?.dispose(),
+    expect: (graphs) => kernels.expect(sourcesOfEach(graphs, target)),
+    close: async () => {
+      kernels.close();
+      for (const compilers of [now, ahead]) compilers.close();
+      await group?.dispose();
+    },
   };
   return backend;
+}
+
+function* sourcesOfEach(graphs: Iterable<Graph>, target: Target): Generator<KernelSource[]> {
+  for (const graph of graphs) yield sourcesOf(graph, target);
 }
 
 function describe({ ordinal, name, memoryBytes }: DeviceProperties): string {

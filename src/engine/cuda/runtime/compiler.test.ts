@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type koffi from 'koffi';
 import { expect, test } from 'vitest';
-import { Compiler, cacheKey, compileOptions, KernelLibrary, kernelFolder, readSource } from './compiler.ts';
+import { Compiler, cacheKey, compileOptions, kernelFolder, readSource } from './compiler.ts';
+import { KernelLibrary } from './kernel-library.ts';
 
 const target = { capability: 90, device: 'A GPU', driverVersion: 13000, compilerVersion: '13.0' };
 

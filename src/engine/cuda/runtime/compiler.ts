@@ -1,13 +1,11 @@
-// Kernels are compiled for the device at hand when they are first needed: NVRTC by FFI, specialised by -D options, and
-// the machine code is kept on disk under a key of everything it depends on (source text with its includes, options,
-// compiler and driver version, device). Compilations run on worker threads of the FFI, several at a time.
+// A kernel's source as the compiler takes it, and the compiler: NVRTC by FFI, specialised by -D options. The key of
+// machine code covers everything it depends on (source text with its includes, options, compiler and driver version,
+// device). What is compiled where and kept is said in kernel-library.ts and compiler-processes.ts.
 
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import type koffi from 'koffi';
-import { invariant } from '../../../tensor/errors.ts';
-import { userCacheFolder } from '../../../tensor/user-cache.ts';
 import type { KernelSource } from '../lower/launch.ts';
 
 /** The folder of the kernels: beside this file, or in the source tree above it when the build did not copy them. */
@@ -70,8 +68,17 @@ const signatures = {
 type Call = keyof typeof signatures;
 type Native = ((...values: readonly unknown[]) => unknown) & { async: (...values: readonly unknown[]) => void };
 
-/** The run-time compiler library. */
-export class Compiler {
+/** What compiles, here or in another process. */
+export interface KernelCompiler {
+  readonly version: string;
+  /** Compilations that were asked for and have not begun; default: none ever waits. */
+  readonly waiting?: number;
+  /** Machine code of a source text; throws with the compiler's log. */
+  compile(text: string, name: string, options: readonly string[]): Promise<Uint8Array>;
+}
+
+/** The run-time compiler library; compilations run on worker threads of the FFI. */
+export class Compiler implements KernelCompiler {
   readonly library: string;
   readonly version: string;
   /** Kept open as long as this is. */
@@ -94,26 +101,46 @@ export class Compiler {
     this.libraries = beside ? [loaded, ffi.load(companion, { global: true })] : [loaded];
   }
 
-  /** Machine code of a source text; throws with the compiler's log. */
   async compile(text: string, name: string, options: readonly string[]): Promise<Uint8Array> {
-    const out = new BigUint64Array(1);
-    this.#call('nvrtcCreateProgram', out, text, name, 0, null, null);
-    const program = out[0]!;
+    const program = this.#create(text, name);
     try {
       const status = await new Promise<number>((done, fail) => {
         this.#calls.nvrtcCompileProgram.async(program, options.length, options, (error: unknown, result: number) =>
           error ? fail(error) : done(result),
         );
       });
-      if (status !== 0) {
-        throw new Error(
-          `internal: ${name} does not compile with ${options.join(' ')}: ${this.#text(status)}\n${this.#log(program)}`,
-        );
-      }
-      return this.#bytes('nvrtcGetCUBINSize', 'nvrtcGetCUBIN', program);
+      return this.#result(program, status, name, options);
     } finally {
-      this.#call('nvrtcDestroyProgram', out);
+      this.#destroy(program);
     }
+  }
+
+  /** The same on this thread, which does nothing else meanwhile. */
+  compileHere(text: string, name: string, options: readonly string[]): Uint8Array {
+    const program = this.#create(text, name);
+    try {
+      const status = this.#calls.nvrtcCompileProgram(program, options.length, options) as number;
+      return this.#result(program, status, name, options);
+    } finally {
+      this.#destroy(program);
+    }
+  }
+
+  #create(text: string, name: string): bigint {
+    const out = new BigUint64Array(1);
+    this.#call('nvrtcCreateProgram', out, text, name, 0, null, null);
+    return out[0]!;
+  }
+
+  #destroy(program: bigint): void {
+    this.#call('nvrtcDestroyProgram', BigUint64Array.of(program));
+  }
+
+  #result(program: bigint, status: number, name: string, options: readonly string[]): Uint8Array {
+    if (status === 0) return this.#bytes('nvrtcGetCUBINSize', 'nvrtcGetCUBIN', program);
+    throw new Error(
+      `internal: ${name} does not compile with ${options.join(' ')}: ${this.#text(status)}\n${this.#log(program)}`,
+    );
   }
 
   #log(program: bigint): string {
@@ -135,78 +162,5 @@ export class Compiler {
   #call(name: Call, ...values: readonly unknown[]): void {
     const status = this.#calls[name](...values) as number;
     if (status !== 0) throw new Error(`${name}: ${this.#text(status)}`);
-  }
-}
-
-/** Compiles kernels for one device, each once per process, with the disk cache in between. */
-export class KernelLibrary {
-  readonly #compiler: () => Pick<Compiler, 'version' | 'compile'>;
-  readonly #target: Omit<CompileTarget, 'compilerVersion'>;
-  readonly #folder: string;
-  readonly #images = new Map<string, Promise<Uint8Array>>();
-  readonly #texts = new Map<string, string>();
-  /** Compilations that were not in the cache. */
-  compiled = 0;
-
-  constructor(
-    compiler: () => Pick<Compiler, 'version' | 'compile'>,
-    target: Omit<CompileTarget, 'compilerVersion'>,
-    folder = userCacheFolder('kernels'),
-  ) {
-    this.#compiler = compiler;
-    this.#target = target;
-    this.#folder = folder;
-  }
-
-  /** A name for the specialised source, the same for equal sources. */
-  static nameOf({ file, text, defines }: KernelSource): string {
-    if (text !== undefined) return text;
-    return `${file}?${Object.entries(defines)
-      .map(([name, value]) => `${name}=${value}`)
-      .sort()
-      .join('&')}`;
-  }
-
-  image(source: KernelSource): Promise<Uint8Array> {
-    const name = KernelLibrary.nameOf(source);
-    const known = this.#images.get(name);
-    if (known) return known;
-    const image = this.#produce(source);
-    this.#images.set(name, image);
-    return image;
-  }
-
-  async #produce(source: KernelSource): Promise<Uint8Array> {
-    const compiler = this.#compiler();
-    const text = this.#text(source);
-    const options = compileOptions(source, this.#target.capability);
-    const key = cacheKey(text, options, { ...this.#target, compilerVersion: compiler.version });
-    const path = join(this.#folder, `${key}.cubin`);
-    if (existsSync(path)) return readFileSync(path);
-    const image = await compiler.compile(text, source.file, options);
-    this.compiled++;
-    keep(path, image);
-    return image;
-  }
-
-  #text(source: KernelSource): string {
-    const { file } = source;
-    if (source.text !== undefined) return readSource(source);
-    const text = this.#texts.get(file) ?? readSource(source);
-    invariant(text.length > 0, `the kernel file ${file} is empty`);
-    this.#texts.set(file, text);
-    return text;
-  }
-}
-
-/** Writes a cache file whole or not at all; a cache that cannot be written costs time, not the run. */
-function keep(path: string, image: Uint8Array): void {
-  const temporary = `${path}.${process.pid}.tmp`;
-  try {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(temporary, image);
-    renameSync(temporary, path);
-  } catch {
-    return;
   }
 }

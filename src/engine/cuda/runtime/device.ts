@@ -84,17 +84,9 @@ export function openNccl(): Nccl {
   }
 }
 
-/**
- * NCCL's variable that says whether it keeps graphs with its reductions apart from each other and from reductions
- * outside of graphs. It does so by two event nodes at each reduction, on which kernels then wait; here graphs never run
- * at once (Communicator.turn), and one group has its reductions in graphs or outside, not both. Whoever sets it wins.
- */
-const GRAPHS_ALONE = 'NCCL_GRAPH_MIXING_SUPPORT';
-
 let openedNccl: Nccl | undefined;
 
 function nccl(): Nccl {
-  process.env[GRAPHS_ALONE] ??= '0';
   openedNccl ??= openFirst(
     ncclCandidates(),
     (library) => new Nccl(loadFfi(), library),
@@ -151,18 +143,19 @@ export function openCompiler(ffi = loadFfi()): Compiler {
 }
 
 /**
- * Bytes of stack for calls on koffi's threads: the compiler needs more than the 128 KiB that they get by default, and
+ * Bytes of stack for calls through koffi: the compiler needs more than the 128 KiB that its threads get by default, and
  * dies without.
  */
 const COMPILER_STACK = 4 * 2 ** 20;
 
 /** koffi is a native addon; it is loaded only here. */
-function loadFfi(): typeof koffi {
+export function loadFfi(): typeof koffi {
   try {
     const ffi = createRequire(import.meta.url)('koffi') as typeof koffi;
     // Settings cannot change once a library is open, so this is for the first call.
     const settings = ffi.config();
-    if (settings.async_stack_size! < COMPILER_STACK) ffi.config({ ...settings, async_stack_size: COMPILER_STACK });
+    const stacks = { sync_stack_size: COMPILER_STACK, async_stack_size: COMPILER_STACK };
+    if (settings.async_stack_size! < COMPILER_STACK) ffi.config({ ...settings, ...stacks });
     return ffi;
   } catch (error) {
     throw new Unavailable(

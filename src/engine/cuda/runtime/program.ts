@@ -7,10 +7,10 @@ import type { TensorType } from '../../../tensor/tensor.ts';
 import { allocate, byteSize, sizeOf, type TensorData } from '../../../tensor/tensor.ts';
 import { POISON, type Program } from '../../backend.ts';
 import type { Graph } from '../../graph/graph.ts';
-import { type Plan, plan, type Storage } from '../../graph/plan.ts';
+import type { Plan, Storage } from '../../graph/plan.ts';
 import type { Address } from '../lower/launch.ts';
 import { type Lower, lowerOn } from '../lower/lowerings.ts';
-import { copyCommand, lowerPlan } from '../lower/program.ts';
+import { copyCommand, lowerPlan, planFor } from '../lower/program.ts';
 import { launchesOf } from '../lower/schedule.ts';
 import { OutputRing } from './outputs.ts';
 import { type Part, partsOf, type ReadyCommand, ready } from './parts.ts';
@@ -18,15 +18,6 @@ import type { MemoryPool } from './pool.ts';
 import type { CudaSession } from './session.ts';
 import { PinnedInput } from './staging.ts';
 
-const ALIGNMENT = 256;
-/**
- * The device runs a graph, not a list: steps that share memory one after the other wait for each other. On a training
- * step of ResNet18 the longest chain is then a third shorter, for a third more memory; beyond 32 steps nothing is
- * gained.
- */
-const REUSE_DISTANCE = 32;
-/** Beyond that, steps are so large that they fill the device one by one, and memory is worth more. */
-const RESTING_BYTES = 2 ** 29;
 /** Outputs up to this size come back with every run. */
 const SMALL_OUTPUT_BYTES = 1024;
 
@@ -98,13 +89,7 @@ export class CudaProgram implements Program {
     const { context, target } = session;
     this.#session = session;
     this.#lower = lowerOn(target);
-    this.#plan = plan(graph, {
-      join: true,
-      alignment: ALIGNMENT,
-      workspaceBytes: (node) => this.#lower(node).workspaceBytes ?? 0,
-      reuseDistance: REUSE_DISTANCE,
-      restingBytes: RESTING_BYTES,
-    });
+    this.#plan = planFor(graph, this.#lower);
     this.arenaBytes = this.#plan.arenaBytes;
     this.#pool = session.newPool();
     this.#own = this.#pool.allocate(this.#plan.ownBytes);

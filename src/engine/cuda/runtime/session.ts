@@ -10,8 +10,8 @@ import { SharedSession } from '../../session.ts';
 import type { Address, KernelLaunch, Target } from '../lower/launch.ts';
 import { Arena } from './arena.ts';
 import type { Communicator } from './communicator.ts';
-import { KernelLibrary } from './compiler.ts';
 import type { Context, PreparedKernel } from './driver.ts';
+import { KernelLibrary } from './kernel-library.ts';
 import { MemoryPool } from './pool.ts';
 import { PinnedMemory } from './staging.ts';
 
@@ -172,14 +172,14 @@ export class CudaSession extends SharedSession<Address> {
   async loadKernels(launches: readonly KernelLaunch[]): Promise<(launch: KernelLaunch) => PreparedKernel> {
     const sources = new Map(launches.map(({ source }) => [KernelLibrary.nameOf(source), source]));
     const modules = new Map<string, bigint>();
-    await Promise.all(
-      [...sources].map(async ([name, source]) => {
-        const loading =
-          this.#modules.get(name) ?? this.#kernels.image(source).then((image) => this.context.loadModule(image));
-        this.#modules.set(name, loading);
-        modules.set(name, await loading);
-      }),
-    );
+    const missing = [...sources].filter(([name]) => !this.#modules.has(name)).map(([, source]) => source);
+    for (const [name, image] of this.#kernels.images(missing)) {
+      this.#modules.set(
+        name,
+        image.then((code) => this.context.loadModule(code)),
+      );
+    }
+    await Promise.all([...sources.keys()].map(async (name) => modules.set(name, await this.#modules.get(name)!)));
     this.context.use();
     const kernels = new Map<string, bigint>();
     return ({ source, name, ...launch }) => {

@@ -1,0 +1,164 @@
+// Compilation beside this process: several kernels at once, in processes that are started when there is something to
+// do and end when there has been nothing for a while, or with this one. Invariant: what a process that ends does not
+// answer is compiled by `instead`, or fails where there is none; nothing of a kernel is left half done.
+// Why not threads of this one: the event loop's are few and read the data, and a thread that compiles cannot be ended.
+
+import { type ChildProcess, fork } from 'node:child_process';
+import type { Compiler, KernelCompiler } from './compiler.ts';
+import type { CompileAnswer, CompileRequest } from './compiler-process.ts';
+
+export interface CompilerProcessesOptions {
+  /** At most; at least 1. */
+  readonly processes: number;
+  /** As of os.setPriority, 19 the lowest; not above that of this process. */
+  readonly priority: number;
+  /** Compiles what a process did not answer; default: that fails. */
+  readonly instead?: KernelCompiler;
+  /** Whether whoever asks waits for the answer, so that this process must not end before it. */
+  readonly isAwaited: boolean;
+}
+
+interface Job {
+  readonly request: CompileRequest;
+  readonly image: Promise<Uint8Array>;
+  readonly done: (image: Uint8Array) => void;
+  readonly fail: (error: Error) => void;
+}
+
+/** What a process runs; when this file runs as TypeScript source, the build's copy in dist/. */
+const PROGRAM = new URL(
+  'compiler-process.js',
+  import.meta.url.replace(/\/src\/(?=engine\/cuda\/runtime\/[^/]*$)/, '/dist/'),
+);
+/** Milliseconds that a process waits for something to do. */
+const IDLE = 10_000;
+
+export class CompilerProcesses implements KernelCompiler {
+  readonly version: string;
+  readonly #library: string;
+  readonly #options: CompilerProcessesOptions;
+  readonly #queue: Job[] = [];
+  readonly #processes = new Map<ChildProcess, Job | undefined>();
+  #limit: number;
+  #idle: NodeJS.Timeout | undefined;
+  readonly #end = () => this.close();
+
+  constructor({ library, version }: Pick<Compiler, 'library' | 'version'>, options: CompilerProcessesOptions) {
+    this.version = version;
+    this.#library = library;
+    this.#options = options;
+    this.#limit = options.processes;
+  }
+
+  /** Kernels that no process has begun. */
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  compile(text: string, name: string, options: readonly string[]): Promise<Uint8Array> {
+    let [done, fail]: [Job['done'], Job['fail']] = [() => {}, () => {}];
+    const image = new Promise<Uint8Array>((resolve, reject) => {
+      [done, fail] = [resolve, reject];
+    });
+    this.#queue.push({ request: { text, name, options }, image, done, fail });
+    this.#advance();
+    return image;
+  }
+
+  /** Gives up what was asked for, unless it is under way or done; returns whether it did, and it then never settles. */
+  withdraw(image: Promise<Uint8Array>): boolean {
+    const at = this.#queue.findIndex((job) => job.image === image);
+    if (at >= 0) this.#queue.splice(at, 1);
+    return at >= 0;
+  }
+
+  /** Ends the processes at once; what they were asked for fails, or is compiled instead. */
+  close(): void {
+    clearTimeout(this.#idle);
+    this.#limit = 0;
+    for (const child of this.#processes.keys()) child.kill('SIGKILL');
+    this.#advance();
+  }
+
+  #advance(): void {
+    clearTimeout(this.#idle);
+    while (this.#queue.length > 0) {
+      const child = this.#free() ?? this.#start();
+      if (!child) break;
+      const job = this.#queue.shift()!;
+      this.#processes.set(child, job);
+      // An error is the end of the process, which is told by itself.
+      child.send(job.request, () => {});
+    }
+    if (this.#limit === 0 && this.#processes.size === 0) for (const job of this.#queue.splice(0)) this.#giveUp(job);
+    if (![...this.#processes.values()].some((job) => job)) {
+      this.#idle = setTimeout(() => this.#rest(), IDLE);
+      this.#idle.unref();
+    }
+    this.#hold();
+  }
+
+  #free(): ChildProcess | undefined {
+    for (const [child, job] of this.#processes) if (!job && child.connected) return child;
+    return undefined;
+  }
+
+  #start(): ChildProcess | undefined {
+    if (this.#processes.size >= this.#limit) return undefined;
+    const child = fork(PROGRAM, [this.#library, `${this.#options.priority}`], {
+      ...{ execArgv: [], serialization: 'advanced', stdio: ['ignore', 'ignore', 'ignore', 'ipc'] },
+    });
+    if (this.#processes.size === 0) process.once('exit', this.#end);
+    this.#processes.set(child, undefined);
+    child.on('message', (answer: CompileAnswer) => {
+      const job = this.#processes.get(child);
+      this.#processes.set(child, undefined);
+      if ('image' in answer) job?.done(answer.image);
+      else job?.fail(new Error(answer.problem));
+      this.#advance();
+    });
+    const ended = () => this.#ended(child);
+    child.once('exit', ended).once('error', ended);
+    child.unref();
+    return child;
+  }
+
+  /** What a process was asked for is not asked again of another: it may be why it ended. */
+  #ended(child: ChildProcess): void {
+    if (!this.#processes.has(child)) return;
+    const job = this.#processes.get(child);
+    this.#forget(child);
+    if (job) {
+      this.#limit = Math.min(this.#limit, this.#processes.size);
+      this.#giveUp(job);
+    }
+    this.#advance();
+  }
+
+  #giveUp({ request: { text, name, options }, done, fail }: Job): void {
+    const { instead } = this.#options;
+    if (!instead) fail(new Error(`the process that compiles ${name} has ended`));
+    else instead.compile(text, name, options).then(done, fail);
+  }
+
+  /** Ends processes that have nothing to do. */
+  #rest(): void {
+    for (const child of [...this.#processes.keys()]) {
+      this.#forget(child);
+      child.kill('SIGKILL');
+    }
+  }
+
+  #forget(child: ChildProcess): void {
+    this.#processes.delete(child);
+    if (this.#processes.size === 0) process.off('exit', this.#end);
+  }
+
+  /** Keeps this process alive as long as anybody waits. */
+  #hold(): void {
+    for (const [{ channel }, job] of this.#processes) {
+      if (job && this.#options.isAwaited) channel?.ref();
+      else channel?.unref();
+    }
+  }
+}

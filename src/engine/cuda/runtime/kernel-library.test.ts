@@ -1,0 +1,139 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeEach, expect, test, vi } from 'vitest';
+import type { CompilerProcesses } from './compiler-processes.ts';
+import { KernelLibrary } from './kernel-library.ts';
+
+const target = { capability: 90, device: 'A GPU', driverVersion: 13000 };
+const parent = mkdtempSync(join(tmpdir(), 'tram-kernel-library-'));
+afterAll(() => rmSync(parent, { recursive: true }));
+
+/** A compiler whose compilations end when they are told to. */
+class Later {
+  readonly version = '13.0';
+  waiting = 0;
+  readonly asked: string[] = [];
+  readonly ends = new Map<string, { done: (image: Uint8Array) => void; fail: (error: Error) => void }>();
+  readonly images = new Map<Promise<Uint8Array>, string>();
+  /** Of what is under way. */
+  readonly begun = new Set<string>();
+
+  readonly compile = (_: string, file: string, options: readonly string[]): Promise<Uint8Array> => {
+    const name = options.at(-1)!;
+    this.asked.push(name);
+    const image = new Promise<Uint8Array>((done, fail) => this.ends.set(name, { done, fail }));
+    this.images.set(image, name);
+    expect(file).toBe('approximate-codes.cu');
+    return image;
+  };
+
+  readonly withdraw = (image: Promise<Uint8Array>): boolean => !this.begun.has(this.images.get(image)!);
+}
+
+const source = (value: number) => ({ file: 'approximate-codes.cu', defines: { X: value } });
+const image = (value: number) => Uint8Array.of(value);
+let [now, ahead, folder, pulled] = [new Later(), new Later(), '', 0];
+
+beforeEach(() => {
+  [now, ahead, folder, pulled] = [new Later(), new Later(), mkdtempSync(join(parent, 'kernels-')), 0];
+});
+
+const library = () => new KernelLibrary(() => now, target, folder, ahead as unknown as CompilerProcesses);
+
+function* programs(...values: number[][]) {
+  for (const one of values) {
+    pulled++;
+    yield one.map(source);
+  }
+}
+
+const soon = () => new Promise((done) => setTimeout(done, 80));
+const askedAhead = (...names: string[]) => vi.waitFor(() => expect(ahead.asked).toEqual(names), 4000);
+
+test('nothing is compiled ahead where nothing was missing', async () => {
+  const first = library();
+  const compiling = first.image(source(1));
+  now.ends.get('-DX=1')!.done(image(1));
+  await compiling;
+  const second = library();
+  second.expect(programs([2]));
+  expect([...(await second.image(source(1)))]).toEqual([1]);
+  await soon();
+  expect([pulled, ahead.asked]).toEqual([0, []]);
+});
+
+test('what is expected is compiled once something was, each kernel once, and not while another waits for its turn', async () => {
+  const kernels = library();
+  kernels.expect(programs([1, 2], [2, 3]));
+  void kernels.image(source(1));
+  now.waiting = 1;
+  await soon();
+  expect(pulled).toBe(0);
+  now.waiting = 0;
+  await askedAhead('-DX=2', '-DX=3');
+  ahead.ends.get('-DX=2')!.done(image(2));
+  // Kept for the next run, and there in this one.
+  await vi.waitFor(() => expect(readdirSync(folder)).toHaveLength(1));
+  expect([...(await kernels.image(source(2)))]).toEqual([2]);
+  expect(now.asked).toEqual(['-DX=1']);
+});
+
+test('what is needed is compiled now: nobody relies on what has the lowest priority', async () => {
+  const kernels = library();
+  kernels.expect(programs([2, 3, 4, 5]));
+  void kernels.image(source(1));
+  await askedAhead('-DX=2', '-DX=3', '-DX=4', '-DX=5');
+  ahead.begun.add('-DX=2').add('-DX=3').add('-DX=4');
+  const images = [2, 3, 4, 5].map((value) => kernels.image(source(value)));
+  expect(now.asked).toEqual(['-DX=1', '-DX=2', '-DX=3', '-DX=4', '-DX=5']);
+  // The first of both: the fourth never ends ahead, the fifth had not begun there.
+  ahead.ends.get('-DX=2')!.done(image(2));
+  ahead.ends.get('-DX=3')!.fail(new Error('ended'));
+  for (const value of [3, 4, 5]) now.ends.get(`-DX=${value}`)!.done(image(value));
+  expect((await Promise.all(images)).map(([value]) => value)).toEqual([2, 3, 4, 5]);
+});
+
+test('a kernel that fails ahead fails where it is needed, with the compiler’s words', async () => {
+  const kernels = library();
+  kernels.expect(programs([2]));
+  void kernels.image(source(1));
+  await askedAhead('-DX=2');
+  ahead.ends.get('-DX=2')!.fail(new Error('does not compile'));
+  const needed = kernels.image(source(2));
+  now.ends.get('-DX=2')!.fail(new Error('does not compile'));
+  await expect(needed).rejects.toThrow('does not compile');
+});
+
+test('a program that cannot be formed ends what is expected, and nothing else', async () => {
+  const kernels = library();
+  kernels.expect(
+    (function* () {
+      yield [source(2)];
+      throw new Error('no such layer');
+    })(),
+  );
+  kernels.expect(programs([3]));
+  void kernels.image(source(1));
+  await askedAhead('-DX=2', '-DX=3');
+});
+
+test('nothing is begun behind the end', async () => {
+  const kernels = library();
+  kernels.expect(programs([2]));
+  void kernels.image(source(1));
+  kernels.close();
+  await soon();
+  expect(ahead.asked).toEqual([]);
+});
+
+test('what takes longest to compile comes first, what is under way ahead last', async () => {
+  const kernels = library();
+  const short = { file: 'approximate-codes.cu', text: 'short', defines: { X: 5 } };
+  kernels.expect(programs([2]));
+  void kernels.image(source(1));
+  await askedAhead('-DX=2');
+  ahead.begun.add('-DX=2');
+  kernels.images([source(2), short, source(3)]);
+  expect(now.asked.slice(1)).toEqual(['-DX=3', '-DX=5', '-DX=2']);
+});

@@ -1,0 +1,214 @@
+// The kernels of one device: each compiled once per process when it is first needed, and kept on disk. The first that
+// is missing there means that later ones will be, too: then what was said to come (`expect`) is compiled ahead, with
+// what the machine has left. Invariant: that changes nothing but when a kernel is there. It is compiled from the same
+// text with the same options, and one that fails ahead is compiled again where it is needed, and fails there.
+
+import { channel } from 'node:diagnostics_channel';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { invariant } from '../../../tensor/errors.ts';
+import { userCacheFolder } from '../../../tensor/user-cache.ts';
+import type { KernelSource } from '../lower/launch.ts';
+import { type CompileTarget, cacheKey, compileOptions, type KernelCompiler, readSource } from './compiler.ts';
+import type { CompilerProcesses } from './compiler-processes.ts';
+
+/** Of a kernel that was not on disk, on the diagnostics channel `tram:kernels`; times as of performance.now(). */
+export interface KernelNews {
+  readonly file: string;
+  /** Compiled, because a program needs it or ahead of that; or needed: from then until it was there. */
+  readonly kind: 'compiled' | 'ahead' | 'needed';
+  readonly begin: number;
+  readonly end: number;
+}
+
+const news = channel('tram:kernels');
+
+/** A source as it is compiled and kept. */
+interface Kernel {
+  /** The same for equal sources. */
+  readonly name: string;
+  readonly file: string;
+  readonly text: string;
+  readonly options: readonly string[];
+  readonly path: string;
+}
+
+/** Milliseconds between two looks at whether what is needed is under way. */
+const PAUSE = 20;
+
+export class KernelLibrary {
+  readonly #compiler: () => KernelCompiler;
+  readonly #target: Omit<CompileTarget, 'compilerVersion'>;
+  readonly #folder: string;
+  readonly #ahead: CompilerProcesses | undefined;
+  readonly #images = new Map<string, Promise<Uint8Array>>();
+  /** What is compiled ahead, by name. */
+  readonly #early = new Map<string, Promise<Uint8Array>>();
+  readonly #texts = new Map<string, string>();
+  readonly #expected: Iterator<readonly KernelSource[]>[] = [];
+  #isPreparing = false;
+  #isClosed = false;
+  /** Compilations that were not in the cache. */
+  compiled = 0;
+
+  /** `ahead`: compiles what is not needed yet; default: nobody does. */
+  constructor(
+    compiler: () => KernelCompiler,
+    target: Omit<CompileTarget, 'compilerVersion'>,
+    folder = userCacheFolder('kernels'),
+    ahead?: CompilerProcesses,
+  ) {
+    this.#compiler = compiler;
+    this.#target = target;
+    this.#folder = folder;
+    this.#ahead = ahead;
+  }
+
+  /** A name for the specialised source, the same for equal sources. */
+  static nameOf({ file, text, defines }: KernelSource): string {
+    if (text !== undefined) return text;
+    return `${file}?${Object.entries(defines)
+      .map(([name, value]) => `${name}=${value}`)
+      .sort()
+      .join('&')}`;
+  }
+
+  image(source: KernelSource): Promise<Uint8Array> {
+    return this.#image(this.#kernel(source));
+  }
+
+  /** The machine code of several sources by their names, what takes longest to compile first. */
+  images(sources: readonly KernelSource[]): ReadonlyMap<string, Promise<Uint8Array>> {
+    const kernels = this.#largestFirst(sources);
+    // What is under way already may be there before its turn comes.
+    kernels.sort((a, b) => Number(this.#early.has(a.name)) - Number(this.#early.has(b.name)));
+    return new Map(kernels.map((kernel) => [kernel.name, this.#image(kernel)]));
+  }
+
+  /**
+   * What programs to come will need, one program after the other. They are only asked for when a kernel was missing,
+   * and while none that is needed waits for its turn. What the iterator throws is its end.
+   */
+  expect(programs: Iterator<readonly KernelSource[]>): void {
+    if (!this.#ahead) return;
+    this.#expected.push(programs);
+    if (this.compiled > 0) void this.#prepare();
+  }
+
+  /** Nothing is compiled ahead any more. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #image(kernel: Kernel): Promise<Uint8Array> {
+    const known = this.#images.get(kernel.name);
+    if (known) return known;
+    const image = this.#produce(kernel);
+    this.#images.set(kernel.name, image);
+    return image;
+  }
+
+  async #produce(kernel: Kernel): Promise<Uint8Array> {
+    const { name, file, path } = kernel;
+    if (existsSync(path)) return readFileSync(path);
+    const begin = performance.now();
+    const early = this.#early.get(name);
+    const compiling = this.#compile(kernel);
+    // What was begun ahead has the lowest priority, and may never end where others compute: it is not relied upon.
+    const isUnderWay = early !== undefined && !this.#ahead!.withdraw(early);
+    const image = await (isUnderWay ? Promise.race([compiling, early.catch(() => compiling)]) : compiling);
+    tell({ file, kind: 'needed', begin, end: performance.now() });
+    return image;
+  }
+
+  #compile({ text, file, options, path }: Kernel): Promise<Uint8Array> {
+    const begin = performance.now();
+    const compiling = this.#compiler().compile(text, file, options);
+    this.compiled++;
+    void this.#prepare();
+    return compiling.then((image) => {
+      tell({ file, kind: 'compiled', begin, end: performance.now() });
+      keep(path, image);
+      return image;
+    });
+  }
+
+  /** Begins to compile what is expected. */
+  async #prepare(): Promise<void> {
+    if (this.#isPreparing) return;
+    this.#isPreparing = true;
+    while (this.#expected.length > 0 && !this.#isClosed) {
+      // Also gives way to whatever else this thread has to do: forming a program takes a while.
+      await pause(PAUSE, undefined, { ref: false });
+      if (this.#isClosed || (this.#compiler().waiting ?? 0) > 0) continue;
+      const sources = nextOf(this.#expected[0]!);
+      if (!sources) this.#expected.shift();
+      else for (const kernel of this.#largestFirst(sources)) this.#compileAhead(kernel);
+    }
+    this.#isPreparing = false;
+  }
+
+  #compileAhead({ name, file, text, options, path }: Kernel): void {
+    if (this.#images.has(name) || this.#early.has(name) || existsSync(path)) return;
+    const begin = performance.now();
+    const compiling = this.#ahead!.compile(text, file, options);
+    this.#early.set(name, compiling);
+    compiling.then(
+      (image) => {
+        tell({ file, kind: 'ahead', begin, end: performance.now() });
+        if (!this.#images.has(name)) this.#images.set(name, Promise.resolve(image));
+        keep(path, image);
+      },
+      () => this.#early.delete(name),
+    );
+  }
+
+  #largestFirst(sources: readonly KernelSource[]): Kernel[] {
+    const different = new Map(sources.map((source) => [KernelLibrary.nameOf(source), source]));
+    // Length is a fair measure of how long it takes: what is short is one small kernel.
+    return [...different.values()].map((source) => this.#kernel(source)).sort((a, b) => b.text.length - a.text.length);
+  }
+
+  #kernel(source: KernelSource): Kernel {
+    const text = this.#text(source);
+    const options = compileOptions(source, this.#target.capability);
+    const key = cacheKey(text, options, { ...this.#target, compilerVersion: this.#compiler().version });
+    const path = join(this.#folder, `${key}.cubin`);
+    return { name: KernelLibrary.nameOf(source), file: source.file, text, options, path };
+  }
+
+  #text(source: KernelSource): string {
+    const { file } = source;
+    if (source.text !== undefined) return readSource(source);
+    const text = this.#texts.get(file) ?? readSource(source);
+    invariant(text.length > 0, `the kernel file ${file} is empty`);
+    this.#texts.set(file, text);
+    return text;
+  }
+}
+
+function tell(message: KernelNews): void {
+  if (news.hasSubscribers) news.publish(message);
+}
+
+function nextOf<T>(iterator: Iterator<T>): T | undefined {
+  try {
+    const { done, value } = iterator.next();
+    return done ? undefined : value;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Writes a cache file whole or not at all; a cache that cannot be written costs time, not the run. */
+function keep(path: string, image: Uint8Array): void {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(temporary, image);
+    renameSync(temporary, path);
+  } catch {
+    return;
+  }
+}

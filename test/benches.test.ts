@@ -1,0 +1,54 @@
+// What the benches compute beside times: the fit of bench/growth.mjs, and the table of bench/peers.mjs, in which a
+// ratio is over this program's time of the same network and stage, and nothing that failed is left unsaid.
+
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+
+const bench = (name: string) => import(join(import.meta.dirname, '../bench', name));
+
+test('a fit finds the law that made the points, and says where another one is', async () => {
+  const { leastSquares } = await bench('growth/fit.mjs');
+  const terms = [() => 1, (x: number) => x, (x: number) => x * x];
+  const xs = [1, 2, 4, 8, 16];
+  const made = leastSquares(
+    xs.map((x) => ({ x, ms: 5 + 0.25 * x * x })),
+    terms,
+  );
+  for (const [at, value] of [5, 0, 0.25].entries()) expect(made.coefficients[at]).toBeCloseTo(value, 9);
+  expect(made.residual).toBeLessThan(1e-9);
+  // A cost that shrinks has no such law: the constant is all that is left of it.
+  const bent = leastSquares(
+    xs.map((x) => ({ x, ms: x === 8 ? 30 : 10 })),
+    [terms[0], (x: number) => -x],
+  );
+  expect(bent.worst.x).toBe(8);
+  expect(bent.coefficients.every((value: number) => value >= 0)).toBe(true);
+  expect(bent.residual).toBeGreaterThan(0.2);
+});
+
+test('ratios of peers are over the same stage of the same network', async () => {
+  const { markdown } = await bench('peers/table.mjs');
+  const row = (network: string, stage: string, program: string, ms: number) => ({
+    ...{ network, stage, program, settings: 's', ms, best: ms },
+  });
+  const text: string = markdown({
+    machine: { device: 'a GPU', processor: 'a processor', node: 'v20' },
+    rows: [
+      row('A, batch 64', 'float', 'TRAM', 10),
+      row('A, batch 64', '3', 'TRAM', 20),
+      row('A, batch 64', '3', 'ApproxTorch', 50),
+      row('B, batch 256', 'float', 'TRAM', 40),
+      row('B, batch 256', 'float', 'PyTorch', 30),
+      row('B, batch 256', '1', 'published program', 99),
+    ],
+    layers: [],
+    problems: [{ what: 'ApproxTorch', reason: 'did not build' }],
+    ...{ skipped: [], seconds: 1, command: '' },
+  });
+  const cells = text.split('\n').flatMap((line) => (line.startsWith('| ') ? [line.split(' | ')] : []));
+  const of = (program: string) => cells.find((line) => line[2] === program)!;
+  expect(of('ApproxTorch').slice(6, 8)).toEqual(['1280', '2.50']);
+  expect(of('PyTorch').slice(6, 8)).toEqual(['8533', '0.75']);
+  expect(of('published program')[7]).toBe('–');
+  expect(text).toContain('- ApproxTorch: did not build');
+});
