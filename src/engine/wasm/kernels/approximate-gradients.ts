@@ -3,7 +3,8 @@
 // All planes at once: for one input channel the positions are sorted by code once (a counting sort); a run of equal
 // codes sums its cotangent rows in registers, S_v = Σ_{x = v} g, for every tap of the window by shifting the rows; then
 // H_j = Σ_{v: bit j} S_v. That is one vector addition per multiplication, for all planes together, and positions with
-// code 0 (half of them after a ReLU) cost nothing.
+// code 0 (half of them after a ReLU) cost nothing. Three taps side by side at stride 1 are summed together: their rows
+// follow each other in memory.
 // With few positions the 256 runs would be too short; then each half of the code is a digit of its own: two sorts with
 // 16 runs each.
 //   dw = xScale·(Σ_j 2^j H_j − xZero·H_1), H_1 = Σ_valid g;   dm[i,j] = −2^(i+j)·xScale·Σ wScale[o]·w[i]·H_j
@@ -14,16 +15,21 @@
 // the image for a given tap; if there are many outputs, sorting per tap leaves them out.
 
 import { AxmGradients, ROW, tilesOf } from './approximate-operands';
+import { foldPlanes, sumRuns, sumTriples } from './approximate-runs';
 import { ceilDivide, Geometry, tapStep } from './geometry';
 import { storeLanes, sumLanes } from './lanes';
 
 /** Input channels of a part. */
 const CHANNELS = 4;
+/** Bytes of the runs of a sorted list, and of all that sorting needs beside it: counts and places of 256 values. */
+const RUNS_BYTES: usize = 256 * 8;
+const HEAD_BYTES: usize = RUNS_BYTES + 2 * 1024;
 
 /**
  * One part per CHANNELS input channels of a group and slice of output tiles: the channels share the cotangent tile in
  * cache.
- * Scratch: buckets (a row per code, 16 at least) | per channel: ends [2][272], H [taps][tiles of the slice][8][16] |
+ * Scratch: buckets (a row per code and tap of a row, 64 at least) | per channel: heads of two lists, H [taps][tiles
+ * of the slice][8][16] |
  * lists [channel][digit].
  */
 export function axmGradients(args: AxmGradients, part: i32, scratch: usize): void {
@@ -39,16 +45,15 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
   const tile0 = min(tiles, (part % args.slices) * perSlice);
   const tile1 = min(tiles, tile0 + perSlice);
   const tapBytes = <usize>(tile1 - tile0) * 8 * ROW;
-  const endsBytes: usize = ROW * 17;
   // Taps that share a sorted list follow each other at these distances.
   const stepY = args.sortPerTap ? geometry.kernelHeight : tapStep(geometry.strideY, geometry.dilationY);
   const stepX = args.sortPerTap ? geometry.kernelWidth : tapStep(geometry.strideX, geometry.dilationX);
   const digits = ceilDivide(args.activationBits, args.digitBits);
-  const channelBytes: usize = 2 * endsBytes + <usize>(geometry.kernelHeight * geometry.kernelWidth) * tapBytes;
+  const channelBytes: usize = 2 * HEAD_BYTES + <usize>(geometry.kernelHeight * geometry.kernelWidth) * tapBytes;
   const image = <usize>(args.tileHeight * args.tileWidth) * ROW;
 
   const buckets = scratch;
-  const states = buckets + (ROW << max(args.activationBits, 4));
+  const states = buckets + ((<usize>args.tapsPerRow * ROW) << max(args.activationBits, 4));
   const lists = states + <usize>count * channelBytes;
   const listBytes = <usize>(args.imagesPerBlock * geometry.height * geometry.width) * 4;
   memory.fill(states, 0, <usize>count * channelBytes);
@@ -59,25 +64,32 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
       for (let rx = 0; rx < min(stepX, geometry.kernelWidth); ++rx) {
         for (let c = 0; c < count; ++c) {
           for (let digit = 0; digit < digits; ++digit) {
-            const ends = states + <usize>c * channelBytes + <usize>digit * endsBytes;
+            const runs = states + <usize>c * channelBytes + <usize>digit * HEAD_BYTES;
             const list = lists + <usize>(c * digits + digit) * listBytes;
-            sortCodes(args, group * channels + first + c, digit * args.digitBits, n0, images, ry, rx, ends, list);
+            sortCodes(args, group * channels + first + c, digit * args.digitBits, n0, images, ry, rx, runs, list);
           }
         }
         for (let tile = tile0; tile < tile1; ++tile) {
           const cotangent = args.tiled + <usize>((group * tiles + tile) * geometry.batch + n0) * image;
           for (let c = 0; c < count; ++c) {
-            const ends = states + <usize>c * channelBytes;
+            const heads = states + <usize>c * channelBytes;
             for (let ky = ry; ky < geometry.kernelHeight; ky += stepY) {
-              for (let kx = rx; kx < geometry.kernelWidth; kx += stepX) {
-                const shifted = cotangent + <usize>tapShift(args, ky, kx) * ROW;
-                const tap = <usize>(ky * geometry.kernelWidth + kx);
-                const planes = ends + 2 * endsBytes + tap * tapBytes + <usize>(tile - tile0) * 8 * ROW;
+              for (let kx = rx; kx < geometry.kernelWidth; kx += stepX * args.tapsPerRow) {
+                const last = kx + args.tapsPerRow - 1;
+                const shifted = cotangent + <usize>tapShift(args, ky, last) * ROW;
+                const tap = <usize>(ky * geometry.kernelWidth + last);
+                const planes = heads + 2 * HEAD_BYTES + tap * tapBytes + <usize>(tile - tile0) * 8 * ROW;
                 for (let digit = 0; digit < digits; ++digit) {
                   const bit = digit * args.digitBits;
-                  const list = lists + <usize>(c * digits + digit) * listBytes;
                   const bits = min(args.digitBits, args.activationBits - bit);
-                  addPlanes(planes + <usize>bit * ROW, shifted, ends + <usize>digit * endsBytes, list, buckets, bits);
+                  const list = lists + <usize>(c * digits + digit) * listBytes;
+                  const runs = heads + <usize>digit * HEAD_BYTES;
+                  if (args.tapsPerRow == 3) sumTriples(shifted, runs, list, buckets, bits);
+                  else sumRuns(shifted, runs, list, buckets, bits);
+                  for (let k = 0; k < args.tapsPerRow; ++k) {
+                    const ofTap = planes - <usize>k * tapBytes + <usize>bit * ROW;
+                    foldPlanes(ofTap, buckets + ((<usize>k * ROW) << bits), bits);
+                  }
                 }
               }
             }
@@ -89,7 +101,7 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
   const share = buckets;
   memory.fill(share, 0, 64 * 16);
   for (let c = 0; c < count; ++c) {
-    writeGradients(args, group, first + c, tile0, tile1, states + <usize>c * channelBytes + 2 * endsBytes, share);
+    writeGradients(args, group, first + c, tile0, tile1, states + <usize>c * channelBytes + 2 * HEAD_BYTES, share);
   }
   const out = args.structures + <usize>part * 256;
   for (let at: usize = 0; at < 64; ++at) store<f32>(out + (at << 2), sumLanes(v128.load(share + (at << 4))));
@@ -118,8 +130,9 @@ function firstOfClass(offset: i32, stride: i32, padding: i32): i32 {
 
 /**
  * Sorts the positions of one channel in one residue class (or of one tap) by a digit of their code: list holds byte
- * offsets into a tile of cotangents, word v + 1 of ends is one past the last entry of digit v (in bytes of list). Digit
- * 0 is left out.
+ * offsets into a tile of cotangents, run by run. Runs of equal length stand together, so that the loops over them are
+ * foreseen by the processor. `runs` has a pair of words per value of the digit in that order: one past the run's last
+ * entry (in bytes of list) and the value's row of buckets (in bytes). The run of value 0 is empty.
  */
 function sortCodes(
   args: AxmGradients,
@@ -129,7 +142,7 @@ function sortCodes(
   images: i32,
   ry: i32,
   rx: i32,
-  ends: usize,
+  runs: usize,
   list: usize,
 ): void {
   const geometry = args.geometry;
@@ -153,24 +166,19 @@ function sortCodes(
     ix1 = min(width, (geometry.outWidth - 1) * strideX + offsetX - paddingX + 1);
   }
   const mask = (1 << args.digitBits) - 1;
-  memory.fill(ends, 0, 257 * 4);
+  const counts = runs + RUNS_BYTES;
+  memory.fill(counts, 0, 256 * 4);
   for (let n = 0; n < images; ++n) {
     for (let iy = iy0; iy < iy1; iy += strideY) {
       const row = codes + <usize>((n * height + iy) * width);
       for (let ix = ix0; ix < ix1; ix += strideX) {
-        const count = ends + <usize>(((<i32>load<u8>(row + ix) >> bit) & mask) << 2);
-        store<i32>(count, load<i32>(count, 4) + 4, 4);
+        const count = counts + <usize>(((<i32>load<u8>(row + ix) >> bit) & mask) << 2);
+        store<i32>(count, load<i32>(count) + 4);
       }
     }
   }
-  // Word v + 1 counts digit v. It becomes the start of the digit; the scatter below moves it to its end.
-  let start = 0;
-  store<i32>(ends, 0, 4);
-  for (let v: usize = 2; v <= <usize>mask + 1; ++v) {
-    const count = load<i32>(ends + (v << 2));
-    store<i32>(ends + (v << 2), start);
-    start += count;
-  }
+  store<i32>(counts, 0);
+  orderRuns(runs, counts, <usize>1 << min(args.digitBits, args.activationBits - bit));
   const firstRow = paddingY / strideY;
   const firstColumn = paddingX / strideX;
   for (let n = 0; n < images; ++n) {
@@ -182,69 +190,43 @@ function sortCodes(
       for (let ix = ix0; ix < ix1; ix += strideX, entry += <i32>ROW) {
         const digit = (<i32>load<u8>(row + ix) >> bit) & mask;
         if (digit == 0) continue;
-        const end = ends + <usize>(digit << 2);
-        const at = load<i32>(end, 4);
+        const start = counts + <usize>(digit << 2);
+        const at = load<i32>(start);
         store<i32>(list + at, entry);
-        store<i32>(end, at + 4, 4);
+        store<i32>(start, at + 4);
       }
     }
   }
 }
 
-/**
- * Adds the plane gradients of one digit, block, tap and tile to `planes` [bits][16]; `buckets` has a row per value of
- * the digit.
- */
-export function addPlanes(planes: usize, cotangent: usize, ends: usize, list: usize, buckets: usize, bits: i32): void {
-  let at = list;
-  let bucket = buckets;
-  for (let end = ends + 4, last = ends + (4 << bits); end <= last; end += 4) {
-    const stop = list + load<u32>(end);
-    let a = f32x4.splat(0);
-    let b = a;
-    let c = a;
-    let d = a;
-    for (; at + 8 <= stop; at += 8) {
-      const row = cotangent + load<u32>(at);
-      const next = cotangent + load<u32>(at, 4);
-      a = f32x4.add(a, f32x4.add(v128.load(row), v128.load(next)));
-      b = f32x4.add(b, f32x4.add(v128.load(row, 16), v128.load(next, 16)));
-      c = f32x4.add(c, f32x4.add(v128.load(row, 32), v128.load(next, 32)));
-      d = f32x4.add(d, f32x4.add(v128.load(row, 48), v128.load(next, 48)));
-    }
-    if (at < stop) {
-      const row = cotangent + load<u32>(at);
-      a = f32x4.add(a, v128.load(row));
-      b = f32x4.add(b, v128.load(row, 16));
-      c = f32x4.add(c, v128.load(row, 32));
-      d = f32x4.add(d, v128.load(row, 48));
-      at += 4;
-    }
-    v128.store(bucket, a);
-    v128.store(bucket, b, 16);
-    v128.store(bucket, c, 32);
-    v128.store(bucket, d, 48);
-    bucket += ROW;
+/** Writes the runs of all values in the order of their lengths, and in place of each value's count where it starts. */
+function orderRuns(runs: usize, counts: usize, values: usize): void {
+  // Long runs need no order among themselves: what is foreseen wrongly is little of them.
+  const places = counts + 1024;
+  memory.fill(places, 0, 1024);
+  for (let at = counts, end = counts + (values << 2); at < end; at += 4) {
+    const place = places + <usize>min<u32>(load<u32>(at), 1020);
+    store<u32>(place, load<u32>(place) + 1);
   }
-  foldPlanes(planes, buckets, <usize>1 << bits);
-}
-
-/** planes[j] += Σ_{v: bit j} buckets[v], by halving: the upper half is one plane and then joins the lower half. */
-export function foldPlanes(planes: usize, buckets: usize, codes: usize): void {
-  let plane: usize = planes + ctz(codes) * ROW;
-  for (let half = codes >> 1; half > 0; half >>= 1) {
-    plane -= ROW;
-    for (let lane: usize = 0; lane < ROW; lane += 16) {
-      let sum = v128.load(plane + lane);
-      let lower = buckets + lane;
-      for (let v: usize = 0; v < half; ++v) {
-        const upper = v128.load(lower + half * ROW);
-        sum = f32x4.add(sum, upper);
-        v128.store(lower, f32x4.add(v128.load(lower), upper));
-        lower += ROW;
-      }
-      v128.store(plane + lane, sum);
-    }
+  let first: u32 = 0;
+  for (let place = places, end = places + 1024; place < end; place += 4) {
+    const count = load<u32>(place);
+    store<u32>(place, first);
+    first += count;
+  }
+  for (let v: usize = 0; v < values; ++v) {
+    const place = places + <usize>min<u32>(load<u32>(counts + (v << 2)), 1020);
+    const at = load<u32>(place);
+    store<u32>(place, at + 1);
+    store<u32>(runs + (<usize>at << 3), <u32>(v * ROW), 4);
+  }
+  let start: u32 = 0;
+  for (let run = runs, end = runs + (values << 3); run < end; run += 8) {
+    const count = counts + (load<u32>(run, 4) >> 4);
+    const length = load<u32>(count);
+    store<u32>(count, start);
+    start += length;
+    store<u32>(run, start);
   }
 }
 

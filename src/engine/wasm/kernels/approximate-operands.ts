@@ -42,6 +42,8 @@ export class AxmGradients {
    * 1: positions are sorted anew for each tap, without those that the tap links to nothing; 0: once per residue class.
    */
   sortPerTap: i32;
+  /** 3 where three taps of a list follow each other in the tile, which are summed together; else 1. */
+  tapsPerRow: i32;
 }
 
 /** Tiles of 16 outputs per group. */

@@ -8,6 +8,8 @@ import { storeTransposed } from './lanes';
 
 /** Bytes of a row: 16 outputs in 32 bits or 32 in 16. */
 export const ROW: usize = 64;
+/** Bytes of the rows of three taps side by side. */
+export const TRIPLE: usize = 3 * ROW;
 /** Bytes of the 16 rows of half a code. */
 export const HALF: usize = 16 * ROW;
 
@@ -29,6 +31,10 @@ export class AxmForward {
   activationBits: i32;
   /** f32: bits of a code that share a row, 8 (a row per code) or 4 (a row per half). */
   digitBits: i32;
+  /** f32 and i32, a row per code: 3 where three taps stand side by side in a row (stride and dilation 1), else 1. */
+  tapsPerRow: i32;
+  /** Three taps: the codes of four channels side by side, from packCodes. */
+  codeBlocks: usize;
 }
 
 @unmanaged
@@ -71,10 +77,10 @@ function remaining(args: PlaneCoefficients, w: i32, j: i32): f32 {
   return value;
 }
 
-/** Bytes of one channel's rows: two halves, or a row per code (16 at least). */
+/** Bytes of one channel's rows, `pitch` apart: two halves, or a row per code (16 at least). */
 @inline
-export function channelBytes<T>(activationBits: i32): usize {
-  return sizeof<T>() == 2 ? 2 * HALF : ROW << max(activationBits, 4);
+export function channelBytes<T>(activationBits: i32, pitch: usize): usize {
+  return sizeof<T>() == 2 ? 2 * HALF : pitch << max(activationBits, 4);
 }
 
 /** Lanes beyond the last output repeat it; they are summed like the others and never stored. */
@@ -83,14 +89,23 @@ function code(weights: usize, lane: i32, lanes: i32): usize {
   return <usize>load<u8>(weights + <usize>min(lane, lanes - 1));
 }
 
-export function buildRows<T>(args: AxmForward, table: usize, weights: usize, taps: i32, firstOutput: i32, lanes: i32): void {
+/** Rows of `taps` channels for one tap, `pitch` bytes from row to row. */
+export function buildRows<T>(
+  args: AxmForward,
+  table: usize,
+  pitch: usize,
+  weights: usize,
+  taps: i32,
+  firstOutput: i32,
+  lanes: i32,
+): void {
   const outputs: usize = args.geometry.outputs;
   for (let t = 0; t < taps; ++t) {
-    if (isFloat<T>()) buildReal(args, table, weights, firstOutput, lanes);
+    if (isFloat<T>()) buildReal(args, table, pitch, weights, firstOutput, lanes);
     else if (sizeof<T>() == 2) buildInteger(args, table, weights, lanes);
-    else buildTable(args, table, weights, lanes);
+    else buildTable(args, table, pitch, weights, lanes);
     weights += outputs;
-    table += isFloat<T>() && args.digitBits == 4 ? 2 * HALF : channelBytes<T>(args.activationBits);
+    table += isFloat<T>() && args.digitBits == 4 ? 2 * HALF : channelBytes<T>(args.activationBits, pitch);
   }
 }
 
@@ -99,38 +114,47 @@ export function buildRows<T>(args: AxmForward, table: usize, weights: usize, tap
  * row. Bits that the activation does not have get no rows: there is room for 2^activationBits only, so theirs go where
  * the row of zeros will be.
  */
-function buildReal(args: AxmForward, table: usize, weights: usize, firstOutput: i32, lanes: i32): void {
+function buildReal(args: AxmForward, table: usize, pitch: usize, weights: usize, firstOutput: i32, lanes: i32): void {
   const byCode = args.digitBits == 8;
-  for (let quad = 0; quad < 16; quad += 4) {
-    const at = table + (quad << 2);
-    for (let half = 0; half < args.activationBits; half += 4) {
-      const bits = f32x4.mul(f32x4(1, 2, 4, 8), f32x4.splat(half ? 16 : 1));
-      const present = min(4, args.activationBits - half);
-      const rows = byCode ? at : at + (<usize>half << 2) * ROW;
-      const bit = byCode ? ROW << half : ROW;
+  for (let half = 0; half < args.activationBits; half += 4) {
+    const bits = f32x4.mul(f32x4(1, 2, 4, 8), f32x4.splat(half ? 16 : 1));
+    const present = min(4, args.activationBits - half);
+    const rows = byCode ? table : table + (<usize>half << 2) * ROW;
+    const bit = byCode ? pitch << half : pitch;
+    for (let quad = 0; quad < 16; quad += 4) {
+      const at = rows + (<usize>quad << 2);
       storeTransposed(
         centred(args, weights, firstOutput, quad, lanes, half, bits),
         centred(args, weights, firstOutput, quad + 1, lanes, half, bits),
         centred(args, weights, firstOutput, quad + 2, lanes, half, bits),
         centred(args, weights, firstOutput, quad + 3, lanes, half, bits),
-        rows + bit,
-        rows + (present > 1 ? 2 * bit : 0),
-        rows + (present > 2 ? 4 * bit : 0),
-        rows + (present > 3 ? 8 * bit : 0),
+        at + bit,
+        at + (present > 1 ? 2 * bit : 0),
+        at + (present > 2 ? 4 * bit : 0),
+        at + (present > 3 ? 8 * bit : 0),
       );
-      if (!byCode) completeRows(rows, present);
     }
-    if (byCode) completeRows(at, args.activationBits);
+    if (!byCode) completeRows(rows, pitch, present);
   }
+  if (byCode) completeRows(table, pitch, args.activationBits);
 }
 
-/** Four lanes of all 2^bits rows from those of the single bits. */
-@inline
-function completeRows(rows: usize, bits: i32): void {
-  v128.store(rows, f32x4.splat(0));
-  for (let bit: usize = 2 * ROW, end = ROW << bits; bit < end; bit <<= 1) {
-    const top = v128.load(rows + bit);
-    for (let low: usize = ROW; low < bit; low += ROW) v128.store(rows + bit + low, f32x4.add(top, v128.load(rows + low)));
+/** All 2^bits rows from those of the single bits. */
+function completeRows(rows: usize, pitch: usize, bits: i32): void {
+  memory.fill(rows, 0, ROW);
+  for (let bit: usize = 2 * pitch, end = pitch << bits; bit < end; bit <<= 1) {
+    const a = v128.load(rows + bit);
+    const b = v128.load(rows + bit, 16);
+    const c = v128.load(rows + bit, 32);
+    const d = v128.load(rows + bit, 48);
+    for (let low = pitch; low < bit; low += pitch) {
+      const from = rows + low;
+      const to = from + bit;
+      v128.store(to, f32x4.add(a, v128.load(from)));
+      v128.store(to, f32x4.add(b, v128.load(from, 16)), 16);
+      v128.store(to, f32x4.add(c, v128.load(from, 32)), 32);
+      v128.store(to, f32x4.add(d, v128.load(from, 48)), 48);
+    }
   }
 }
 
@@ -184,7 +208,7 @@ function transposeIntoBitRows(args: AxmForward, weights: usize, lane: i32, lanes
   storeTransposed(AB, CD, EF, GH, high + ROW, high + 2 * ROW, high + 4 * ROW, high + 8 * ROW);
 }
 
-function buildTable(args: AxmForward, table: usize, weights: usize, lanes: i32): void {
+function buildTable(args: AxmForward, table: usize, pitch: usize, weights: usize, lanes: i32): void {
   const bits: usize = args.activationBits;
   for (let quad = 0; quad < 16; quad += 4) {
     const a = code(weights, quad, lanes);
@@ -200,11 +224,11 @@ function buildTable(args: AxmForward, table: usize, weights: usize, lanes: i32):
         product(args.products, c, x, bits, codes),
         product(args.products, d, x, bits, codes),
         at,
-        at + ROW,
-        at + 2 * ROW,
-        at + 3 * ROW,
+        at + pitch,
+        at + 2 * pitch,
+        at + 3 * pitch,
       );
-      at += 4 * ROW;
+      at += 4 * pitch;
     }
   }
 }

@@ -2,7 +2,10 @@
 // its sums. A row is 64 bytes; `sums` has 64 bytes per position (128 for 16-bit rows), `codes` are u8, `step` bytes
 // apart from position to position.
 // They keep few loads in flight per basic block on purpose: the compiler hoists all loads of a block to its top, and
-// more than fifteen live vectors would be spilled.
+// more than fifteen live vectors would be spilled. In gatherTriples conditions that no address meets part the blocks;
+// they leave the loop, and all sums are stored after it, so that additions are not put off past them.
+
+import { TRIPLE } from './approximate-rows';
 
 export function gatherReal(
   sums: usize,
@@ -34,6 +37,158 @@ export function gatherReal(
     sums += 64;
     codes += step;
   }
+}
+
+export function gatherRealTriples(
+  sums: usize,
+  codes: usize,
+  step: usize,
+  count: i32,
+  table: usize,
+  taps: i32,
+  rowsBytes: usize,
+): void {
+  gatherTriples<f32>(sums, codes, step, count, table, taps, rowsBytes);
+}
+
+export function gatherTableTriples(
+  sums: usize,
+  codes: usize,
+  step: usize,
+  count: i32,
+  table: usize,
+  taps: i32,
+  rowsBytes: usize,
+): void {
+  gatherTriples<i32>(sums, codes, step, count, table, taps, rowsBytes);
+}
+
+@inline
+function plus<T>(a: v128, b: v128): v128 {
+  return isFloat<T>() ? f32x4.add(a, b) : i32x4.add(a, b);
+}
+
+/**
+ * Three taps side by side at stride 1, 16 outputs: a row holds those of all three, and a pixel adds to three sums that
+ * follow each other, the last tap's first. They stay in registers until the pixel after the next. `sums` has two places
+ * more than there are pixels; `rowsBytes` are those of the 192-byte rows of a channel.
+ */
+@inline
+function gatherTriples<T>(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32, rowsBytes: usize): void {
+  let a0 = v128.load(sums, 128);
+  let a1 = v128.load(sums, 144);
+  let a2 = v128.load(sums, 160);
+  let a3 = v128.load(sums, 176);
+  let b0 = v128.load(sums, 64);
+  let b1 = v128.load(sums, 80);
+  let b2 = v128.load(sums, 96);
+  let b3 = v128.load(sums, 112);
+  let c0 = v128.load(sums);
+  let c1 = v128.load(sums, 16);
+  let c2 = v128.load(sums, 32);
+  let c3 = v128.load(sums, 48);
+  for (let p = 0; p < count; ++p) {
+    let row = table + <usize>load<u8>(codes) * TRIPLE;
+    a0 = plus<T>(a0, v128.load(row));
+    a1 = plus<T>(a1, v128.load(row, 16));
+    a2 = plus<T>(a2, v128.load(row, 32));
+    if (row == 1) break;
+    a3 = plus<T>(a3, v128.load(row, 48));
+    b0 = plus<T>(b0, v128.load(row, 64));
+    b1 = plus<T>(b1, v128.load(row, 80));
+    if (row == 2) break;
+    b2 = plus<T>(b2, v128.load(row, 96));
+    b3 = plus<T>(b3, v128.load(row, 112));
+    c0 = plus<T>(c0, v128.load(row, 128));
+    if (row == 3) break;
+    c1 = plus<T>(c1, v128.load(row, 144));
+    c2 = plus<T>(c2, v128.load(row, 160));
+    c3 = plus<T>(c3, v128.load(row, 176));
+    if (taps > 1) {
+      row = table + rowsBytes + <usize>load<u8>(codes, 1) * TRIPLE;
+      a0 = plus<T>(a0, v128.load(row));
+      a1 = plus<T>(a1, v128.load(row, 16));
+      a2 = plus<T>(a2, v128.load(row, 32));
+      if (row == 1) break;
+      a3 = plus<T>(a3, v128.load(row, 48));
+      b0 = plus<T>(b0, v128.load(row, 64));
+      b1 = plus<T>(b1, v128.load(row, 80));
+      if (row == 2) break;
+      b2 = plus<T>(b2, v128.load(row, 96));
+      b3 = plus<T>(b3, v128.load(row, 112));
+      c0 = plus<T>(c0, v128.load(row, 128));
+      if (row == 3) break;
+      c1 = plus<T>(c1, v128.load(row, 144));
+      c2 = plus<T>(c2, v128.load(row, 160));
+      c3 = plus<T>(c3, v128.load(row, 176));
+      if (taps > 2) {
+        row = table + 2 * rowsBytes + <usize>load<u8>(codes, 2) * TRIPLE;
+        a0 = plus<T>(a0, v128.load(row));
+        a1 = plus<T>(a1, v128.load(row, 16));
+        a2 = plus<T>(a2, v128.load(row, 32));
+        if (row == 1) break;
+        a3 = plus<T>(a3, v128.load(row, 48));
+        b0 = plus<T>(b0, v128.load(row, 64));
+        b1 = plus<T>(b1, v128.load(row, 80));
+        if (row == 2) break;
+        b2 = plus<T>(b2, v128.load(row, 96));
+        b3 = plus<T>(b3, v128.load(row, 112));
+        c0 = plus<T>(c0, v128.load(row, 128));
+        if (row == 3) break;
+        c1 = plus<T>(c1, v128.load(row, 144));
+        c2 = plus<T>(c2, v128.load(row, 160));
+        c3 = plus<T>(c3, v128.load(row, 176));
+        if (taps > 3) {
+          row = table + 3 * rowsBytes + <usize>load<u8>(codes, 3) * TRIPLE;
+          a0 = plus<T>(a0, v128.load(row));
+          a1 = plus<T>(a1, v128.load(row, 16));
+          a2 = plus<T>(a2, v128.load(row, 32));
+          if (row == 1) break;
+          a3 = plus<T>(a3, v128.load(row, 48));
+          b0 = plus<T>(b0, v128.load(row, 64));
+          b1 = plus<T>(b1, v128.load(row, 80));
+          if (row == 2) break;
+          b2 = plus<T>(b2, v128.load(row, 96));
+          b3 = plus<T>(b3, v128.load(row, 112));
+          c0 = plus<T>(c0, v128.load(row, 128));
+          if (row == 3) break;
+          c1 = plus<T>(c1, v128.load(row, 144));
+          c2 = plus<T>(c2, v128.load(row, 160));
+          c3 = plus<T>(c3, v128.load(row, 176));
+        }
+      }
+    }
+    v128.store(sums, c0);
+    v128.store(sums, c1, 16);
+    v128.store(sums, c2, 32);
+    v128.store(sums, c3, 48);
+    c0 = b0;
+    b0 = a0;
+    a0 = v128.load(sums, 192);
+    c1 = b1;
+    b1 = a1;
+    a1 = v128.load(sums, 208);
+    c2 = b2;
+    b2 = a2;
+    a2 = v128.load(sums, 224);
+    c3 = b3;
+    b3 = a3;
+    a3 = v128.load(sums, 240);
+    sums += 64;
+    codes += step;
+  }
+  v128.store(sums, c0);
+  v128.store(sums, c1, 16);
+  v128.store(sums, c2, 32);
+  v128.store(sums, c3, 48);
+  v128.store(sums, b0, 64);
+  v128.store(sums, a0, 128);
+  v128.store(sums, b1, 80);
+  v128.store(sums, a1, 144);
+  v128.store(sums, b2, 96);
+  v128.store(sums, a2, 160);
+  v128.store(sums, b3, 112);
+  v128.store(sums, a3, 176);
 }
 
 export function gatherHalves(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32): void {

@@ -4,7 +4,7 @@
 // reads what another part of the same step writes: results do not depend on the number of threads. Vectors may be read
 // up to 15 bytes beyond the end of a tensor, never written.
 export { axmDepthwise, axmDepthwiseErrorInput, axmDepthwiseErrorWeight, axmDepthwiseGradients, axmDepthwiseStructure } from './approximate-depthwise';
-export { axmForwardInteger, axmForwardReal, axmForwardTable, pixelSums } from './approximate-forward';
+export { axmForwardInteger, axmForwardReal, axmForwardTable, packCodes, pixelSums } from './approximate-forward';
 export { axmGradients, structureGradient } from './approximate-gradients';
 export { cotangentSums, planarCodes, tileCotangent } from './approximate-operands';
 export { axmErrorInput, axmErrorWeight } from './approximate-slopes';
@@ -27,8 +27,8 @@ export { packCotangent, weightGradient } from './convolution-weight-gradient';
 
 // Inner loops, exported so that the optimiser keeps them functions of their own: inlined into their only callers they
 // would run out of registers, at half the speed.
-export { gatherHalves, gatherInteger, gatherReal, gatherTable } from './approximate-sums';
-export { addPlanes, foldPlanes } from './approximate-gradients';
+export { gatherHalves, gatherInteger, gatherReal, gatherRealTriples, gatherTable, gatherTableTriples } from './approximate-sums';
+export { foldPlanes, sumRuns, sumTriples } from './approximate-runs';
 export { slopeColumns, slopeRows } from './approximate-slopes';
 export { multiplyTile } from './convolution';
 export { multiplyColumns } from './convolution-weight-gradient';

@@ -56,12 +56,15 @@ const table: Kind = {
 
 const tiling = { groups: COUNTS, outputs: FILLING, channels: FILLING, rows: CUTS, ...steps } as const;
 
+/** How many taps stand side by side in a row. */
+const TAPS = ['one', 'three'] as const;
+
 /** What a row of products is picked by, and of what numbers it is. */
 const forwardWays = {
-  'real rows by code': { bits: CODE_BITS, ...tiling },
-  'real rows by half a code': { bits: ['5 to 7', '8'], ...tiling },
-  'integer rows': { bits: CODE_BITS, ...tiling },
-  'table rows': { bits: CODE_BITS, ...tiling },
+  'real rows by code': { bits: CODE_BITS, taps: TAPS, ...tiling },
+  'real rows by half a code': { bits: ['5 to 7', '8'], taps: ['one'], ...tiling },
+  'integer rows': { bits: CODE_BITS, taps: ['one'], ...tiling },
+  'table rows': { bits: CODE_BITS, taps: TAPS, ...tiling },
 } as const;
 
 const sorting = {
@@ -69,10 +72,10 @@ const sorting = {
   ...steps,
 } as const;
 const gradientWays = {
-  'sorted by code, per residue class': { bits: CODE_BITS, ...sorting },
-  'sorted by code, per tap': { bits: CODE_BITS, ...sorting },
-  'sorted by half a code, per residue class': { bits: ['5 to 7', '8'], ...sorting },
-  'sorted by half a code, per tap': { bits: ['5 to 7', '8'], ...sorting },
+  'sorted by code, per residue class': { bits: CODE_BITS, taps: TAPS, ...sorting },
+  'sorted by code, per tap': { bits: CODE_BITS, taps: ['one'], ...sorting },
+  'sorted by half a code, per residue class': { bits: ['5 to 7', '8'], taps: TAPS, ...sorting },
+  'sorted by half a code, per tap': { bits: ['5 to 7', '8'], taps: ['one'], ...sorting },
 } as const;
 
 const slopeRows = {
@@ -102,6 +105,14 @@ export const approximateWays: WaysOf<Approximate> = {
  * used.
  */
 const ROW_PER_CODE_POSITIONS = 512;
+/** Channels of a block where a row holds three taps; see ../kernels/approximate-forward.ts. */
+const TRIPLE_CHANNELS = 4;
+
+/** Whether three taps follow each other pixel by pixel, so that a pixel can add to three sums at once. */
+function takesTriples({ kernelWidth, strideX, dilationX, paddingX }: Geometry): boolean {
+  return kernelWidth === 3 && strideX === 1 && dilationX === 1 && paddingX <= 2;
+}
+
 /** Parts wanted at least, if the positions allow. */
 const ENOUGH_PARTS = 32;
 const PIXELS_PER_PART = 4096;
@@ -229,17 +240,23 @@ export const approximate: Lowerings<Approximate> = {
     const tiles = Math.ceil(outputsPerGroup(geometry) / kind.lanes) * groups;
     const rowsPerPart = forwardRows(geometry, kind, tiles);
     const rowPerCode = activationBits <= 4 || rowsPerPart * outWidth >= ROW_PER_CODE_POSITIONS;
+    const triples = takesTriples(geometry) && kind !== integer && (kind === table || rowPerCode);
+    const places = triples ? geometry.width + 2 : outWidth;
+    const rowBytes = triples ? TRIPLE_CHANNELS * 3 * 16384 : kind.rowBytes;
     const path = pathOf(forwardWays, kind !== real || rowPerCode ? kind.way : 'real rows by half a code', {
       bits: codeBits(activationBits),
       groups: oneOrSeveral(groups),
       outputs: filling(outputsPerGroup(geometry), kind.lanes),
-      channels: filling(channelsPerGroup(geometry), kind.channels),
+      channels: filling(channelsPerGroup(geometry), triples ? TRIPLE_CHANNELS : kind.channels),
+      taps: TAPS[triples ? 1 : 0],
       rows: cuts(batch * outHeight, rowsPerPart),
       ...stepsOf(geometry),
     });
     const layout = new Layout();
     const products = layout.take(2 ** weightBits * 32);
-    const sums = layout.take(pixels(geometry) * groups * 4);
+    const sums = layout.take(kind === real ? 0 : pixels(geometry) * groups * 4);
+    const blocks = Math.ceil(channelsPerGroup(geometry) / TRIPLE_CHANNELS);
+    const codeBlocks = layout.take(triples ? pixels(geometry) * groups * blocks * TRIPLE_CHANNELS : 0);
     return {
       path,
       workspaceBytes: layout.bytes,
@@ -251,18 +268,13 @@ export const approximate: Lowerings<Approximate> = {
           const record = { matrix: errors, out: workspace + products, weightBits, activationBits };
           launches.push(launch(kernel, 1, record));
         }
-        if (kind !== real) {
-          launches.push(
-            launch('pixelSums', Math.ceil(pixels(geometry) / PIXELS_PER_PART), {
-              x: xq!,
-              out: workspace + sums,
-              pixels: pixels(geometry),
-              groups,
-              channelsPerGroup: channelsPerGroup(geometry),
-              pixelsPerPart: PIXELS_PER_PART,
-            }),
-          );
-        }
+        const runs = Math.ceil(pixels(geometry) / PIXELS_PER_PART);
+        const ofPixels = {
+          ...{ x: xq!, pixels: pixels(geometry), groups },
+          ...{ channelsPerGroup: channelsPerGroup(geometry), pixelsPerPart: PIXELS_PER_PART },
+        };
+        if (triples) launches.push(launch('packCodes', runs, { ...ofPixels, out: workspace + codeBlocks }));
+        if (kind !== real) launches.push(launch('pixelSums', runs, { ...ofPixels, out: workspace + sums }));
         launches.push(
           launch(
             kind.kernel,
@@ -281,8 +293,10 @@ export const approximate: Lowerings<Approximate> = {
               rowsPerPart,
               activationBits,
               digitBits: path.way === 'real rows by half a code' ? 4 : 8,
+              tapsPerRow: triples ? 3 : 1,
+              codeBlocks: workspace + codeBlocks,
             },
-            rowsPerPart * outWidth * kind.lanes * 4 + kind.rowBytes + (taps(geometry) + 4) * kind.lanes * 8,
+            rowsPerPart * places * kind.lanes * 4 + rowBytes + (taps(geometry) + 4) * kind.lanes * 8,
           ),
         );
         return launches;
@@ -310,6 +324,7 @@ export const approximate: Lowerings<Approximate> = {
     const imagesPerBlock = Math.max(1, Math.min(batch, Math.floor(TILE_BYTES / imageBytes)));
     const idle = 1 - usedShare(rows) * usedShare(columns);
     const sortPerTap = idle * Math.ceil(tiles / slices) > SORT_IN_TILES;
+    const tapsPerRow = takesTriples(geometry) && !sortPerTap ? 3 : 1;
     const layout = new Layout();
     const planar = layout.take(channels * pixels(geometry));
     const tiled = layout.take(groups * tiles * batch * imageBytes);
@@ -325,6 +340,7 @@ export const approximate: Lowerings<Approximate> = {
         groups: oneOrSeveral(groups),
         outputs: filling(outputsPerGroup(geometry), 16),
         channels: filling(channelsPerGroup(geometry), CHANNELS),
+        taps: TAPS[tapsPerRow === 3 ? 1 : 0],
         slices: oneOrSeveral(slices),
         blocks: cuts(batch, imagesPerBlock),
         ...stepsOf(geometry),
@@ -333,7 +349,7 @@ export const approximate: Lowerings<Approximate> = {
     const digitBits = byCode ? 8 : 4;
     const digits = Math.ceil(activationBits / digitBits);
     const channelBytes =
-      2 * 17 * 64 + taps(geometry) * Math.ceil(tiles / slices) * 512 + digits * imagesPerBlock * height * width * 4;
+      2 * 4096 + taps(geometry) * Math.ceil(tiles / slices) * 512 + digits * imagesPerBlock * height * width * 4;
     return {
       path,
       workspaceBytes: layout.bytes,
@@ -361,8 +377,9 @@ export const approximate: Lowerings<Approximate> = {
           activationBits,
           digitBits,
           sortPerTap: Number(sortPerTap),
+          tapsPerRow,
         };
-        const bucketBytes = Math.max(2 ** activationBits, 16) * 64;
+        const bucketBytes = tapsPerRow * Math.max(2 ** activationBits, 16) * 64;
         return [
           launch('planarCodes', Math.ceil(pixels(geometry) / PIXELS_PER_PART), record),
           launch('tileCotangent', batch, record),

@@ -103,6 +103,20 @@ function packAxmDepthwiseSlopes(record: AxmDepthwiseSlopes): Words {
   ];
 }
 
+export interface CodeBlocks {
+  readonly x: Address;
+  /** u8 [groups][blocks of 4 channels][pixels][4]; channels that are not there are 0. */
+  readonly out: Address;
+  readonly pixels: number;
+  readonly groups: number;
+  readonly channelsPerGroup: number;
+  readonly pixelsPerPart: number;
+}
+
+function packCodeBlocks(record: CodeBlocks): Words {
+  return [record.x, record.out, record.pixels, record.groups, record.channelsPerGroup, record.pixelsPerPart];
+}
+
 export interface PixelSums {
   readonly x: Address;
   readonly out: Address;
@@ -147,6 +161,8 @@ export interface AxmGradients {
    * 1: positions are sorted anew for each tap, without those that the tap links to nothing; 0: once per residue class.
    */
   readonly sortPerTap: number;
+  /** 3 where three taps of a list follow each other in the tile, which are summed together; else 1. */
+  readonly tapsPerRow: number;
 }
 
 function packAxmGradients(record: AxmGradients): Words {
@@ -173,6 +189,7 @@ function packAxmGradients(record: AxmGradients): Words {
     record.activationBits,
     record.digitBits,
     record.sortPerTap,
+    record.tapsPerRow,
   ];
 }
 
@@ -193,6 +210,10 @@ export interface AxmForward {
   readonly activationBits: number;
   /** f32: bits of a code that share a row, 8 (a row per code) or 4 (a row per half). */
   readonly digitBits: number;
+  /** f32 and i32, a row per code: 3 where three taps stand side by side in a row (stride and dilation 1), else 1. */
+  readonly tapsPerRow: number;
+  /** Three taps: the codes of four channels side by side, from packCodes. */
+  readonly codeBlocks: Address;
 }
 
 function packAxmForward(record: AxmForward): Words {
@@ -210,6 +231,8 @@ function packAxmForward(record: AxmForward): Words {
     record.rowsPerPart,
     record.activationBits,
     record.digitBits,
+    record.tapsPerRow,
+    record.codeBlocks,
   ];
 }
 
@@ -1004,6 +1027,7 @@ export interface KernelRecords {
   readonly axmForwardInteger: AxmForward;
   readonly axmForwardReal: AxmForward;
   readonly axmForwardTable: AxmForward;
+  readonly packCodes: CodeBlocks;
   readonly pixelSums: PixelSums;
   readonly axmGradients: AxmGradients;
   readonly structureGradient: AxmGradients;
@@ -1085,6 +1109,7 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   axmForwardInteger: packAxmForward,
   axmForwardReal: packAxmForward,
   axmForwardTable: packAxmForward,
+  packCodes: packCodeBlocks,
   pixelSums: packPixelSums,
   axmGradients: packAxmGradients,
   structureGradient: packAxmGradients,
