@@ -31,14 +31,18 @@ class LongestFirst extends BaseSequencer {
 }
 
 /**
- * Tests of one module: they come one after another in few processes, with what they import loaded, and compiled, once
- * for all; but for those that change what a process has once, its modules, environment, directory or clock, and those
- * that draw the cases of the conformance suite, whose values depend on what was drawn before.
+ * Tests of one module, and those over several that train nothing and start nothing: they come one after another in few
+ * processes, with what they import loaded, and compiled, once for all; but for those that change what a process has
+ * once, its modules, environment, directory or clock, and those that draw the cases of the conformance suite, whose
+ * values depend on what was drawn before.
  */
 const CHANGES =
   /\bvi\.(do)?mock\(|\bvi\.(stub|spyOn|use|resetModules|set)|process\.chdir|process\.env\.\w+ = |engine\/[\w-]*cases\.ts/;
-const together = globSync('src/**/*.test.ts', { cwd: import.meta.dirname }).filter(
-  (file) => !CHANGES.test(readFileSync(join(import.meta.dirname, file), 'utf8')),
+const WORKS =
+  /runFlow|child_process|[\w-]*cases\.ts|\.mjs'|(browser|contract|models\/\w+|reference|phases|replicas|server)\.ts'/;
+const textOf = (file: string) => readFileSync(join(import.meta.dirname, file), 'utf8');
+const together = globSync(['src/**/*.test.ts', 'test/*/*.test.ts'], { cwd: import.meta.dirname }).filter(
+  (file) => !CHANGES.test(textOf(file)) && (file.startsWith('src/') || !WORKS.test(textOf(file))),
 );
 const project = (name: string, include: string[], exclude: string[], isolate: boolean) => ({
   extends: true as const,

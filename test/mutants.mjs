@@ -1079,6 +1079,27 @@ export const mutants = [
     'src/flow/multipliers/allocation.test.ts',
   ),
   fault(
+    'src/train/answers.ts',
+    'answers are not centred, so that what softmax does not see counts',
+    'own[at] = value - mean;',
+    'own[at] = value;',
+    'src/train/answers.test.ts',
+  ),
+  fault(
+    'src/train/loop.ts',
+    'an epoch far above what training began with goes on',
+    'loss <= DIVERGED * Math.max(began, guessing)',
+    'loss <= 100 * DIVERGED * Math.max(began, guessing)',
+    'test/flow/diverged.test.ts',
+  ),
+  fault(
+    'src/flow/phases/harm.ts',
+    'a range that does more harm is taken',
+    'if (next.harm < least.harm) least = next;',
+    'if (next.harm > least.harm) least = next;',
+    'test/flow/quantize-options.test.ts',
+  ),
+  fault(
     'src/flow/multipliers/multipliers.ts',
     'layers of different widths count alike in the power of the loss',
     'return hasOwnWidths(configuration) ? macs * modelledExactPower',

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describeData } from '../data/dataset.ts';
 import type { FigureFormat } from '../report/formats.ts';
-import { UserError } from '../tensor/errors.ts';
+import { DivergedError, UserError } from '../tensor/errors.ts';
 import { fixed, percent } from '../tensor/numbers.ts';
 import { version } from '../version.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
@@ -225,7 +225,7 @@ async function doPhase(
   const resumed = existsSync(inFolder(place, files.resume));
   listener({ kind: 'phase-start', phase, title: phaseFacts[phase].title(configuration), resumed });
   const start = performance.now();
-  const result = await work[phase]({ ...place, ...opened! });
+  const result = await workThrough(phase, { ...place, ...opened! });
   requireNumbers(folder, phase, result);
   const record: PhaseRecord = {
     settings: settingsOf(withoutSearchedWidths(before), phase, before.inputs),
@@ -236,6 +236,7 @@ async function doPhase(
     ...(result.targets ? { targets: result.targets } : {}),
     ...(result.types ? { types: result.types } : {}),
     ...(result.widths ? { widths: result.widths } : {}),
+    ...(result.halvedRate ? { halvedRate: result.halvedRate } : {}),
     ...(result.multipliers ? { multipliers: [...result.multipliers] } : {}),
     seconds: (performance.now() - start) / 1000,
     finished: new Date().toISOString(),
@@ -252,6 +253,34 @@ async function doPhase(
   await logs.done(manifest, phase);
   listener({ kind: 'phase-end', phase, summary: phaseSummary(result) });
   return manifest;
+}
+
+/**
+ * Does the work of a phase. Training that diverged, from a network that was none the worse for wear, begins anew with
+ * half the learning rate, once. A run that is stopped in between does both again, to the same bits: the resume point of
+ * the second is for other settings than those of the first.
+ */
+async function workThrough(
+  phase: Phase,
+  context: RunContext,
+): Promise<PhaseResult & { readonly halvedRate?: number | undefined }> {
+  try {
+    return await work[phase](context);
+  } catch (error) {
+    if (!(error instanceof DivergedError) || !isTraining(phase) || phase === 'train') throw error;
+    const { configuration, listener } = context;
+    const halvedRate = configuration[phase].learningRate / 2;
+    const text = `${phase} diverged: ${error.message}; it begins anew with half of it, ${halvedRate}`;
+    listener({ kind: 'note', text });
+    const halved = { ...configuration, [phase]: { ...configuration[phase], learningRate: halvedRate } };
+    const result = await work[phase]({ ...context, configuration: halved }).catch((second: unknown) => {
+      if (!(second instanceof DivergedError)) throw second;
+      throw new DivergedError(
+        `${phase} diverged at the learning rate ${2 * halvedRate} and at half of it: ${second.message}: --${phase}-learning-rate; where the network is broken before training, by few bits or a coarse multiplier, more bits help more`,
+      );
+    });
+    return { ...result, halvedRate };
+  }
 }
 
 /** What a phase computed with: a view of the folder nothing, and only training computes activations again. */

@@ -30,6 +30,9 @@ export class LostDeviceError extends UserError {}
 /** A program that a device has no room for, or cannot address: with a smaller batch it may. */
 export class TooLargeError extends UserError {}
 
+/** Training in which the loss has become no number, or far larger than that of a network that guesses. */
+export class DivergedError extends UserError {}
+
 /** Characters that a message keeps of a text: its beginning, and its end, where the advice is. */
 const KEPT = { first: 1000, last: 300 } as const;
 

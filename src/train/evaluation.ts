@@ -105,7 +105,7 @@ export async function evaluateOnce<M extends string>(...what: Parameters<typeof 
 }
 
 /** The size of as few batches as may be, with no more than `most` of `count` examples each, that leaves out fewest. */
-const wholeBatches = (count: number, most: number) => Math.floor(count / Math.ceil(count / most));
+export const wholeBatches = (count: number, most: number) => Math.floor(count / Math.ceil(count / most));
 
 interface Measured {
   readonly session: Pick<Session, 'backend'>;

@@ -9,7 +9,7 @@ import { readAhead } from '../data/read-ahead.ts';
 import type { Selection, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import type { BatchNormScope } from '../nn/layers.ts';
-import { invariant, UserError } from '../tensor/errors.ts';
+import { DivergedError, invariant } from '../tensor/errors.ts';
 import { Controller, type Target } from './aim.ts';
 import { adoptAverages, averagedNames } from './average.ts';
 import type { ControlState } from './control.ts';
@@ -86,6 +86,11 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
   readonly teacher?: Teacher | undefined;
   /** Whose statistics batch norm takes on several devices (see LayersOptions); default: those of each device. */
   readonly batchNorm?: BatchNormScope | undefined;
+  /**
+   * Loss of a network that only guesses, such as the logarithm of the number of classes: an epoch whose mean loss is
+   * far above it, and above that of the first step, has diverged. Default: only what is not finite has.
+   */
+  readonly guessing?: number | undefined;
   /** Where to go on. */
   readonly start: Position<M>;
   readonly onStep?: (event: StepEvent<M>) => void;
@@ -106,7 +111,12 @@ export interface Position<M extends string = string> {
   readonly sums?: EpochSums<M>;
   /** Of λ, where it is found while training. */
   readonly control?: ControlState;
+  /** Mean loss of the first step of all, before anything was learnt; absent before it. */
+  readonly began?: number;
 }
+
+/** How many times what it began with, and what guessing has, the loss of an epoch is where training has diverged. */
+const DIVERGED = 3;
 
 export interface EpochSums<M extends string = string> extends Sums<M> {
   readonly objective: number;
@@ -165,6 +175,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   const thetaRateAt = (rate: number, at: number) => (hardening && at >= hardening.fixed ? 0 : rate);
   const control = await openController(options, steps, hardening, aliasOf);
   let position = options.start;
+  let { began } = position;
+  const beganAt = () => (began === undefined ? {} : { began });
   while (position.epoch < until) {
     const { epoch } = position;
     const rateAt = (rate: number, step: number) => rate * rateShare(options, { epoch, step, epochs, steps });
@@ -172,10 +184,12 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
     let sums: EpochSums<M> = position.sums ?? { objective: 0, ...noSums(task) };
     const inFlight = new ResultsInFlight<Step<M>>(({ step, examples, targets, objective, power, ...figures }) => {
       if (!Number.isFinite(objective)) {
-        throw new UserError(
-          `the loss became ${objective} in epoch ${epoch + 1}, step ${step} of ${steps}; lower the learning rate (${rate}) or λ`,
+        const advice = structure ? `lower the learning rate (${rate}) or λ` : `lower the learning rate (${rate})`;
+        throw new DivergedError(
+          `the loss became ${objective} in epoch ${epoch + 1}, step ${step} of ${steps}: the weights have grown out of range; ${advice}`,
         );
       }
+      if (epoch === 0 && step === 1) began = figures.loss;
       sums = { objective: sums.objective + objective * targets, ...added(sums, task, figures, targets) };
       options.onStep?.({ epoch: epoch + 1, epochs, step, steps, objective, soFar: meansOf(sums), power, examples });
     });
@@ -186,7 +200,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
     const pause = async () => {
       await inFlight.settle();
       await session.checkReplicas();
-      await options.save?.at({ epoch, step, ...(step === 0 ? {} : { sums }), ...controlOf(control) });
+      await options.save?.at({ epoch, step, ...(step === 0 ? {} : { sums }), ...controlOf(control), ...beganAt() });
       signal?.throwIfAborted();
     };
     const order = { seed: options.seed, epoch: options.firstEpoch + epoch };
@@ -244,7 +258,8 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
     await inFlight.settle();
     // Before anything is made of it: what is saved is the same on all devices.
     await session.checkReplicas();
-    position = { epoch: epoch + 1, step: 0, ...controlOf(control) };
+    requireConverging(meansOf(sums).loss, began, { ...options, epoch: epoch + 1, rate });
+    position = { epoch: epoch + 1, step: 0, ...controlOf(control), ...beganAt() };
     const test = await evaluate();
     const learned = structure && (await readStructures(session, structure.power));
     await options.onEpoch(
@@ -268,6 +283,18 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   await evaluate.dispose();
   await control?.dispose();
   if (options.average && until === epochs) await adoptAverages(session);
+}
+
+/** An epoch may end worse than it began, and worse than a guess, but not by far. */
+function requireConverging(
+  loss: number,
+  began: number | undefined,
+  { guessing, epoch, rate }: { readonly guessing?: number | undefined; readonly epoch: number; readonly rate: number },
+): void {
+  if (guessing === undefined || began === undefined || loss <= DIVERGED * Math.max(began, guessing)) return;
+  throw new DivergedError(
+    `the mean loss of epoch ${epoch} is ${loss.toPrecision(3)}, where training began with ${began.toPrecision(3)} and a guess has ${guessing.toPrecision(3)}; lower the learning rate (${rate})`,
+  );
 }
 
 /** Whether a short last batch of an epoch is filled up: where it is asked for, and where λ would be set by it. */

@@ -6,19 +6,28 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { sampleOf } from '../../src/data/sample.ts';
+import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import { runFlow } from '../../src/flow/flow.ts';
+import { quantizedArithmetic } from '../../src/flow/multipliers/multipliers.ts';
 import { parseTheta } from '../../src/flow/multipliers/theta.ts';
 import { checkRun } from '../../src/flow/results/check.ts';
 import { compareRuns } from '../../src/flow/results/compare.ts';
 import { comparedPoints } from '../../src/flow/results/compared-front.ts';
 import { evaluateRun } from '../../src/flow/results/evaluate.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
+import { loadModel } from '../../src/flow/run/checkpoint.ts';
+import { files } from '../../src/flow/run/folder.ts';
+import { openTask } from '../../src/flow/run/inputs.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import { exactMultiplier } from '../../src/multiplier/multiplier.ts';
 import { modelledPower } from '../../src/multiplier/power-model.ts';
 import { productStructure } from '../../src/multiplier/structure.ts';
 import { cheapestExact } from '../../src/netlist/exact-cost.ts';
 import { readBytes } from '../../src/tensor/files.ts';
+import { askOnce, distance } from '../../src/train/answers.ts';
+import type { Arithmetic } from '../../src/train/task.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-layer-widths-'));
 afterAll(() => rmSync(parent, { recursive: true }));
@@ -44,6 +53,24 @@ function costOfList(name: string): number {
   return all.reduce((sum, one) => sum + one.macs * one.gateCost, 0) / all.reduce((sum, one) => sum + one.macs, 0);
 }
 
+/** How far the answers of the quantised network in a folder are from the float one's. */
+async function distanceOfQuantized(name: string, images: number): Promise<number> {
+  const manifest = readManifest(folder(name));
+  const { configuration } = manifest;
+  const run = { ...(await openTask(configuration, manifest.inputs)), configuration };
+  const sample = sampleOf(run.dataset.train, images, configuration.seed);
+  const answers = async (file: string, arithmetic: Arithmetic) => {
+    const session = await wasmBackend({ threads: 1 }).openSession();
+    const path = join(folder(name), file);
+    loadModel(readBytes(path), path, session, run.layers);
+    const found = await askOnce(session, run.task, arithmetic, sample);
+    await session.dispose();
+    return found;
+  };
+  const quantized = await answers(files.quantized, quantizedArithmetic(run, exactMultiplier));
+  return distance(quantized, await answers(files.float, { kind: 'float' }));
+}
+
 test('exact multipliers of searched widths: within the cost, few kinds, and made again from the list', async () => {
   const from = folder('float');
   await runFlow({ folder: folder('mixed'), from, settings: { ...exact, ...searched(0.12, 3) } });
@@ -59,6 +86,13 @@ test('exact multipliers of searched widths: within the cost, few kinds, and made
     expect(widths!.layerBits).toContain(`${name}=${weightBits}x${activationBits}`);
   expect(summary.layers.filter(({ multiplier }) => multiplier === null).map(({ name }) => name)).toEqual(['fc']);
   expect(summary.options.join(' ')).not.toContain('--layer-bits');
+
+  // What the search says of all layers together is so of the network that is in the folder, before any training.
+  const { together } = widths!;
+  expect(together!.measured).toBeCloseTo(await distanceOfQuantized('mixed', widths!.images), 6);
+  expect(together!.measured).toBeLessThanOrEqual(together!.uniform.measured);
+  expect(together!.expected / together!.measured).toBeGreaterThan(0.5);
+  expect(together!.expected / together!.measured).toBeLessThan(2);
 
   // Done is done, and what stands there is what was measured.
   const before = JSON.stringify(readManifest(folder('mixed')).phases.recover);

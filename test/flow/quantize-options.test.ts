@@ -410,7 +410,8 @@ describe('ranges of activations that few large values made too coarse', () => {
 
   test('are those of a percentile, with which the network is as good as in float', async () => {
     const { before, replaced, after } = await ranged(60);
-    expect(replaced).toMatchObject({ percentile: 99, images: 60 });
+    expect(replaced!.images).toBe(60);
+    expect([...replaced!.percentiles.keys()]).toHaveLength(after.length);
     expect(replaced!.before).toBeLessThan(0.5 * replaced!.float);
     expect(replaced!.after).toBeGreaterThan(0.9 * replaced!.float);
     for (const [at, scale] of after.entries()) expect(scale[0]).toBeLessThan(before[at]![0]! / 2);

@@ -81,15 +81,23 @@ async function calibrateAtOnce(context: Calibrated, session: Session, arithmetic
 
 /** Sets the quantisers from the float network, each layer for itself; gives what each was seen to read. */
 export async function observe(context: Calibrated, session: Session): Promise<ReadonlyMap<string, Histogram>> {
-  const { configuration, layers } = context;
-  const widths = layerWidths(configuration, layers);
   const inputs = await observedInputs(context, session);
-  for (const { name } of layers) {
+  await setObserved(context, session, inputs);
+  return inputs;
+}
+
+/** The same where it is known what each layer reads. */
+export async function setObserved(
+  context: Calibrated,
+  session: Session,
+  inputs: ReadonlyMap<string, Histogram>,
+): Promise<void> {
+  const widths = layerWidths(context.configuration, context.layers);
+  for (const { name } of context.layers) {
     const { weights, activations } = widths.get(name)!;
     observeInput(context, session, { layer: name, bits: activations, seen: inputs.get(name)! });
     await observeWeight(context, session, { layer: name, bits: weights });
   }
-  return inputs;
 }
 
 interface Operand {

@@ -78,9 +78,12 @@ export async function quantize(asked: RunContext): Promise<PhaseResult> {
 async function calibrateAndTell(context: RunContext, session: Session, arithmetic: QuantizedArithmetic): Promise<void> {
   const replaced = await calibrateToBear(context, session, arithmetic);
   if (!replaced) return;
-  const { percentile, images, float, before, after } = replaced;
+  const { percentiles, images, float, before, after } = replaced;
   const of = (accuracy: number) => `${fixed(100 * accuracy, 2)} %`;
-  const text = `ranges of activations: percentile ${percentile} instead of the least squared error, which few large values made too coarse: ${of(after)} instead of ${of(before)} of ${images} training images right (float ${of(float)})`;
+  const counted = [...new Set(percentiles.values())]
+    .toSorted((a, b) => b - a)
+    .map((one) => `${one} in ${[...percentiles.values()].filter((other) => other === one).length}`);
+  const text = `ranges of activations: a percentile instead of the least squared error, which few large values made too coarse, in ${percentiles.size} of ${context.layers.length} layers (${counted.join(', ')}): ${of(after)} instead of ${of(before)} of ${images} training images right before training (float ${of(float)})`;
   context.listener({ kind: 'note', text });
 }
 

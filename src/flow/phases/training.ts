@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { batchesPerEpoch } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { BatchNormScope } from '../../nn/layers.ts';
-import { LostDeviceError, UserError } from '../../tensor/errors.ts';
+import { DivergedError, LostDeviceError, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { feedOf } from '../../train/feed.ts';
 import {
@@ -135,6 +135,8 @@ export async function trainPhase(
     dataset,
     seed: configuration.seed,
     firstEpoch: epochsBefore(configuration, phase),
+    // Float training begins with nothing that could be lost.
+    ...(phase === 'train' ? {} : { guessing: Math.log(context.dataset.classes) }),
   };
   const { arithmetic } = job.fit;
   if (recompute) {
@@ -243,7 +245,7 @@ function progressOf({ objective, soFar, examples, ...place }: StepEvent<'accurac
 /** What is not a number says nothing about the network, and no file could keep it. */
 export function requireFinite(value: number, what: string): void {
   if (Number.isFinite(value)) return;
-  throw new UserError(`${what} is ${value}: the weights have grown out of range; lower the learning rate`);
+  throw new DivergedError(`${what} is ${value}: the weights have grown out of range; lower the learning rate`);
 }
 
 /**

@@ -1,36 +1,36 @@
-// The search for widths of each layer: what one operand of one layer at few bits does to the loss while all else stays
-// float, for all layers, operands and widths; then those widths that do least together at the cost that is allowed.
-// Measured on training images, with batch norm's statistics as these images have them, since that is what the network
-// adapts to at once; test images have no part in it.
-// Harms of the two operands, and of layers, are taken to add up, and a width never to do less than a wider one.
+// The search for widths of each layer: what one operand of one layer at few bits does to the network's answers while
+// all else stays float, for all layers, operands and widths (harm.ts); then those widths that do least together at the
+// cost that is allowed. Harms of the two operands, and of layers, are taken to add up, and a width never to do less
+// than a wider one. Whether that holds is measured before anything is trained: the network as the run would quantise
+// it, beside the best widths that are the same for all layers. What is nearest to the float network is what is found.
 
-import { sampleOf } from '../../data/sample.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
-import type { OperandName } from '../../quant/quantized.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { fixed } from '../../tensor/numbers.ts';
-import { evaluateOnce } from '../../train/evaluation.ts';
-import type { Arithmetic } from '../../train/task.ts';
-import { allocateKinds, type Choice, costOf } from '../multipliers/allocation.ts';
-import { foldedBatchNorms, type Network, quantizedArithmetic } from '../multipliers/multipliers.ts';
+import { allocateKinds, type Chooser, costOf, harmOf } from '../multipliers/allocation.ts';
+import { type Network, quantizedArithmetic } from '../multipliers/multipliers.ts';
 import type { RunContext } from '../run/context.ts';
 import type { WidthsRecord } from '../run/manifest.ts';
 import { approximateLayers, type RunLayer, type Widths, widthsSaid, withLayerBits } from '../settings/layers.ts';
-import { loadToQuantize, observedInputs, observeInput, observeWeight } from './calibrate.ts';
-import { PART, SAMPLE } from './target.ts';
+import { loadToQuantize, observedInputs } from './calibrate.ts';
+import { HarmMeter, NEARLY_NOTHING } from './harm.ts';
+import { calibrateToBear } from './ranges.ts';
 
 /** Widths of an operand, as `harms` of the record has them. */
 const BITS = [2, 3, 4, 5, 6, 7, 8] as const;
-/** Of the operand that is not looked at. */
-const MOST_BITS = 8;
 /**
- * Widths are measured from the least up, so many at least, until one changes the loss by no more than this, which is
- * within chance. From there each bit leaves a quarter, as it does of the square of an error that is halved.
+ * Widths are measured from the least up, so many at least, until one does nearly nothing. From there each bit leaves a
+ * quarter, as it does of the square of an error that is halved.
  */
 const LEAST_MEASURED = 2;
-const NEARLY_NOTHING = 0.003;
 const LEFT_BY_A_BIT = 1 / 4;
+/** What all together do is more than a sum says by so much: harms do not add up here. */
+const FAR_ABOVE = 2;
+/** Bits below which nothing goes where they do not. */
+const FLOOR = 3;
+/** An answer that is no number harms as much as can be, and a sum of such is one still. */
+const MOST_HARM = 1e6;
 
 const widths: readonly Widths[] = BITS.flatMap((weights) => BITS.map((activations) => ({ weights, activations })));
 
@@ -63,37 +63,111 @@ export function requireLayerCost(network: Network): void {
 
 /** Widths for the layers that are approximated and have none of their own; undefined where none are searched. */
 export async function searchWidths(context: RunContext, float: Uint8Array): Promise<WidthsRecord | undefined> {
-  const { configuration, dataset, listener } = context;
+  const { configuration, listener } = context;
   const { layerCost, layerKinds } = configuration.quantize;
   if (layerCost === undefined) return undefined;
   const { open, searched, meanWith, all, ofSettled } = openLayers(context);
   if (open.length === 0) return undefined;
-  const images = Math.min(SAMPLE, Math.ceil(PART * dataset.train.count));
-  listener({ kind: 'note', text: `widths of ${open.length} layers: each at few bits on ${images} training images` });
-  const harms = await measureHarms(context, float, open, images);
-  const choosers = open.map(({ macs }, at) => ({ share: macs / searched, choices: choicesOf(harms[at]!) }));
-  const limit = (layerCost * all - ofSettled) / searched;
-  const chosen = allocateKinds(choosers, limit, layerKinds ?? Number.POSITIVE_INFINITY);
-  invariant(chosen, 'no widths are within a cost that 2×2 bits are within');
-  const layerBits = open.map(({ name }, at) => {
-    const { weights, activations } = widths[chosen[at]!]!;
-    return `${name}=${weights}x${activations}`;
-  });
-  const cost = meanWith(costOf(choosers, chosen));
-  const kinds = new Set(chosen).size;
-  const text = `gate cost ${fixed(cost, 4)} with ${kinds} ${kinds === 1 ? 'pair' : 'different pairs'} of widths: --layer-bits ${layerBits.join(',')}`;
-  listener({ kind: 'note', text });
-  return { layerBits, cost, harms: [...harms], images };
+  const session = await context.backend.openSession();
+  try {
+    loadToQuantize(context, float, session);
+    const meter = await HarmMeter.open(context, session, await observedInputs(context, session));
+    const text = `widths of ${open.length} layers: each at few bits, by how much the answers to ${meter.images} training images differ`;
+    listener({ kind: 'note', text });
+    const harms = await measureHarms(context, meter, open);
+    const limit = (layerCost * all - ofSettled) / searched;
+    const kinds = layerKinds ?? Number.POSITIVE_INFINITY;
+    const of = (chosen: readonly number[], least: number) => ({ chosen, least });
+    const choosers = choosersOf(harms, open, searched, 0);
+    const free = allocateKinds(choosers, limit, kinds);
+    invariant(free, 'no widths are within a cost that 2×2 bits are within');
+    const listOf = (chosen: readonly number[]) => open.map(({ name }, at) => `${name}=${nameOf(chosen[at]!)}`);
+    const measure = async ({ chosen, least }: ReturnType<typeof of>) => {
+      context.signal?.throwIfAborted();
+      const run = { ...context, configuration: withLayerBits(configuration, listOf(chosen)) };
+      const arithmetic = quantizedArithmetic(run, exactMultiplier);
+      loadToQuantize(context, float, session);
+      await calibrateToBear(run, session, arithmetic, meter);
+      return {
+        chosen,
+        least,
+        expected: harmOf(choosers, chosen),
+        measured: Math.min(await meter.ofAll(arithmetic), MOST_HARM),
+      };
+    };
+    const uniform = await measure(
+      of(
+        open.map(() => leastUniform(choosers, limit)),
+        0,
+      ),
+    );
+    const found = [await measure(of(free, 0)), uniform];
+    const [searchedFor] = found;
+    const isFar = searchedFor!.measured > FAR_ABOVE * searchedFor!.expected || searchedFor!.measured > uniform.measured;
+    const floored = isFar ? allocateKinds(choosersOf(harms, open, searched, FLOOR), limit, kinds) : undefined;
+    if (floored && hasFloor(floored)) found.push(await measure(of(floored, FLOOR)));
+    const best = found.reduce((least, next) => (next.measured < least.measured ? next : least));
+    const layerBits = listOf(best.chosen);
+    const cost = meanWith(costOf(choosers, best.chosen));
+    const together = {
+      ...{ expected: best.expected, measured: best.measured, first: searchedFor!.measured },
+      uniform: { widths: nameOf(uniform.chosen[0]!), measured: uniform.measured },
+    };
+    const different = new Set(best.chosen).size;
+    const pairs = `${different} ${different === 1 ? 'pair' : 'different pairs'} of widths`;
+    listener({ kind: 'note', text: describeTogether(together, best === uniform, best.least) });
+    listener({ kind: 'note', text: `gate cost ${fixed(cost, 4)} with ${pairs}: --layer-bits ${layerBits.join(',')}` });
+    return { layerBits, cost, harms: [...harms], images: meter.images, together };
+  } finally {
+    await session.dispose();
+  }
+}
+
+const nameOf = (at: number) => `${widths[at]!.weights}x${widths[at]!.activations}`;
+
+/** The pair that does least of those that all layers may have. */
+function leastUniform(choosers: readonly Chooser[], limit: number): number {
+  const within = [...widths.keys()].filter((at) => costOfWidths(widths[at]!) <= limit);
+  const harmAt = (at: number) => harmOf(choosers, new Array<number>(choosers.length).fill(at));
+  return within.reduce((best, at) => (harmAt(at) < harmAt(best) ? at : best), 0);
+}
+
+const hasFloor = (chosen: readonly number[]) =>
+  chosen.every((at) => Math.min(widths[at]!.weights, widths[at]!.activations) >= FLOOR);
+
+/** What all layers together do, before training, beside what was expected and the same widths for all. */
+function describeTogether(
+  { expected, measured, first, uniform }: NonNullable<WidthsRecord['together']>,
+  isUniform: boolean,
+  least: number,
+): string {
+  const share = (value: number) => (value < MOST_HARM ? `${fixed(100 * value, 1)} %` : 'no number');
+  const ofUniform = `${uniform.widths} for all layers ${share(uniform.measured)}`;
+  const found = `all layers together change the answers by ${share(measured)} before training (their sum ${share(expected)}; ${ofUniform})`;
+  const instead = `the widths with the least sum change them by ${share(first)}`;
+  if (isUniform && measured !== first) return `${found}: ${instead}, so that all layers have ${uniform.widths}`;
+  return least > 0 ? `${found}: ${instead}, so that none has less than ${least} bits` : found;
 }
 
 const costOfWidths = ({ weights, activations }: Widths): number => cheapestExact(weights, activations).gateCost;
 
-function choicesOf({ weights, activations }: Harms): readonly Choice[] {
-  const [ofWeights, ofActivations] = [falling(weights), falling(activations)];
-  return widths.map((one) => ({
-    cost: costOfWidths(one),
-    harm: ofWeights[one.weights - BITS[0]]! + ofActivations[one.activations - BITS[0]]!,
-  }));
+/** The choices of each layer, none of which with less than so many bits. */
+function choosersOf(
+  harms: readonly Harms[],
+  layers: readonly RunLayer[],
+  macs: number,
+  least: number,
+): readonly Chooser[] {
+  return layers.map((layer, at) => {
+    const { weights, activations } = harms[at]!;
+    const [ofWeights, ofActivations] = [falling(weights), falling(activations)];
+    const choices = widths.map((one) => {
+      const harm = ofWeights[one.weights - BITS[0]]! + ofActivations[one.activations - BITS[0]]!;
+      const isAllowed = Math.min(one.weights, one.activations) >= least;
+      return { cost: costOfWidths(one), harm: isAllowed ? harm : Number.POSITIVE_INFINITY };
+    });
+    return { share: layer.macs / macs, choices };
+  });
 }
 
 /**
@@ -109,62 +183,34 @@ function falling(harms: readonly number[]): readonly number[] {
   return found;
 }
 
-/** By how much the loss rises with one operand of one layer at so many bits. */
+/** What one operand of one layer at so many bits does. */
 async function measureHarms(
-  context: RunContext,
-  float: Uint8Array,
+  { listener, signal }: RunContext,
+  meter: HarmMeter,
   layers: readonly RunLayer[],
-  images: number,
 ): Promise<readonly Harms[]> {
-  const { configuration, backend, task, dataset, listener, signal } = context;
-  const sample = sampleOf(dataset.train, images, configuration.seed);
-  const session = await backend.openSession();
-  try {
-    const lossOf = async (arithmetic: Arithmetic): Promise<number> => {
-      const { loss } = await evaluateOnce(session, task, arithmetic, sample, undefined, 'statistics');
-      return loss;
+  const harms: Harms[] = [];
+  for (const { name } of layers) {
+    signal?.throwIfAborted();
+    const ofAll = async (harmOf: (bits: number) => Promise<number>) => {
+      const found: number[] = [];
+      for (const bits of BITS) {
+        const last = found.at(-1);
+        const isKnown = found.length >= LEAST_MEASURED && last !== undefined && last <= NEARLY_NOTHING;
+        found.push(isKnown ? last * LEFT_BY_A_BIT : Math.min(await harmOf(bits), MOST_HARM));
+      }
+      return found;
     };
-    loadToQuantize(context, float, session);
-    const base = await lossOf({ kind: 'float', folded: foldedBatchNorms(context) });
-    const inputs = await observedInputs(context, session);
-    const harms: Harms[] = [];
-    for (const { name } of layers) {
-      signal?.throwIfAborted();
-      const harmOf = async (operand: OperandName, bits: number): Promise<number> => {
-        const own = { weight: MOST_BITS, input: MOST_BITS, [operand]: bits };
-        observeInput(context, session, { layer: name, bits: own.input, seen: inputs.get(name)! });
-        // So many codes that it does not matter which.
-        const by = own.weight === MOST_BITS ? { by: 'min-max' as const } : {};
-        await observeWeight(context, session, { layer: name, bits: own.weight, ...by });
-        const text = `${name}=${own.weight}x${own.input}`;
-        const arithmetic = quantizedArithmetic(
-          { ...context, configuration: withLayerBits(configuration, [text]) },
-          exactMultiplier,
-        );
-        const loss = await lossOf({ ...arithmetic, isFloat: (layer) => layer !== name });
-        return loss - base;
-      };
-      const ofAll = async (operand: OperandName) => {
-        const found: number[] = [];
-        for (const bits of BITS) {
-          const last = found.at(-1);
-          const isKnown = found.length >= LEAST_MEASURED && last !== undefined && last <= NEARLY_NOTHING;
-          found.push(isKnown ? Math.max(0, last) * LEFT_BY_A_BIT : await harmOf(operand, bits));
-        }
-        return found;
-      };
-      const one = { layer: name, weights: await ofAll('weight'), activations: await ofAll('input') };
-      harms.push(one);
-      const told = (values: readonly number[]) =>
-        values
-          .slice(0, 3)
-          .map((value) => fixed(value, 3))
-          .join(', ');
-      const text = `${name}: with 2, 3, 4 bits the loss changes by ${told(one.weights)} (weights), ${told(one.activations)} (activations)`;
-      listener({ kind: 'note', text });
-    }
-    return harms;
-  } finally {
-    await session.dispose();
+    const weights = await ofAll((bits) => meter.ofWeight(name, bits));
+    const activations = await ofAll(async (bits) => (await meter.ofInput(name, bits)).harm);
+    harms.push({ layer: name, weights, activations });
+    const told = (values: readonly number[]) =>
+      values
+        .slice(0, 3)
+        .map((value) => fixed(100 * value, 2))
+        .join(', ');
+    const text = `${name}: 2, 3, 4 bits change the answers by ${told(weights)} % (weights), ${told(activations)} % (activations)`;
+    listener({ kind: 'note', text });
   }
+  return harms;
 }

@@ -100,6 +100,7 @@ const resumeSchema = z.strictObject({
     step: z.int().min(0),
     sums: z.union([sumsSchema, sumsOfImages]).exactOptional(),
     control: controlSchema.exactOptional(),
+    began: z.number().exactOptional(),
   }),
 });
 

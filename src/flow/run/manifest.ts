@@ -122,12 +122,20 @@ const widthsRecord = z.strictObject({
   /** Mean gate cost of exact multipliers of the approximated layers' widths, by their multiplications, 8×8 = 1. */
   cost: z.number(),
   /**
-   * By how much the loss rises when one operand of one layer has so many bits, all else being float; behind those that
-   * changed nearly nothing it was not measured.
+   * By how much the answers differ when one operand of one layer has so many bits, all else being float: a share of
+   * Σ logits²; behind those that changed nearly nothing it was not measured. Without `together`: by how much the loss
+   * rises.
    */
   harms: z.array(z.strictObject({ layer: z.string(), weights: harmsByBits, activations: harmsByBits })),
   /** Training images that it was measured on. */
   images: z.int(),
+  /** The same of all layers together, before training: of what was found, the sum, the first choice, and the rival. */
+  together: z
+    .strictObject({
+      ...{ expected: z.number(), measured: z.number(), first: z.number() },
+      uniform: z.strictObject({ widths: z.string(), measured: z.number() }),
+    })
+    .exactOptional(),
 });
 export type WidthsRecord = z.output<typeof widthsRecord>;
 
@@ -144,6 +152,8 @@ const phaseRecord = z.strictObject({
   types: typesRecord.optional(),
   /** Of quantisation, where widths were searched. */
   widths: widthsRecord.exactOptional(),
+  /** What it was trained at, where it had diverged at the learning rate of the settings. */
+  halvedRate: z.number().positive().exactOptional(),
   multipliers: z.array(multiplierRecord).optional(),
   /** Nothing was trained or calibrated: what the phase gives came with the checkpoint. */
   from: z.literal('checkpoint').exactOptional(),
