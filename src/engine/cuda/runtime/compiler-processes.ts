@@ -1,7 +1,7 @@
 // Compilation beside this process: several kernels at once, in processes that are started when there is something to
 // do and end when there has been nothing for a while, or with this one. Invariant: what a process that ends does not
 // answer is compiled by `instead`, or fails where there is none; nothing of a kernel is left half done. One that cannot
-// be started (no memory, files or processes left to this user), or never gets so far as to take a kernel, is not missed.
+// be started (this user has no files, memory or processes left), or never comes so far as to compile, is not missed.
 // Why not threads of this one: the event loop's are few and read the data, and a thread that compiles cannot be ended.
 
 import { type ChildProcess, fork } from 'node:child_process';
