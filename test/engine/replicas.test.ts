@@ -576,3 +576,37 @@ test('where a device has no room to compare variables, the host does', async () 
   await session.checkReplicas();
   await session.dispose();
 });
+
+/** A backend that builds, starts and gives up programs in the order of the calls, as a GPU of a group does. */
+function inOrder(backend: Backend): Backend {
+  let last: Promise<unknown> = Promise.resolve();
+  const behind = <T>(work: () => Promise<T>): Promise<T> => {
+    const mine = last.then(work, work);
+    last = mine.catch(() => {});
+    return mine;
+  };
+  const openSession = async () => {
+    const session = await backend.openSession();
+    const build = session.compile.bind(session);
+    return Object.assign(session, {
+      compile: (graph: Graph, meet?: () => Promise<void>): Promise<Program> =>
+        behind(async () => {
+          const program = await build(graph);
+          const [start, end] = [program.run.bind(program), program.dispose.bind(program)];
+          await meet?.();
+          return Object.assign(program, { run: () => behind(start), dispose: () => behind(end) });
+        }),
+    });
+  };
+  return { ...backend, openSession };
+}
+
+test('programs are compiled, run and given up while another one waits for all replicas', async () => {
+  const all = await replicatedReference(3, (collective) => inOrder(referenceBackend({ collective })));
+  const session = await all.backend.openSession();
+  const [first, given] = await Promise.all([stepGraph(3, 2), stepGraph(3, 4)].map((graph) => session.compile(graph)));
+  const compiling = [stepGraph(3, 4), stepGraph(3, 8)].map((graph) => session.compile(graph));
+  await Promise.all([given!.dispose(), first!.run(), session.checkReplicas(), ...compiling]);
+  expect(await trained(session, 3, 48)).toHaveLength(4);
+  expect(await endsOf(session, all)).toEqual([undefined, undefined]);
+}, 5000);

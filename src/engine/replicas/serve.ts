@@ -1,4 +1,6 @@
 // A replica: does on its own device what the leader's sessions say, one order after the other, until the leader ends.
+// Only while a program waits for those of the other replicas, what becomes of it goes first: a device that keeps the
+// order of the calls begins nothing behind it before that.
 // Invariant: it decides nothing. An order that fails and that the leader does not wait for ends it, with a word to the
 // leader; when the leader is gone it ends, whatever its device is waiting for.
 
@@ -75,7 +77,8 @@ async function serve(
   sessions: Map<number, Served>,
   backend: Backend,
 ): Promise<{ readonly error: unknown } | undefined> {
-  for (let frame = await orders.next(connection); frame; frame = await orders.next(connection)) {
+  const next = () => orders.next(connection, (order) => isNext(order, sessions));
+  for (let frame = await next(); frame; frame = await next()) {
     const { message } = frame;
     try {
       const digests = await obey(frame, sessions, backend);
@@ -92,6 +95,13 @@ async function serve(
     }
   }
   return undefined;
+}
+
+/** Whether an order does not have to wait for what becomes of a program. */
+function isNext(order: Order, sessions: ReadonlyMap<number, Served>): boolean {
+  if (![...sessions.values()].some(({ waiting }) => waiting.size > 0)) return true;
+  if (order.kind !== 'meet' && order.kind !== 'drop') return false;
+  return sessions.get(order.session)?.waiting.has(order.program) ?? false;
 }
 
 /** Does what an order says; the digests where it asks for some. */
@@ -210,16 +220,26 @@ class Orders {
     this.#wake?.();
   }
 
-  /** The next order; none when the leader has ended. */
-  async next(connection: Connection<Answer, Order>): Promise<Frame<Order> | undefined> {
-    while (this.#waiting.length === 0) {
+  /** The first order that is wanted now, as soon as there is one; none when the leader has ended. */
+  async next(
+    connection: Connection<Answer, Order>,
+    isWanted: (order: Order) => boolean,
+  ): Promise<Frame<Order> | undefined> {
+    for (;;) {
+      const at = this.#waiting.findIndex(({ message }) => isWanted(message));
+      if (at >= 0) return this.#take(at, connection);
       if (this.#ended) return undefined;
+      // It comes behind all that waits.
+      if (this.full) connection.resume();
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
+  }
+
+  #take(at: number, connection: Connection<Answer, Order>): Frame<Order> {
     const wasFull = this.full;
-    const frame = this.#waiting.shift()!;
+    const [frame] = this.#waiting.splice(at, 1) as [Frame<Order>];
     this.#bytes -= bytesIn(frame);
     if (wasFull && !this.full) connection.resume();
     return frame;

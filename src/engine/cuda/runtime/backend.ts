@@ -52,7 +52,9 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
   const { driver, compiler, devices } = openCuda();
   const properties = devices[device];
   if (!properties) throw new UserError(`there is no GPU ${device}; the machine has ${devices.length}, counted from 0`);
-  const processes = Math.min(availableParallelism(), MOST_COMPILERS);
+  // Ranks of this host compile at the same time; their GPUs are among those that are seen.
+  const ranks = Math.min(collective?.ranks ?? 1, devices.length);
+  const processes = Math.max(1, Math.min(Math.floor(availableParallelism() / ranks), MOST_COMPILERS));
   const now = new CompilerProcesses(compiler, { processes, priority: 0, isAwaited: true, instead: compiler });
   const ahead = new CompilerProcesses(compiler, {
     processes: Math.max(1, processes - 1),

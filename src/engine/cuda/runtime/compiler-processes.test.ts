@@ -1,5 +1,6 @@
 // Processes that compile, with a library that stands in for the compiler: its machine code is the number of the process
-// that made it. A text says what happens: "wait" takes until a file of that name is there, "die" ends the process.
+// that made it. A text says what happens: "wait" takes until a file of that name is there, "die" ends the process. The
+// first that opens it while STUB_HANGS names a file never comes so far as to compile.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -9,14 +10,22 @@ import { compileLibrary, describeC, folderOf } from '../../../../test/c-compiler
 import { CompilerProcesses, type CompilerProcessesOptions } from './compiler-processes.ts';
 
 const stub = `
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 static char text[4096];
-int nvrtcVersion(int *major, int *minor) { *major = 13; *minor = 0; return 0; }
+int nvrtcVersion(int *major, int *minor) {
+  const char *hangs = getenv("STUB_HANGS");
+  if (hangs && open(hangs, O_CREAT | O_EXCL, 0600) >= 0) for (;;) pause();
+  *major = 13;
+  *minor = 0;
+  return 0;
+}
 const char *nvrtcGetErrorString(int status) { return status ? "refused" : ""; }
 int nvrtcCreateProgram(uint64_t *program, const char *source, const char *name, int headers, void *a, void *b) {
   (void)name; (void)headers; (void)a; (void)b;
@@ -47,6 +56,7 @@ function library(): { readonly library: string; readonly version: string } {
   return { library: compileLibrary(folder, 'stub.c', ['-D_DEFAULT_SOURCE']), version: '13.0' };
 }
 
+const compiled = JSON.stringify(import.meta.url.replace('/src/', '/dist/').replace('.test.ts', '.js'));
 const processOf = (image: Uint8Array) => new Int32Array(image.slice().buffer)[0]!;
 const isAlive = (pid: number): boolean => {
   try {
@@ -88,12 +98,41 @@ describeC('compiler processes', () => {
     await expect(alone.compile('die', 'a.cu', [])).rejects.toThrow('the process that compiles a.cu has ended');
   });
 
+  test('one that hangs before it is there delays nothing', async () => {
+    process.env.STUB_HANGS = join(folderOf(new Map()), 'hangs');
+    const compiler = new CompilerProcesses(library(), options);
+    const images = await Promise.all(['', ''].map((text) => compiler.compile(text, 'a.cu', [])));
+    delete process.env.STUB_HANGS;
+    const [one, two] = images.map(processOf);
+    expect([one === two, one === process.pid]).toEqual([true, false]);
+    compiler.close();
+  });
+
+  test('of another version of the library nothing is taken', async () => {
+    const compiler = new CompilerProcesses({ ...library(), version: '12.9' }, options);
+    expect(processOf(await compiler.compile('', 'a.cu', []))).toBe(process.pid);
+  });
+
+  test('where none can be started, kernels are compiled instead', () => {
+    const text = `
+      import { openSync } from 'node:fs';
+      import { CompilerProcesses } from ${compiled};
+      const instead = { compile: async () => Uint8Array.of(7) };
+      const options = { processes: 2, priority: 0, isAwaited: true, instead };
+      const compiler = new CompilerProcesses({ library: '', version: '13.0' }, options);
+      try { for (;;) openSync('/dev/null'); } catch {}
+      const images = await Promise.all(['', '', ''].map((text) => compiler.compile(text, 'a.cu', [])));
+      process.stdout.write(images.join(' '));`;
+    const run = 'ulimit -n 64 && exec "$0" --input-type=module -e "$1"';
+    const { status, stdout } = spawnSync('sh', ['-c', run, process.execPath, text], { encoding: 'utf8' });
+    expect([status, stdout]).toEqual([0, '7 7 7']);
+  });
+
   test('they keep a process that waits for them, no other, and end with it however that ends', async () => {
     const given = JSON.stringify(library());
-    const file = JSON.stringify(import.meta.url.replace('/src/', '/dist/').replace('.test.ts', '.js'));
     const runs = (isAwaited: boolean, rest: string) => {
       const text = `
-        import { CompilerProcesses } from ${file};
+        import { CompilerProcesses } from ${compiled};
         const compiler = new CompilerProcesses(${given}, { processes: 1, priority: 0, isAwaited: ${isAwaited} });
         const image = await compiler.compile('', 'a.cu', []);
         process.stdout.write(new Int32Array(image.slice().buffer)[0] + '\\n');
@@ -104,8 +143,12 @@ describeC('compiler processes', () => {
       runs(true, ''),
       runs(true, `compiler.compile('wait /nowhere', 'b.cu', []); setTimeout(() => process.exit(), 100);`),
       runs(true, `process.kill(process.pid, 'SIGKILL');`),
+      runs(
+        true,
+        `compiler.compile('wait /nowhere', 'b.cu', []); setTimeout(() => process.kill(process.pid, 'SIGKILL'), 100);`,
+      ),
     ];
-    expect(ends.map(({ status, signal }) => signal ?? status)).toEqual([0, 0, 'SIGKILL']);
+    expect(ends.map(({ status, signal }) => signal ?? status)).toEqual([0, 0, 'SIGKILL', 'SIGKILL']);
     const compilers = ends.map(({ stdout }) => Number(stdout));
     expect(compilers.every((pid) => pid > 0)).toBe(true);
     await vi.waitFor(() => expect(compilers.filter(isAlive)).toEqual([]), 4000);

@@ -1,9 +1,11 @@
 // Compilation beside this process: several kernels at once, in processes that are started when there is something to
 // do and end when there has been nothing for a while, or with this one. Invariant: what a process that ends does not
-// answer is compiled by `instead`, or fails where there is none; nothing of a kernel is left half done.
+// answer is compiled by `instead`, or fails where there is none; nothing of a kernel is left half done. One that cannot
+// be started (this user has no files, memory or processes left), or never comes so far as to compile, is not missed.
 // Why not threads of this one: the event loop's are few and read the data, and a thread that compiles cannot be ended.
 
 import { type ChildProcess, fork } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import type { Compiler, KernelCompiler } from './compiler.ts';
 import type { CompileAnswer, CompileRequest } from './compiler-process.ts';
 
@@ -32,13 +34,18 @@ const PROGRAM = new URL(
 );
 /** Milliseconds that a process waits for something to do. */
 const IDLE = 10_000;
+/** Milliseconds in which one is there: where no thread can be had, Node waits for ever for those that it starts. */
+const START = 30_000;
+
+/** What a process does. */
+type Occupation = 'starts' | 'rests' | Job;
 
 export class CompilerProcesses implements KernelCompiler {
   readonly version: string;
   readonly #library: string;
   readonly #options: CompilerProcessesOptions;
   readonly #queue: Job[] = [];
-  readonly #processes = new Map<ChildProcess, Job | undefined>();
+  readonly #processes = new Map<ChildProcess, Occupation>();
   #limit: number;
   #idle: NodeJS.Timeout | undefined;
   readonly #end = () => this.close();
@@ -47,7 +54,8 @@ export class CompilerProcesses implements KernelCompiler {
     this.version = version;
     this.#library = library;
     this.#options = options;
-    this.#limit = options.processes;
+    // In a bundle it is not beside this.
+    this.#limit = existsSync(PROGRAM) ? options.processes : 0;
   }
 
   /** Kernels that no process has begun. */
@@ -82,56 +90,60 @@ export class CompilerProcesses implements KernelCompiler {
 
   #advance(): void {
     clearTimeout(this.#idle);
-    while (this.#queue.length > 0) {
-      const child = this.#free() ?? this.#start();
-      if (!child) break;
-      const job = this.#queue.shift()!;
+    for (const [child, occupation] of this.#processes) {
+      if (occupation !== 'rests' || !child.connected) continue;
+      const job = this.#queue.shift();
+      if (!job) break;
       this.#processes.set(child, job);
       // An error is the end of the process, which is told by itself.
       child.send(job.request, () => {});
     }
+    const starting = [...this.#processes.values()].filter((occupation) => occupation === 'starts').length;
+    for (let more = this.#queue.length - starting; more > 0 && this.#start(); more--);
     if (this.#limit === 0 && this.#processes.size === 0) for (const job of this.#queue.splice(0)) this.#giveUp(job);
-    if (![...this.#processes.values()].some((job) => job)) {
+    if ([...this.#processes.values()].every((occupation) => occupation === 'rests')) {
       this.#idle = setTimeout(() => this.#rest(), IDLE);
       this.#idle.unref();
     }
     this.#hold();
   }
 
-  #free(): ChildProcess | undefined {
-    for (const [child, job] of this.#processes) if (!job && child.connected) return child;
-    return undefined;
-  }
-
-  #start(): ChildProcess | undefined {
-    if (this.#processes.size >= this.#limit) return undefined;
-    const child = fork(PROGRAM, [this.#library, `${this.#options.priority}`], {
-      ...{ execArgv: [], serialization: 'advanced', stdio: ['ignore', 'ignore', 'ignore', 'ipc'] },
-    });
+  /** Whether another one starts. */
+  #start(): boolean {
+    if (this.#processes.size >= this.#limit) return false;
+    const child = begun([this.#library, this.version, `${this.#options.priority}`]);
+    if (!child) {
+      this.#limit = this.#processes.size;
+      return false;
+    }
     if (this.#processes.size === 0) process.once('exit', this.#end);
-    this.#processes.set(child, undefined);
+    this.#processes.set(child, 'starts');
+    const clock = setTimeout(() => child.kill('SIGKILL'), START).unref();
     child.on('message', (answer: CompileAnswer) => {
       const job = this.#processes.get(child);
-      this.#processes.set(child, undefined);
-      if ('image' in answer) job?.done(answer.image);
-      else job?.fail(new Error(answer.problem));
+      if (job === undefined) return;
+      this.#processes.set(child, 'rests');
+      if (typeof job === 'string') clearTimeout(clock);
+      else if ('image' in answer) job.done(answer.image);
+      else if ('problem' in answer) job.fail(new Error(answer.problem));
       this.#advance();
     });
-    const ended = () => this.#ended(child);
+    const ended = () => {
+      clearTimeout(clock);
+      this.#ended(child);
+    };
     child.once('exit', ended).once('error', ended);
     child.unref();
-    return child;
+    return true;
   }
 
   /** What a process was asked for is not asked again of another: it may be why it ended. */
   #ended(child: ChildProcess): void {
-    if (!this.#processes.has(child)) return;
-    const job = this.#processes.get(child);
+    const occupation = this.#processes.get(child);
+    if (occupation === undefined) return;
     this.#forget(child);
-    if (job) {
-      this.#limit = Math.min(this.#limit, this.#processes.size);
-      this.#giveUp(job);
-    }
+    if (occupation !== 'rests') this.#limit = Math.min(this.#limit, this.#processes.size);
+    if (typeof occupation !== 'string') this.#giveUp(occupation);
     this.#advance();
   }
 
@@ -156,9 +168,24 @@ export class CompilerProcesses implements KernelCompiler {
 
   /** Keeps this process alive as long as anybody waits. */
   #hold(): void {
-    for (const [{ channel }, job] of this.#processes) {
-      if (job && this.#options.isAwaited) channel?.ref();
+    for (const [{ channel }, occupation] of this.#processes) {
+      const isWaitedFor = occupation === 'starts' ? this.#queue.length > 0 : occupation !== 'rests';
+      if (isWaitedFor && this.#options.isAwaited) channel?.ref();
       else channel?.unref();
     }
+  }
+}
+
+/** A process that starts; none where the system has no more to give. */
+function begun(values: readonly string[]): ChildProcess | undefined {
+  try {
+    const child = fork(PROGRAM, values, {
+      ...{ execArgv: [], serialization: 'advanced', stdio: ['ignore', 'ignore', 'ignore', 'ipc'] },
+    });
+    // What cannot be done to one that is gone is told by its end, or it has never been.
+    child.on('error', () => {});
+    return child.connected ? child : undefined;
+  } catch {
+    return undefined;
   }
 }

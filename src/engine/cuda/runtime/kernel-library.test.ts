@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
@@ -118,6 +118,17 @@ test('a program that cannot be formed ends what is expected, and nothing else', 
   kernels.expect(programs([3]));
   void kernels.image(source(1));
   await askedAhead('-DX=2', '-DX=3');
+});
+
+test('neither a source that is not there ahead nor a folder that is none is anything to a run', async () => {
+  writeFileSync(join(folder, 'file'), '');
+  const kernels = new KernelLibrary(() => now, target, join(folder, 'file'), ahead as unknown as CompilerProcesses);
+  kernels.expect([[{ file: 'no-such-kernel.cu', defines: {} }]].values());
+  kernels.expect(programs([3]));
+  const needed = kernels.image(source(1));
+  await askedAhead('-DX=3');
+  for (const compiler of [now, ahead]) for (const { done } of compiler.ends.values()) done(image(1));
+  expect([...(await needed)]).toEqual([1]);
 });
 
 test('nothing is begun behind the end', async () => {

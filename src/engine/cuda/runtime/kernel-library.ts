@@ -4,9 +4,10 @@
 // text with the same options, and one that fails ahead is compiled again where it is needed, and fails there.
 
 import { channel } from 'node:diagnostics_channel';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { threadId } from 'node:worker_threads';
 import { invariant } from '../../../tensor/errors.ts';
 import { userCacheFolder } from '../../../tensor/user-cache.ts';
 import type { KernelSource } from '../lower/launch.ts';
@@ -142,11 +143,21 @@ export class KernelLibrary {
       // Also gives way to whatever else this thread has to do: forming a program takes a while.
       await pause(PAUSE, undefined, { ref: false });
       if (this.#isClosed || (this.#compiler().waiting ?? 0) > 0) continue;
-      const sources = nextOf(this.#expected[0]!);
-      if (!sources) this.#expected.shift();
-      else for (const kernel of this.#largestFirst(sources)) this.#compileAhead(kernel);
+      const kernels = this.#nextOf(this.#expected[0]!);
+      if (!kernels) this.#expected.shift();
+      else for (const kernel of kernels) this.#compileAhead(kernel);
     }
     this.#isPreparing = false;
+  }
+
+  /** Those of the next program; none where there is no other, or it cannot be formed. */
+  #nextOf(programs: Iterator<readonly KernelSource[]>): Kernel[] | undefined {
+    try {
+      const { done, value } = programs.next();
+      return done ? undefined : this.#largestFirst(value);
+    } catch {
+      return undefined;
+    }
   }
 
   #compileAhead({ name, file, text, options, path }: Kernel): void {
@@ -192,23 +203,23 @@ function tell(message: KernelNews): void {
   if (news.hasSubscribers) news.publish(message);
 }
 
-function nextOf<T>(iterator: Iterator<T>): T | undefined {
-  try {
-    const { done, value } = iterator.next();
-    return done ? undefined : value;
-  } catch {
-    return undefined;
-  }
-}
-
 /** Writes a cache file whole or not at all; a cache that cannot be written costs time, not the run. */
 function keep(path: string, image: Uint8Array): void {
-  const temporary = `${path}.${process.pid}.tmp`;
-  try {
+  // Threads of one process may keep the same kernel at once.
+  const temporary = `${path}.${process.pid}-${threadId}.tmp`;
+  const isKept = isDone(() => {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(temporary, image);
     renameSync(temporary, path);
+  });
+  if (!isKept) isDone(() => unlinkSync(temporary));
+}
+
+function isDone(work: () => void): boolean {
+  try {
+    work();
+    return true;
   } catch {
-    return;
+    return false;
   }
 }
