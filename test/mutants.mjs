@@ -1,8 +1,12 @@
 // Faults of one line each that the tests must notice (scripts/mutants.mjs applies them). Each is a plausible slip whose
 // result would look right: the program runs and its figures are wrong. `from` stands exactly once in its file; `by` is
-// the test that is tried first, where it is not the one beside the file.
+// the test that is tried first, where it is not the one beside the file: FILE, or FILE > PART OF THE NAMES of its
+// tests.
 
-const fault = (file, title, from, to, by) => ({ file, title, from, to, by });
+const fault = (file, title, from, to, by, ...more) => {
+  if (more.length > 0) throw new Error(`${file}: ${title}: more than a fault has; did a merge join two?`);
+  return { file, title, from, to, by };
+};
 const golden = 'test/flow/golden.test.ts';
 
 export const mutants = [
@@ -143,6 +147,8 @@ export const mutants = [
     'if (y_data !== results[y_next]) difference;',
     '',
     'test/export/testbench.test.ts',
+  ),
+  fault(
     'src/export/c/functions.ts',
     'C rounds every half up',
     '(rest == half && (floor & 1))',
@@ -193,6 +199,8 @@ export const mutants = [
     'no run is told that it is dominated',
     'dominatedBy: dominators(own, rivals)[0] ?? null',
     'dominatedBy: null',
+  ),
+  fault(
     'src/flow/multipliers/types.ts',
     'the two layers that differ most go together',
     'if (lost < least)',
@@ -387,7 +395,28 @@ export const mutants = [
     'a mean of the pixels alone counts padding',
     'return countPadding ? min(size, extent + padding - start) : inside;',
     'return min(size, extent + padding - start);',
-    'test/engine/conformance.test.ts',
+    'test/engine/conformance.test.ts > averagePool',
+  ),
+  fault(
+    'src/engine/wasm/kernels/convolution.ts',
+    'a tap that the last position of a tile does not meet is left out',
+    'met = met || meets;',
+    'met = meets;',
+    'test/engine/conformance.test.ts > conv2d: 3×3',
+  ),
+  fault(
+    'src/engine/wasm/kernels/approximate-forward.ts',
+    'three taps to a row begin where a padding of one has them',
+    'args.tapsPerRow == 3 ? 2 - geometry.paddingX : 0',
+    'args.tapsPerRow == 3 ? 1 : 0',
+    'test/engine/conformance.test.ts > 3×3 with padding 0',
+  ),
+  fault(
+    'src/engine/wasm/kernels/approximate-runs.ts',
+    'the plane of the second bit misses the codes that have the first two',
+    'plane1 = f32x4.add(plane1, f32x4.add(s23, s67));',
+    'plane1 = f32x4.add(plane1, upper);',
+    'test/engine/conformance.test.ts > axmConv2d: structure',
   ),
   fault(
     'src/engine/graph/formula-gradient.ts',
@@ -908,6 +937,8 @@ export const mutants = [
     'the one code more is on the side where it helps least',
     'next.error < best.error ? next : best',
     'next.error > best.error ? next : best',
+  ),
+  fault(
     'src/engine/cuda/lower/formula.ts',
     'the mean over all elements has a gradient for four of them',
     "partsOf(expressionsOf(attributes)).some(({ kind }) => kind === 'rowLength')",
@@ -1167,6 +1198,8 @@ export const mutants = [
     '(at % 2 === 0 ? 0 : 4)',
     '(at % 2 === 0 ? 4 : 0)',
     'src/onnx/codec.test.ts',
+  ),
+  fault(
     'src/integer/make.ts',
     'the step of a mean has no room for the sums of another mean',
     'taps * x.scale.divisor',

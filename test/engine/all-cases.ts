@@ -15,6 +15,7 @@ import { relu6Cases } from './relu6-cases.ts';
 import { repeatCases } from './repeat-cases.ts';
 import { updateCases } from './update-cases.ts';
 import { wideCases } from './wide-cases.ts';
+import { windowCases } from './window-cases.ts';
 
 export const cases: readonly Case[] = [
   ...small,
@@ -31,6 +32,7 @@ export const cases: readonly Case[] = [
   ...dropoutCases,
   ...updateCases,
   ...collectiveCases,
+  ...windowCases,
   ...wideCases,
 ];
 

@@ -142,6 +142,22 @@ test('structures of searched widths: a θ per product for each pair, power the m
   expect(phases.report!.files).toHaveProperty([`figures/theta-${document.structures[0]!.name.split('.')[0]}.svg`]);
 });
 
+test('layers of one width, which is not the run’s: the one multiplier is reported by its own structure', async () => {
+  const name = 'one';
+  const explore = { grain: 'product', epochs: 1, power: 0.03, powerModel: 'fitted' } as const;
+  await runFlow({
+    folder: folder(name),
+    from: folder('float'),
+    settings: { ...searched(0.05, 1), explore },
+  });
+  const { multipliers } = summarize(folder(name));
+  expect(multipliers).toHaveLength(1);
+  const [{ theta, thetaOf }] = multipliers as [(typeof multipliers)[number]];
+  expect(theta).toHaveLength(thetaOf!.weightBits * thetaOf!.activationBits);
+  const page = new TextDecoder().decode(readBytes(join(folder(name), files.page)));
+  expect(page.match(/θ of weight bit \d, activation bit 0 first/g)).toHaveLength(thetaOf!.weightBits);
+});
+
 test('what is said of some layers stays, and what cannot be is refused', async () => {
   const from = folder('float');
   const layerBits = ['first=8', 'layer1.*=2x4'];

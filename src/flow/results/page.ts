@@ -78,9 +78,7 @@ export function runPage(summary: RunSummary, figures: PageFigures): string {
       ? { title: 'Multipliers', blocks: layerBlocks(summary) }
       : {
           title: 'Multiplier',
-          blocks: summary.multipliers.map((own) =>
-            metricsBlock(own, summary.thetaOf, summary.inputs.multiplier?.source),
-          ),
+          blocks: summary.multipliers.map((own) => metricsBlock(own, summary, summary.inputs.multiplier?.source)),
         },
     { title: 'Rivals', blocks: [...rivalBlocks(summary), ...figures.run.filter(isFront).map(figure)] },
     { title: 'Training', blocks: figures.run.filter((one) => !isFront(one)).map(figure) },
@@ -137,11 +135,11 @@ function rivalBlocks({ front: own }: RunSummary): Block[] {
   ];
 }
 
-const metricsBlock = (multiplier: MultiplierSummary, of: ThetaOf, source?: string): Block =>
+const metricsBlock = (multiplier: MultiplierSummary, run: Pick<RunSummary, 'thetaOf'>, source?: string): Block =>
   facts([
     ['Given', source],
     ...metricRows(multiplier).map(({ label, value }) => [label, value] as const),
-    ...thetaFacts(multiplier.theta, of),
+    ...thetaFacts(multiplier.theta, multiplier.thetaOf ?? run.thetaOf),
   ]);
 
 function thetaFacts(theta: readonly number[], of: ThetaOf): (readonly [string, string])[] {
@@ -182,13 +180,14 @@ function layerBlocks({ layers, multipliers, thetaOf }: RunSummary): Block[] {
 }
 
 /** Of several multipliers each is folded, with all its figures in a table first. */
-function pictureBlocks({ multipliers: drawn }: PageFigures, { multipliers, thetaOf }: RunSummary): Block[] {
+function pictureBlocks({ multipliers: drawn }: PageFigures, summary: RunSummary): Block[] {
+  const { multipliers } = summary;
   return drawn.flatMap(({ name, figures }): Block[] => {
     const pictures = figures.map(figure);
     if (multipliers.length < 2) return pictures;
     const own = multipliers
       .filter((multiplier) => multiplier.name === name)
-      .map((multiplier) => metricsBlock(multiplier, multiplier.thetaOf ?? thetaOf));
+      .map((multiplier) => metricsBlock(multiplier, summary));
     return [{ kind: 'folded', title: name, blocks: [...own, ...pictures] }];
   });
 }
