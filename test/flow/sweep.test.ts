@@ -20,7 +20,7 @@ afterEach(() => process.chdir(home));
 afterAll(() => rmSync(parent, { recursive: true }));
 
 const small = ['--sample', '100', '--train-epochs', '8', '--explore-epochs', '1', '--recover-epochs', '1'];
-// So large a λ that the structure keeps nothing to tell digits by: cheaper, and less accurate than what has learnt some.
+// So large a λ that the structure keeps nothing to tell digits by: cheaper, and less accurate than what has learnt.
 const plan = ['--over', 'multiplier=exact:3x3,trained', ...small, '--bits', '3', '--lambda', '1000'];
 
 interface Ended {
