@@ -561,6 +561,32 @@ test('one that fails where the others wait for it already ends all, with its rea
   await expect(backend.openSession()).rejects.toThrow(message);
 });
 
+test('variables without elements are nothing to compare, and no device is asked for nothing', async () => {
+  const compiled: Graph[] = [];
+  const { backend } = await replicatedReference(2, (collective) => {
+    const made = referenceBackend({ collective });
+    const openSession = async () => {
+      const session = await made.openSession();
+      const build = session.compile.bind(session);
+      const compile: Session['compile'] = (graph, meet) => {
+        compiled.push(graph);
+        return build(graph, meet);
+      };
+      return Object.assign(session, { compile });
+    };
+    return { ...made, openSession };
+  });
+  const session = await backend.openSession();
+  session.write('none', f32([0, 3], []));
+  session.write('codes', { dtype: 'i32', shape: [1], data: Int32Array.of(1) });
+  await session.checkReplicas();
+  expect(compiled).toEqual([]);
+  session.write('v', f32([1], [1]));
+  await session.checkReplicas();
+  expect(compiled.map(({ variables }) => [...variables.keys()])).toEqual([['v'], ['v']]);
+  await session.dispose();
+});
+
 test('where a device has no room to compare variables, the host does', async () => {
   let full = false;
   const { backend } = await withSecond({

@@ -161,18 +161,20 @@ class ReplicatedSession implements Session {
   async checkReplicas(): Promise<void> {
     this.#peers.check();
     if (!this.#changed) return;
+    const known = [...this.#known].filter(([, { shape }]) => sizeOf(shape) > 0);
     const [floats, others] = [true, false].map((wanted) =>
-      [...this.#known].filter(([, { dtype }]) => (dtype === 'f32') === wanted),
+      known.filter(([, { dtype }]) => (dtype === 'f32') === wanted),
     ) as [[string, TensorType][], [string, TensorType][]];
     const differing = await this.#differing(new Map(floats.map(([name, { shape }]) => [name, shape])));
-    const rest = differing ? others : this.#known;
-    await this.#compareDigests([...(differing ?? []), ...[...rest].map(([name]) => name)]);
+    const rest = differing ? others : known;
+    await this.#compareDigests([...(differing ?? []), ...rest.map(([name]) => name)]);
     invariant(!differing?.length, `the variable ${differing?.[0]} differs between replicas, but by no digest`);
     this.#changed = false;
   }
 
   /** Those of f32 variables that the devices find to differ; undefined where they have no room to compare them. */
   async #differing(variables: ReadonlyMap<string, Shape>): Promise<readonly string[] | undefined> {
+    if (variables.size === 0) return [];
     if (this.#equality?.count !== variables.size) {
       await this.#equality?.program?.dispose();
       const program = await this.compile(equalityGraph(variables, this.replicas)).catch((error: unknown) => {

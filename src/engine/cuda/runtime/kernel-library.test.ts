@@ -131,6 +131,16 @@ test('neither a source that is not there ahead nor a folder that is none is anyt
   expect([...(await needed)]).toEqual([1]);
 });
 
+test('a file that is empty, as after a fall of the machine, is made anew', async () => {
+  for (const value of [1, 2]) {
+    const needed = library().image(source(1));
+    now.ends.get('-DX=1')!.done(image(value));
+    expect([...(await needed)]).toEqual([value]);
+    writeFileSync(join(folder, readdirSync(folder)[0]!), '');
+  }
+  expect(now.asked).toHaveLength(2);
+});
+
 test('nothing is begun behind the end', async () => {
   const kernels = library();
   kernels.expect(programs([2]));

@@ -112,7 +112,8 @@ export class KernelLibrary {
 
   async #produce(kernel: Kernel): Promise<Uint8Array> {
     const { name, file, path } = kernel;
-    if (existsSync(path)) return readFileSync(path);
+    const kept = keptAt(path);
+    if (kept) return kept;
     const begin = performance.now();
     const early = this.#early.get(name);
     const compiling = this.#compile(kernel);
@@ -201,6 +202,16 @@ export class KernelLibrary {
 
 function tell(message: KernelNews): void {
   if (news.hasSubscribers) news.publish(message);
+}
+
+/** A cache file; none where it cannot be read, or has lost its content as the machine went down. */
+function keptAt(path: string): Uint8Array | undefined {
+  try {
+    const image = readFileSync(path);
+    return image.length > 0 ? image : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Writes a cache file whole or not at all; a cache that cannot be written costs time, not the run. */
