@@ -149,13 +149,6 @@ export const mutants = [
     'test/export/testbench.test.ts',
   ),
   fault(
-    'src/export/c/functions.ts',
-    'C rounds every half up',
-    '(rest == half && (floor & 1))',
-    'rest == half',
-    'src/export/c/exporter.test.ts',
-  ),
-  fault(
     'src/train/step.ts',
     'the tangent of the power is laid through no θ',
     'offset += saved.reduce(',

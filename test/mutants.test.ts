@@ -8,6 +8,7 @@ interface Mutant {
   readonly file: string;
   readonly title: string;
   readonly from: string;
+  readonly to: string;
   readonly by?: string;
 }
 
@@ -23,5 +24,7 @@ test('each fault has its line, and the test that is tried first', () => {
     return !isTest || readFileSync(join(root, file), 'utf8').split(from).length !== 2;
   });
   expect(stale.map(({ file, title }) => `${file}: ${title}`)).toEqual([]);
+  const faults = mutants.map(({ file, from, to }) => `${file}: ${from} → ${to}`);
+  expect(faults.filter((one, at) => faults.indexOf(one) < at)).toEqual([]);
   expect(mutants.length).toBeGreaterThan(40);
 });
