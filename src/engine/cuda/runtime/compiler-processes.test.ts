@@ -1,7 +1,7 @@
 // Processes that compile, with a library that stands in for the compiler: its machine code is the number of the process
 // that made it. A text says what happens: "wait" takes until a file of that name is there, "die" ends the process. The
-// first that opens it while STUB_HANGS names a file never comes so far as to compile. As NVRTC does, it puts handlers of
-// signals back without their flags.
+// first that opens it while STUB_HANGS names a file never comes so far as to compile. As NVRTC does, it puts handlers
+// of signals back without their flags.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
