@@ -1,6 +1,7 @@
 // Processes that compile, with a library that stands in for the compiler: its machine code is the number of the process
 // that made it. A text says what happens: "wait" takes until a file of that name is there, "die" ends the process. The
-// first that opens it while STUB_HANGS names a file never comes so far as to compile.
+// first that opens it while STUB_HANGS names a file never comes so far as to compile. As NVRTC does, it puts handlers
+// of signals back without their flags.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -38,6 +39,12 @@ int nvrtcCompileProgram(void *program, int count, const char **options) {
   (void)program; (void)count; (void)options;
   if (!strncmp(text, "wait ", 5)) while (access(text + 5, F_OK)) usleep(1000);
   if (!strcmp(text, "die")) raise(SIGKILL);
+  for (int each = 0; each < 2; each++) {
+    struct sigaction before;
+    sigaction(each ? SIGTERM : SIGINT, NULL, &before);
+    before.sa_flags = 0;
+    sigaction(each ? SIGTERM : SIGINT, &before, NULL);
+  }
   return !strcmp(text, "wrong");
 }
 int nvrtcGetProgramLogSize(void *program, size_t *bytes) { (void)program; *bytes = 5; return 0; }
@@ -127,6 +134,20 @@ describeC('compiler processes', () => {
     const { status, stdout } = spawnSync('sh', ['-c', run, process.execPath, text], { encoding: 'utf8' });
     expect([status, stdout]).toEqual([0, '7 7 7']);
   });
+
+  test('a process that has compiled itself ends by a signal as before', () => {
+    const text = `
+      import { createRequire } from 'node:module';
+      import { Compiler } from ${compiled.replace('compiler-processes', 'compiler')};
+      const koffi = createRequire(${JSON.stringify(import.meta.url)})('koffi');
+      const compiler = new Compiler(koffi, ${JSON.stringify(library().library)});
+      await compiler.compile('', 'a.cu', []);
+      setInterval(() => {}, 1000);
+      process.kill(process.pid, 'SIGTERM');`;
+    const ending = { encoding: 'utf8', timeout: 10_000, killSignal: 'SIGKILL' } as const;
+    const { signal, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', text], ending);
+    expect([signal, stderr]).toEqual(['SIGTERM', '']);
+  }, 20_000);
 
   test('they keep a process that waits for them, no other, and end with it however that ends', async () => {
     const given = JSON.stringify(library());

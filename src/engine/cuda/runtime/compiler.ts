@@ -133,6 +133,7 @@ export class Compiler implements KernelCompiler {
   }
 
   #destroy(program: bigint): void {
+    restoreSignals();
     this.#call('nvrtcDestroyProgram', BigUint64Array.of(program));
   }
 
@@ -163,4 +164,14 @@ export class Compiler implements KernelCompiler {
     const status = this.#calls[name](...values) as number;
     if (status !== 0) throw new Error(`${name}: ${this.#text(status)}`);
   }
+}
+
+/**
+ * The library handles signals while it compiles and puts back what was there without its flags: what Node does where
+ * nobody listens then calls itself for ever. Who begins to listen and ends leaves what others listen to, or else what
+ * the system does. (In a thread of Node's that is nothing: signals are for the first one.)
+ */
+function restoreSignals(): void {
+  const listener = () => {};
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, listener).off(name, listener);
 }
