@@ -12,9 +12,9 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { optionsOf } from './options.mjs';
 
-const { values: given } = parseArgs({
+const { values: given } = optionsOf(import.meta.url, {
   options: {
     data: { type: 'string' },
     model: { type: 'string', default: 'resnet18' },

@@ -3,9 +3,9 @@
 // with weights of which all but three are 0. With --before, the compiled program of another checkout runs the same
 // products, checked alike, in turns.
 //   npm run build && node bench/depthwise.mjs [--device cuda|wasm] [--batch N] [--only TEXT] [--before ../other/dist]
-import { parseArgs } from 'node:util';
+import { optionsOf } from './options.mjs';
 
-const { device, before, only, ...given } = parseArgs({
+const { device, before, only, ...given } = optionsOf(import.meta.url, {
   options: {
     device: { type: 'string', default: 'wasm' },
     batch: { type: 'string', default: '' },

@@ -14,7 +14,10 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fields, readFields } from '../dist/flow/settings/fields.js';
 import { front } from '../dist/report/front.js';
+import { optionsOf } from './options.mjs';
 
+// Words of its own; this answers --help.
+optionsOf(import.meta.url, { allowPositionals: true, strict: false });
 const exact = ['8x8', '6x6', '5x5', '4x5', '4x4', '3x5', '3x4', '3x3', '2x5', '2x4', '2x3', '2x2'];
 /** Weights of two bits, their partial products merged by OR in so many columns. */
 const merged = ['2x3:4', '2x4:5', '2x5:6', '2x6:7', '2x5:3', '2x6:4'];

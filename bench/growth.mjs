@@ -14,10 +14,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { randomDataset, root } from './cuda-setup.mjs';
 import { leastSquares } from './growth/fit.mjs';
 import { compileLayer, layerOf } from './growth/layer.mjs';
+import { optionsOf } from './options.mjs';
 import { openBackend, prepareStep, problemOf, timeStep } from './training-steps.mjs';
 
 const { referenceBackend } = await import(`${root}/engine/reference/backend.js`);
@@ -25,7 +25,7 @@ const { growthSvg } = await import(`${root}/report/growth.js`);
 const { describeSvg } = await import(`${root}/report/svg.js`);
 const { trainingBatches } = await import(`${root}/data/batches.js`);
 
-const { values: given } = parseArgs({
+const { values: given } = optionsOf(import.meta.url, {
   options: {
     device: { type: 'string', default: 'wasm' },
     curves: { type: 'string', default: 'batch,images,area,width,bits,columns,threads' },

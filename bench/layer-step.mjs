@@ -5,14 +5,14 @@
 // Usage: node bench/layer-step.mjs [--threads 2] [--batch 32] [--size 32] [--channels 64] [--columns 8] [--repeats 9]
 
 import { cpus } from 'node:os';
-import { parseArgs } from 'node:util';
 import { Graph } from '../dist/engine/graph/graph.js';
 import { referenceBackend } from '../dist/engine/reference/backend.js';
 import { wasmBackend } from '../dist/engine/wasm/runtime/backend.js';
+import { optionsOf } from './options.mjs';
 
 const options = Object.fromEntries(
   Object.entries(
-    parseArgs({
+    optionsOf(import.meta.url, {
       options: {
         threads: { type: 'string', default: '2' },
         batch: { type: 'string', default: '32' },

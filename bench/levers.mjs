@@ -8,7 +8,10 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { optionsOf } from './options.mjs';
 
+// Words of its own; this answers --help.
+optionsOf(import.meta.url, { allowPositionals: true, strict: false });
 const words = process.argv.slice(2);
 const end = words.indexOf('--');
 const [own, passed] = end < 0 ? [words, []] : [words.slice(0, end), words.slice(end + 1)];

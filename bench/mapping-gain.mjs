@@ -11,10 +11,12 @@ import { writeBlif } from '../dist/netlist/blif/write.js';
 import { mapStructure } from '../dist/netlist/mapping/map.js';
 import { simulate } from '../dist/netlist/simulate.js';
 import { Random } from '../dist/tensor/random.js';
+import { optionsOf } from './options.mjs';
 
-const count = Number(process.argv[2] ?? 60);
+const { positionals } = optionsOf(import.meta.url, { allowPositionals: true });
+const count = Number(positionals[0] ?? 60);
 if (!Number.isInteger(count) || count < 1) {
-  console.error(`bench: ${process.argv[2]} vectors: expected a positive integer`);
+  console.error(`bench: ${positionals[0]} vectors: expected a positive integer`);
   process.exit(2);
 }
 const BITS = 8;

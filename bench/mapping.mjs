@@ -9,10 +9,12 @@ import { certify } from '../dist/netlist/certify.js';
 import { arrayMultiplier } from '../dist/netlist/generators/array.js';
 import { mapStructure } from '../dist/netlist/mapping/map.js';
 import { simulate } from '../dist/netlist/simulate.js';
+import { optionsOf } from './options.mjs';
 
-const runs = Number(process.argv[2] ?? 15);
+const { positionals } = optionsOf(import.meta.url, { allowPositionals: true });
+const runs = Number(positionals[0] ?? 15);
 if (!Number.isInteger(runs) || runs < 1) {
-  console.error(`bench: ${process.argv[2]} runs: expected a positive integer`);
+  console.error(`bench: ${positionals[0]} runs: expected a positive integer`);
   process.exit(2);
 }
 

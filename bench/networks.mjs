@@ -6,13 +6,13 @@
 //     [--teacher float|quantized] [--profile]
 // `--exact PATTERN` (repeatable, default: the model's card) keeps layers exact.
 
-import { parseArgs } from 'node:util';
 import { root } from './cuda-setup.mjs';
+import { optionsOf } from './options.mjs';
 import { openBackend, prepareStep, problemOf, timeStep } from './training-steps.mjs';
 
 const { findModel } = await import(`${root}/nn/models/registry.js`);
 
-const { values: given } = parseArgs({
+const { values: given } = optionsOf(import.meta.url, {
   options: {
     model: { type: 'string', default: 'resnet18' },
     size: { type: 'string' },

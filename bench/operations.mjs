@@ -8,7 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { optionsOf } from './options.mjs';
 
 const root = process.env.TRAM_BUILD ?? '../dist';
 const { Graph } = await import(`${root}/engine/graph/graph.js`);
@@ -18,7 +18,7 @@ const { gelu } = await import(`${root}/engine/operations/activations.js`);
 const { concat, permute, roll } = await import(`${root}/engine/operations/movements.js`);
 const { layerNorm, softmax } = await import(`${root}/engine/operations/normalizations.js`);
 
-const { device, repeats, only } = parseArgs({
+const { device, repeats, only } = optionsOf(import.meta.url, {
   options: {
     device: { type: 'string', default: 'wasm' },
     repeats: { type: 'string', default: '15' },

@@ -18,8 +18,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { root } from './cuda-setup.mjs';
+import { optionsOf } from './options.mjs';
 import { layersOfResNet18 } from './peers/layers.mjs';
 import { build, commitOf, howToGet, run } from './peers/programs.mjs';
 import { markdown } from './peers/table.mjs';
@@ -37,7 +37,7 @@ const { findModel } = await import(`${root}/nn/models/registry.js`);
 const { writeSafetensors } = await import(`${root}/tensor/safetensors.js`);
 const { tensor } = await import(`${root}/tensor/tensor.js`);
 
-const { values: given } = parseArgs({
+const { values: given } = optionsOf(import.meta.url, {
   options: {
     device: { type: 'string', default: 'cuda' },
     networks: { type: 'string', default: 'resnet18,mobilenetv2,deit-s' },

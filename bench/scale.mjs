@@ -21,8 +21,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { root } from './cuda-setup.mjs';
+import { optionsOf } from './options.mjs';
 
 const { memorySplit } = await import(`${root}/data/image-split.js`);
 const { trainingBatches } = await import(`${root}/data/batches.js`);
@@ -44,7 +44,7 @@ const { ResultsInFlight } = await import(`${root}/train/pipeline.js`);
 const { StepPrograms, stepKey, trainingStep } = await import(`${root}/train/step.js`);
 const { buildNetwork, multiplyingLayers } = await import(`${root}/train/task.js`);
 
-const { values: given } = parseArgs({
+const { values: given } = optionsOf(import.meta.url, {
   options: {
     devices: { type: 'string' },
     only: { type: 'string' },
@@ -178,7 +178,7 @@ function problem({ model: name, size, classes, images }) {
 const isExact = (patterns, name) =>
   patterns.some((pattern) => new RegExp(`^${pattern.replaceAll('.', '\\.').replaceAll('*', '.*')}$`).test(name));
 
-function optionsOf({ phase, perLayer }, { task, exact }, fixed = removal) {
+function trainingOptions({ phase, perLayer }, { task, exact }, fixed = removal) {
   const layers = multiplyingLayers(task).filter(({ name }) => !isExact(exact, name));
   const total = layers.reduce((sum, { macs }) => sum + macs, 0);
   const thetaOf = (name) => (perLayer ? `${name}.theta` : 'theta');
@@ -418,7 +418,7 @@ if (given.list) {
     for (const devices of given.devices?.split(',').map(Number) ?? [2]) {
       const batch = work.batch ?? work.each * devices;
       console.log(`${nameOf(work)}, batch ${batch} on ${devices} devices, ${quantizer}:`);
-      listReductions(optionsOf(work, made), batch, devices);
+      listReductions(trainingOptions(work, made), batch, devices);
     }
   }
   process.exit(0);
@@ -445,7 +445,7 @@ let failed = 0;
 let refused = 0;
 for (const work of chosen) {
   const made = problem(work);
-  const options = optionsOf(work, made);
+  const options = trainingOptions(work, made);
   const name = nameOf(work);
   try {
     const batchOf = (count) => work.batch ?? work.each * count;
@@ -453,7 +453,7 @@ for (const work of chosen) {
       for (const count of several) {
         // The same batch on both.
         const batch = batchOf(count);
-        const mild = optionsOf(work, made, mildRemoval);
+        const mild = trainingOptions(work, made, mildRemoval);
         const first = (devices, rounded) =>
           withSession(devices, (session) => firstSteps(session, mild, made.train, batch, rounded));
         const [one, rounded, some] = [await first(1), await first(1, true), await first(count)];

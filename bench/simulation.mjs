@@ -18,10 +18,12 @@ import { generateFromSpec } from '../dist/netlist/generators/registry.js';
 import { multiplierPorts } from '../dist/netlist/ports.js';
 import { Simulator, simulate } from '../dist/netlist/simulate.js';
 import { writeVerilog } from '../dist/netlist/verilog/write.js';
+import { optionsOf } from './options.mjs';
 
-const runs = Number(process.argv[2] ?? 15);
+const { positionals } = optionsOf(import.meta.url, { allowPositionals: true });
+const runs = Number(positionals[0] ?? 15);
 if (!Number.isInteger(runs) || runs < 1) {
-  console.error(`bench: ${process.argv[2]} runs: expected a positive integer`);
+  console.error(`bench: ${positionals[0]} runs: expected a positive integer`);
   process.exit(2);
 }
 

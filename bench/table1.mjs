@@ -15,7 +15,10 @@ import { synthesize } from '../dist/hardware/synthesize.js';
 import { BundledYosys } from '../dist/hardware/yosys/bundled.js';
 import { arrayMultiplier } from '../dist/netlist/generators/array.js';
 import { daddaMultiplier, wallaceMultiplier } from '../dist/netlist/generators/trees.js';
+import { optionsOf } from './options.mjs';
 
+// Words of its own; this answers --help.
+optionsOf(import.meta.url, { allowPositionals: true, strict: false });
 const shared = join(import.meta.dirname, '..', '..', 'shared');
 const libraries = ['asap7sc7p5t_SIMPLE_RVT_TT_nldm_211120.lib.gz', 'asap7sc7p5t_INVBUF_RVT_TT_nldm_220122.lib.gz'];
 if (!existsSync(join(shared, 'data', 'asap7'))) {

@@ -12,14 +12,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
+import { optionsOf } from '../bench/options.mjs';
 import { checkBenches } from '../dist/export/testbench/check.js';
 import { firstImages } from '../dist/flow/results/export-forms.js';
 import { freezeRun } from '../dist/flow/results/frozen.js';
 import { lower } from '../dist/integer/lower.js';
 import { execute, Subject, tableOf } from './executions.mjs';
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = optionsOf(import.meta.url, {
   allowPositionals: true,
   options: {
     layers: { type: 'string' },

@@ -11,10 +11,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { optionsOf } from '../bench/options.mjs';
 
 const usual = { kills: '200', workers: '3', trials: '24', epochs: '10', seed: '1' };
-const { values } = parseArgs({
+const { values } = optionsOf(import.meta.url, {
   options: Object.fromEntries(Object.entries(usual).map(([name, text]) => [name, { type: 'string', default: text }])),
 });
 const [kills, workers, trials, epochs, seed] = Object.keys(usual).map((name) => Number(values[name]));

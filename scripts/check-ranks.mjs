@@ -10,9 +10,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { optionsOf } from '../bench/options.mjs';
 
-const { values: given } = parseArgs({
+const { values: given } = optionsOf(import.meta.url, {
   options: { ranks: { type: 'string', default: '2' }, reference: { type: 'boolean', default: false } },
 });
 const ranks = Number(given.ranks);

@@ -8,9 +8,9 @@ import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
-import { parseArgs } from 'node:util';
+import { optionsOf } from '../bench/options.mjs';
 
-const { values: given } = parseArgs({
+const { values: given } = optionsOf(import.meta.url, {
   options: {
     ranks: { type: 'string', default: '2' },
     only: { type: 'string' },

@@ -9,11 +9,11 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, wr
 import { tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
+import { optionsOf } from '../bench/options.mjs';
 
 const MINUTES = 20;
 const root = resolve(import.meta.dirname, '..');
-const { values: options, positionals: wanted } = parseArgs({
+const { values: options, positionals: wanted } = optionsOf(import.meta.url, {
   allowPositionals: true,
   options: { list: { type: 'string', default: join(root, 'test/mutants.mjs') }, steps: { type: 'string' } },
 });

@@ -8,7 +8,7 @@
 // All 337 structures take about 20 minutes of processor time for each technology, from the fewest products up.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { optionsOf } from '../bench/options.mjs';
 import { readLibertyFile } from '../dist/hardware/liberty/file.js';
 import { synthesize } from '../dist/hardware/synthesize.js';
 import { BundledYosys } from '../dist/hardware/yosys/bundled.js';
@@ -20,7 +20,7 @@ import { renderSpec } from '../dist/report/vega.js';
 import { Random } from '../dist/tensor/random.js';
 import { powerStructures } from './power-structures.mjs';
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = optionsOf(import.meta.url, {
   allowPositionals: true,
   options: { liberty: { type: 'string' }, cached: { type: 'boolean' }, write: { type: 'boolean' } },
 });

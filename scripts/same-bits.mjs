@@ -7,9 +7,9 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { optionsOf } from '../bench/options.mjs';
 
-const { values: options, positionals } = parseArgs({
+const { values: options, positionals } = optionsOf(import.meta.url, {
   allowPositionals: true,
   options: {
     device: { type: 'string', default: 'wasm' },

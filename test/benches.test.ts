@@ -1,8 +1,12 @@
 // What the benches compute beside times: the fit of bench/growth.mjs, and the table of bench/peers.mjs, in which a
-// ratio is over this program's time of the same network and stage, and nothing that failed is left unsaid.
+// ratio is over this program's time of the same network and stage, and nothing that failed is left unsaid. And how
+// benches and checks answer --help and what is no option of theirs.
 
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { describe, expect, test } from 'vitest';
 
 const bench = (name: string) => import(join(import.meta.dirname, '../bench', name));
 
@@ -51,4 +55,40 @@ test('ratios of peers are over the same stage of the same network', async () => 
   expect(of('PyTorch').slice(6, 8)).toEqual(['8533', '0.75']);
   expect(of('published program')[7]).toBe('–');
   expect(text).toContain('- ApproxTorch: did not build');
+});
+
+describe('options of benches and checks', () => {
+  const scripts = ['bench', 'scripts'].flatMap((folder) =>
+    readdirSync(folder)
+      .filter((name) => name.endsWith('.mjs') && name !== 'options.mjs')
+      .map((name) => `${folder}/${name}`),
+  );
+
+  test('are read in one place, by scripts whose opening comment says how they are called', async () => {
+    const { openingComment } = await bench('options.mjs');
+    const called = scripts.filter((path) => readFileSync(path, 'utf8').includes('optionsOf(import.meta.url'));
+    expect(called.length).toBeGreaterThan(15);
+    for (const path of scripts) expect(readFileSync(path, 'utf8'), path).not.toContain('parseArgs(');
+    for (const path of called)
+      expect(openingComment(readFileSync(path, 'utf8')).join('\n'), path).toMatch(
+        /(?:npm run test:|node (?:bench|scripts)\/)\S+ /,
+      );
+  });
+
+  test('help is the comment; a wrong option and a mistake of the user are one line', () => {
+    const script = join(mkdtempSync(join(tmpdir(), 'tram-options-')), 'try.mjs');
+    const text = `// What it is:\n//   node try.mjs [--n N]\n\nimport { optionsOf } from '${resolve('bench/options.mjs')}';
+const { values } = optionsOf(import.meta.url, { options: { n: { type: 'string', default: '1' } } });
+if (values.n === '2') throw Object.assign(new Error('no such model'), { name: 'UserError' });
+console.log(JSON.stringify(values));\n`;
+    writeFileSync(script, text);
+    const call = (...words: string[]) => {
+      const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...words], { encoding: 'utf8' });
+      return [status, stdout, stderr];
+    };
+    expect(call('--n', '3')).toEqual([0, '{"n":"3"}\n', '']);
+    expect(call('--help')).toEqual([0, 'What it is:\n  node try.mjs [--n N]\n', '']);
+    expect(call('--nosuch')).toEqual([2, '', "try.mjs: Unknown option '--nosuch'; --help tells the options\n"]);
+    expect(call('--n=2')).toEqual([2, '', 'try.mjs: no such model\n']);
+  });
 });
