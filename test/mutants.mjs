@@ -666,6 +666,12 @@ export const mutants = [
     'signed += share * magnitude;',
   ),
   fault(
+    'src/netlist/structure.ts',
+    'an a | b that others read, too, costs nothing',
+    "return of === 'or' && readers[fanin] === 1 &&",
+    "return of === 'or' &&",
+  ),
+  fault(
     'src/netlist/certify.ts',
     'the Verilog text that was given is not what is read back',
     'readVerilog(verilog, {',

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { cleanUp } from './cleanup.ts';
 import { arrayMultiplier } from './generators/array.ts';
-import { ZERO } from './network.ts';
+import { Network, type Signal, ZERO } from './network.ts';
 import { describeStructure, unitGateCost } from './structure.ts';
 
 test('describes the exact multiplier with the cost of its 46 full, 18 half adders and 64 AND gates', () => {
@@ -25,4 +25,18 @@ test('tells which adders and outputs are left after a substitution', () => {
     carry: false,
   });
   expect(structure.normalizedCost).toBeLessThan(1);
+});
+
+test('a carry in gates of two inputs shares a ^ b with its sum, unless something else reads its a | b', () => {
+  const adder = (isRead: boolean) => {
+    const network = new Network('adder');
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => network.addInput(name)) as [Signal, Signal, Signal];
+    const either = network.addGate('or', a, b);
+    const rest = network.addGate('and', either, c);
+    network.addOutput('carry', network.addGate('or', rest, network.addGate('and', b, a)));
+    network.addOutput('sum', network.addGate('xor', c, network.addGate('xor', b, a)));
+    if (isRead) network.addOutput('either', either);
+    return unitGateCost(network);
+  };
+  expect([adder(false), adder(true)]).toEqual([7, 8]);
 });

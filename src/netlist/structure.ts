@@ -6,7 +6,7 @@
 
 import { cleanUp, countGates } from './cleanup.ts';
 import { arrayMultiplier } from './generators/array.ts';
-import { type GateKind, type Network, ONE } from './network.ts';
+import { type GateKind, type Network, ONE, type Signal } from './network.ts';
 import { multiplierPorts } from './ports.ts';
 
 export interface AdderDescription {
@@ -81,13 +81,42 @@ export function describeStructure(network: Network): StructureDescription {
 }
 
 /**
- * Unit-gate cost of all gates. A majority gate is cheaper beside the three-input XOR of the same full adder, whose a ^
- * b it shares.
+ * Unit-gate cost of all gates. A carry is cheaper beside the sum of the same full adder, whose a ^ b it shares, whether
+ * they are two gates or spelt out in gates of two inputs: a netlist costs the same in every format.
  */
 export function unitGateCost(network: Network): number {
   const sums = new Set<string>();
   for (const node of network.nodes) if (node.kind === 'xor3') sums.add(node.fanins.join());
   const gates = countGates(network);
   const sharing = network.nodes.filter((node) => node.kind === 'maj' && sums.has(node.fanins.join())).length;
-  return gates.and + gates.or + 2 * gates.xor + 4 * gates.xor3 + 4 * gates.maj - sharing;
+  return gates.and + gates.or + 2 * gates.xor + 4 * gates.xor3 + 4 * gates.maj - sharing - spareOrs(network);
+}
+
+/**
+ * How many a | b an a ^ b could stand in for: those that carries alone read, spelt (a & b) | (c & (a | b)), where the
+ * same network has a ^ b.
+ */
+function spareOrs(network: Network): number {
+  const { nodes } = network;
+  const pair = (a: Signal, b: Signal) => `${Math.min(a, b)},${Math.max(a, b)}`;
+  const xors = new Set(nodes.flatMap(({ kind, fanins: [a, b] }) => (kind === 'xor' ? [pair(a!, b!)] : [])));
+  if (xors.size === 0) return 0;
+  const readers = new Uint32Array(nodes.length);
+  for (const { fanins } of nodes) for (const fanin of fanins) readers[fanin]!++;
+  for (const { signal } of network.outputs) readers[signal]!++;
+  const spare = new Set<Signal>();
+  for (const { kind, fanins } of nodes) {
+    if (kind !== 'or') continue;
+    for (const [both, rest] of [fanins, fanins.toReversed()]) {
+      if (nodes[both!]!.kind !== 'and' || nodes[rest!]!.kind !== 'and') continue;
+      const [a, b] = nodes[both!]!.fanins as [Signal, Signal];
+      if (!xors.has(pair(a, b)) || readers[rest!] !== 1) continue;
+      const either = nodes[rest!]!.fanins.find((fanin) => {
+        const { kind: of, fanins: ends } = nodes[fanin]!;
+        return of === 'or' && readers[fanin] === 1 && pair(ends[0]!, ends[1]!) === pair(a, b);
+      });
+      if (either !== undefined) spare.add(either);
+    }
+  }
+  return spare.size;
 }

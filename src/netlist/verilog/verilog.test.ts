@@ -2,8 +2,10 @@ import { expect, test } from 'vitest';
 import { exactTable, firstDifference } from '../../multiplier/table.ts';
 import { cleanUp } from '../cleanup.ts';
 import { arrayMultiplier } from '../generators/array.ts';
+import { generateFromSpec } from '../generators/registry.ts';
 import { Network, ONE, ZERO } from '../network.ts';
 import { simulate } from '../simulate.ts';
+import { unitGateCost } from '../structure.ts';
 import { readVerilog } from './read.ts';
 import { writeVerilog } from './write.ts';
 
@@ -165,4 +167,13 @@ test('constants, names that need escaping and outputs that are inputs survive wr
   expect(again.name).toBe('module');
   expect(again.inputs.map((port) => port.name)).toEqual(network.inputs.map((port) => port.name));
   expect(firstDifference(simulate(again), simulate(network))).toBeNull();
+});
+
+test.each([
+  ['exact', arrayMultiplier(8, 8)],
+  ['truncated', generateFromSpec('truncated:7x6:columns=5').network],
+])('an adder that was written and read again costs what it cost: %s', (_, raw) => {
+  const network = cleanUp(raw);
+  expect(network.adders.some(({ kind }) => kind === 'full')).toBe(true);
+  expect(unitGateCost(readVerilog(writeVerilog(network)).network)).toBe(unitGateCost(network));
 });
