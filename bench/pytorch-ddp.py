@@ -1,6 +1,6 @@
 """What PyTorch's DistributedDataParallel gains from more GPUs, for a side-by-side with bench/scale.mjs.
 
-Float training steps of ResNet18 (He et al., 2016; the stem of CIFAR: 3x3, no pooling) on images of 32x32, channels last, with operands in bf16
+Float training steps of ResNet18 (peers/networks.py: the network of that bench) on images of 32x32, channels last, with operands in bf16
 (autocast) and in tf32, at global batches of 256 and 512: cross-entropy, gradients, SGD with Nesterov's momentum 0.9 and weight decay 5e-4. Images
 are on the GPU already; a step is timed by the wall clock over many, the median of five parts. One GPU is timed without DDP. Validates first: the
 number of parameters, and that after a step all processes hold the same weights as one process makes of the same batch, batch norm in evaluation mode.
@@ -17,36 +17,18 @@ import threading
 import time
 
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import distributed, multiprocessing
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
+
+from peers.networks import ResNet18
 
 PARAMETERS = 11_173_962
 
 
-class BasicBlock(nn.Module):
-    def __init__(self, inputs, outputs, stride):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        same = stride == 1 and inputs == outputs
-        self.downsample = None if same else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x):
-        y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)), inplace=True)))
-        return functional.relu(y + (self.downsample(x) if self.downsample else x), inplace=True)
-
-
 def resnet18():
     torch.manual_seed(1)
-    blocks, inputs = [], 64
-    for width, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        blocks += [BasicBlock(inputs, width, stride), BasicBlock(width, width, 1)]
-        inputs = width
-    stem = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
-    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+    return ResNet18(32, 10)
 
 
 class Trainer:
