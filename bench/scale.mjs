@@ -7,7 +7,7 @@
 // A gradient that is not added up, or not scaled, is off by half and more. A deep network of random weights whose
 // activations are codes is chaotic: a last bit is some codes a few layers on, and a fifth of the gradient at its end
 // (ResNet18, one H100). So it is validated with residual branches that add little, and three products removed.
-//   npm run build && node bench/scale.mjs [--devices 1,2] [--only resnet18,resnet50,deit] [--phase 1] [--batch 256]
+//   npm run build && node bench/scale.mjs [--devices 1,2] [--only resnet18,resnet50,deit] [--phase 1] [--batch 128,256]
 //     [--seconds 2] [--limit 240] [--quantizer clips|steps] [--precision tf32|bf16] [--sync-batch-norm]
 //     [--no-validation] [--epochs] [--device cuda|reference]
 //   node bench/scale.mjs --list        the reductions of a step, without a device
@@ -391,12 +391,11 @@ const tiny = { model: 'resnet8', size: 8, classes: 4, images: 24 };
 const cifar = { model: 'resnet18', size: 32, classes: 10, images: 4096, epoch: 50_000 };
 const resnet50 = { model: 'imagenet/resnet50', size: 224, classes: 1000, images: 640, perLayer: true };
 const deit = { model: 'deit_small_patch16_224', size: 224, classes: 1000, images: 640 };
+/** Batches of all devices together, of the networks that are small. */
+const globals = given.batch?.split(',').map(Number) ?? [256, 512];
 const works = isCuda
   ? [
-      { only: 'resnet18', ...cifar, phase: 1, batch: 256 },
-      { only: 'resnet18', ...cifar, phase: 1, batch: 512 },
-      { only: 'resnet18', ...cifar, phase: 3, batch: 256 },
-      { only: 'resnet18', ...cifar, phase: 3, batch: 512 },
+      ...[1, 3].flatMap((phase) => globals.map((batch) => ({ only: 'resnet18', ...cifar, phase, batch }))),
       { only: 'deit', ...deit, phase: 1, each: 64 },
       { only: 'deit', ...deit, phase: 3, each: 64 },
       { only: 'resnet50', ...resnet50, phase: 1, each: 64 },
