@@ -22,6 +22,9 @@ INLINE u32 sharedAddress(const void *pointer) { return (u32)__cvta_generic_to_sh
 INLINE void copyAsync16(u32 to, const void *from, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 16 : 0));
 }
+INLINE void copyAsync8(u32 to, const void *from, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 8 : 0));
+}
 INLINE void copyAsync4(u32 to, const void *from, bool valid) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 4 : 0));
 }
@@ -33,6 +36,10 @@ INLINE void loadMatrices(u32 (&r)[4], u32 address) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(address));
+}
+/** Two of them, by the addresses of lanes 0 … 15. */
+INLINE void loadTwoMatrices(u32 (&r)[2], u32 address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];\n" : "=r"(r[0]), "=r"(r[1]) : "r"(address));
 }
 INLINE void loadMatricesTransposed(u32 (&r)[4], u32 address) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
@@ -167,6 +174,13 @@ INLINE u64 describeRows(u32 address) { return (u64)((address & 0x3ffff) >> 4) | 
  * (128-byte swizzle).
  */
 INLINE u64 describeColumns(u32 address) { return (u64)((address & 0x3ffff) >> 4) | (u64)1 << 16 | (u64)(1024 >> 4) << 32 | (u64)1 << 62; }
+/**
+ * Describes rows of 16 bytes, eight of them contiguous, without swizzle: the inner axis goes on `stride` bytes behind
+ * its first 16.
+ */
+INLINE u64 describeHalves(u32 address, u32 stride) {
+  return (u64)((address & 0x3ffff) >> 4) | (u64)((stride & 0x3ffff) >> 4) << 16 | (u64)(128 >> 4) << 32;
+}
 INLINE void beginGroup() { asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory"); }
 INLINE void endGroup() { asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory"); }
 template <int PENDING = 0> INLINE void waitForGroup() { asm volatile("wgmma.wait_group.sync.aligned %0;\n" ::"n"(PENDING) : "memory"); }
@@ -203,6 +217,26 @@ INLINE void multiplyBytesGroup128(int (*d)[4], const u32 (&a)[4], u64 b, bool si
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
   BY_SIGNS(signedA, signedB, M64N128K32)
 #undef M64N128K32
+}
+/**
+ * d += popcounts of a AND b, or d = them, 64 columns, inner length 256 bits: a as in multiplyBytes, b as describeHalves
+ * says.
+ */
+INLINE void countBitsGroup64(int (*d)[4], const u32 (&a)[4], u64 b, bool first) {
+  if (first) {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n64k256.s32.b1.b1.and.popc " SUMS_32 ", {%32,%33,%34,%35}, %36, 0;\n"
+                 : EIGHT_FOURS("=r", d)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n64k256.s32.b1.b1.and.popc " SUMS_32 ", {%32,%33,%34,%35}, %36, 1;\n"
+                 : EIGHT_FOURS("+r", d)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  }
+}
+/** Behind a wait: the sums are there from here on, for the compiler too. */
+INLINE void takeSums(int (*d)[4]) {
+#pragma unroll
+  for (int i = 0; i < 8; i++) asm volatile("" : FOUR("+r", d[i])::"memory");
 }
 /** d += a·b on f16 operands, 64 columns, inner length 16; b as describeColumns says. */
 INLINE void multiplyF16Group64(float (*d)[4], const u32 (&a)[4], u64 b) {

@@ -1,0 +1,216 @@
+// The approximate convolution as counts of bits that meet, on the binary matrix units of Hopper; see
+// kernels/approximate-bits.cuh. What a layer needs of it (packed operands, the tile, its stages) serves the gradients of
+// a structure too.
+
+import type { Node } from '../../graph/graph.ts';
+import type { OperandWidths } from '../../graph/ops.ts';
+import { FILLING, filling, pathOf } from '../../graph/paths.ts';
+import { type BitGroup, bitDefines, bitGroups, isOfBits, totalsOf } from './approximate-bit-form.ts';
+import { tapSums, zeroPoints } from './approximate-codes.ts';
+import { type Convolution, ceilDivide, geometryArgument, roundUp, steps, stepsOf } from './geometry.ts';
+import type { Address, KernelLaunch } from './launch.ts';
+import { addresses, integers, launch, type Target } from './launch.ts';
+import { Layout, type Lowered } from './lowering.ts';
+
+const FILE = 'approximate-bits.cu';
+/** Steps of the inner axis in a unit, units of a stage, columns of a tile. */
+const UNIT = 128;
+const UNITS = 4;
+const COLUMNS = 64;
+const THREADS = 256;
+
+/** How the bits of a layer lie in memory and are tiled. */
+export interface BitLayout {
+  /** Channels of a block of the packed activations. */
+  readonly block: 64 | 128;
+  readonly units: number;
+  readonly paddedColumns: number;
+  readonly packedBytes: number;
+  readonly weightBytes: number;
+  /** Rows of a tile. */
+  readonly rows: 128 | 64;
+  readonly tiles: number;
+  /** Units of the last stage where it is not whole, and is not filled with zeros. */
+  readonly tail: 0 | 1 | 2 | 3;
+  readonly stages: 2 | 3;
+  readonly sharedBytes: number;
+}
+
+/** The layout of a layer; undefined where the device or the layer takes another way. */
+export function bitLayout(g: Convolution, widths: OperandWidths, target: Target): BitLayout | undefined {
+  if (!target.warpgroups || g.groups > 1 || g.c % 64 !== 0) return undefined;
+  const { weightBits, activationBits } = widths;
+  const block = g.c % 128 === 0 ? 128 : 64;
+  const units = ceilDivide(g.inner, UNIT);
+  const paddedColumns = roundUp(g.outputs, COLUMNS);
+  const tilesOf = (rows: number) => ceilDivide(g.pixels, rows) * (paddedColumns / COLUMNS);
+  // Halves of the inner axis keep both warpgroups busy where there are few tiles.
+  const rows = tilesOf(128) < target.multiprocessors && units >= 2 * UNITS ? 64 : 128;
+  const tail = rows === 64 ? 0 : ((units % UNITS) as 0 | 1 | 2 | 3);
+  const stageBytes = 16 * UNITS * (activationBits * (rows + 1) + weightBits * COLUMNS);
+  const tableBytes = 8 * ceilDivide(units, UNITS) * UNITS * (UNIT / block);
+  // The kernels' own arrays, of rows and factors.
+  const room = target.sharedBytesPerBlock - tableBytes - 4096;
+  const stages = Math.min(3, Math.floor(room / stageBytes));
+  if (stages < 2) return undefined;
+  return {
+    ...{ block, units, paddedColumns, rows, tail, stages: stages as 2 | 3 },
+    packedBytes: (g.n * g.h * g.w * g.c * activationBits) / 8,
+    weightBytes: 16 * units * weightBits * paddedColumns,
+    tiles: tilesOf(rows),
+    sharedBytes: stages * stageBytes + tableBytes,
+  };
+}
+
+/** The macros of a layout for the kernels that multiply. */
+export const layoutDefines = ({ block, rows, tail, stages }: BitLayout) => ({
+  CB: block,
+  BM: rows,
+  TAIL: tail,
+  STAGES: stages,
+  WGMMA: 1,
+});
+
+export interface PackedOperands {
+  readonly x: Address;
+  readonly w: Address;
+  /** Σ of the codes of each pixel of x. */
+  readonly sums: Address;
+}
+
+/** Packs both operands into planes of bits. */
+export function packBits(
+  g: Convolution,
+  { weightBits, activationBits }: OperandWidths,
+  { block, units, paddedColumns }: BitLayout,
+  [x, w]: readonly [Address, Address],
+  packed: PackedOperands,
+  { multiprocessors }: Pick<Target, 'multiprocessors'>,
+): KernelLaunch[] {
+  const pixels = g.n * g.h * g.w;
+  const source = { file: FILE, defines: { CB: block, WBITS: weightBits, ABITS: activationBits } };
+  const grid = Math.min(ceilDivide(pixels, 8), 16 * multiprocessors);
+  return [
+    launch(
+      source,
+      'pack_codes',
+      { grid, block: THREADS },
+      { ...addresses({ x, packed: packed.x, sums: packed.sums }), ...integers({ pixels, channels: g.c }) },
+    ),
+    launch(
+      source,
+      'pack_weights',
+      { grid: [units, paddedColumns / COLUMNS], block: THREADS },
+      { ...addresses({ w, packed: packed.w }), ...integers({ inner: g.inner, columns: g.outputs, paddedColumns }) },
+    ),
+  ];
+}
+
+/** Aspects of a layout's path, and those that a layout has. */
+export const layoutAspects = {
+  tile: ['128×64', '64×64 halved'],
+  blocks: ['64 channels', '128 channels'],
+  tail: ['0', '1', '2', '3'],
+  stages: ['2', '3'],
+  columns: FILLING,
+  rows: FILLING,
+  ...steps,
+} as const;
+export function aspectsOfLayout(g: Convolution, { rows, block, tail, stages }: BitLayout) {
+  return {
+    tile: rows === 128 ? '128×64' : '64×64 halved',
+    blocks: block === 128 ? '128 channels' : '64 channels',
+    tail: `${tail}`,
+    stages: `${stages}`,
+    columns: filling(g.outputs, COLUMNS),
+    rows: filling(g.pixels, rows),
+    ...stepsOf(g),
+  } as const;
+}
+
+export const bitWays = {
+  bits: { factors: ['integers', 'fractions', 'high fractions'], pairs: ['even', 'odd'], ...layoutAspects },
+} as const;
+
+/**
+ * Products of 8-bit integers of the planes, a digit each, that take as long as counting a pair of bits of 128 steps: an
+ * eighth of them, by what each kernel reaches of its unit's rate.
+ */
+const COST_OF_PAIR = 1 / 8;
+
+/** The product by counts of bits; undefined where another way is taken. `slices`: digits of all planes of that one. */
+export function bitProduct(
+  node: Node<'axmConv2d'>,
+  g: Convolution,
+  slices: number,
+  target: Target,
+): Lowered | undefined {
+  if (!isOfBits(node.attributes)) return undefined;
+  const groups = bitGroups(node.attributes, node.inputs[6]!);
+  const isFraction = groups.some(({ entry }) => entry !== undefined);
+  const layout = bitLayout(g, node.attributes, target);
+  if (!layout || groups.length === 0 || (isFraction && target.precision === 'fp32')) return undefined;
+  if (countedUnits(groups, layout) * COST_OF_PAIR * UNIT > slices * g.inner) return undefined;
+  const { weightBits, activationBits } = node.attributes;
+  const { units, paddedColumns, tiles, sharedBytes } = layout;
+  const totals = totalsOf(groups, g.inner);
+  const list = (values: readonly number[]) => values.map((value) => `(${value})`).join('');
+  const defines = {
+    ...bitDefines(groups, node.attributes),
+    ...layoutDefines(layout),
+    PAIRS: g.outputs % 2 === 0 ? 1 : 0,
+    TOTALS: totals.count,
+    SHIFTS: list(groups.map(({ shift }) => shift)),
+    ENTRIES: list(groups.map(({ entry }) => entry ?? -1)),
+    TOTAL_OF: list(totals.of),
+  };
+  const areaBytes = 4 * (g.kh + 1) * (g.kw + 1) * COLUMNS;
+  const exchangeBytes = 4 * totals.count * layout.rows * COLUMNS;
+
+  const space = new Layout();
+  const xAt = space.take(layout.packedBytes);
+  const wAt = space.take(layout.weightBytes);
+  const pixelSumsAt = space.take(4 * g.n * g.h * g.w);
+  const tapSumsAt = space.take(4 * g.kh * g.kw * g.o);
+  return {
+    path: pathOf(bitWays, 'bits', {
+      factors: !isFraction ? 'integers' : totals.bits[1] > 0 ? 'high fractions' : 'fractions',
+      pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
+      ...aspectsOfLayout(g, layout),
+    }),
+    workspaceBytes: space.bytes,
+    launches: ({ inputs, outputs: [y], workspace }) => {
+      const [x, w, xScale, xZero, wScale, wZero, m] = inputs as [Address, ...Address[]] & Address[];
+      const [packedX, packedW, pixelSums, ofTaps] = [xAt, wAt, pixelSumsAt, tapSumsAt].map(
+        (offset) => workspace + offset,
+      ) as [Address, Address, Address, Address];
+      const packed = { x: packedX, w: packedW, sums: pixelSums };
+      return [
+        ...packBits(g, { weightBits, activationBits }, layout, [x!, w!], packed, target),
+        tapSums(g, w!, ofTaps),
+        launch(
+          { file: FILE, defines },
+          'multiply',
+          { grid: tiles, block: THREADS, shared: Math.max(sharedBytes, areaBytes, exchangeBytes) },
+          {
+            // Memory that is not read must not be named: the launch would wait for whoever has its neighbour.
+            ...addresses({ x: packedX, w: packedW, pixelSums, tapSums: ofTaps, m: isFraction ? m! : 0n }),
+            zero: zeroPoints(xScale!, xZero!, wScale!, wZero!),
+            ...addresses({ y: y! }),
+            geometry: geometryArgument(g),
+            ...integers({ units, paddedColumns, lowBits: totals.bits[0], highBits: totals.bits[1] }),
+          },
+        ),
+      ];
+    },
+  };
+}
+
+/** Pairs × units that are multiplied: a unit that is alone in its stage serves two neighbours at once. */
+export function countedUnits(groups: readonly BitGroup[], { units, rows, tail }: BitLayout): number {
+  const pairs = groups.reduce((sum, group) => sum + group.pairs.length, 0);
+  if (rows === 64) return pairs * roundUp(units, UNITS);
+  if (tail % 2 === 0) return pairs * units;
+  const alone = groups.reduce((sum, group) => sum + Math.ceil(group.pairs.length / 2), 0);
+  return pairs * (units - 1) + 2 * alone;
+}
