@@ -122,8 +122,9 @@ template <int FULL, bool ALONE, typename Take> INLINE void countStage(u32 a, u32
       bits[plane][FULL][1] = half[1];
     }
   }
-  // Two groups take turns: while one is counted the sums of the other are taken.
-  int sums[2][8][4];
+  // Two groups take turns: while one is counted the sums of the other are taken. The first count of a group is not added
+  // to what is there, but the compiler gives sums that begin anew other registers, of which there are not enough.
+  int sums[2][8][4] = {};
   forEachConstant<0, GROUPS + 1>([&](auto at) {
     constexpr int group = decltype(at)::value;
     if constexpr (group < GROUPS) {

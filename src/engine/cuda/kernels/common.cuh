@@ -225,7 +225,7 @@ INLINE void multiplyBytesGroup128(int (*d)[4], const u32 (&a)[4], u64 b, bool si
 INLINE void countBitsGroup64(int (*d)[4], const u32 (&a)[4], u64 b, bool first) {
   if (first) {
     asm volatile("wgmma.mma_async.sync.aligned.m64n64k256.s32.b1.b1.and.popc " SUMS_32 ", {%32,%33,%34,%35}, %36, 0;\n"
-                 : EIGHT_FOURS("=r", d)
+                 : EIGHT_FOURS("+r", d)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
   } else {
     asm volatile("wgmma.mma_async.sync.aligned.m64n64k256.s32.b1.b1.and.popc " SUMS_32 ", {%32,%33,%34,%35}, %36, 1;\n"

@@ -34,20 +34,40 @@ function entriesOf(m: Value): (at: number) => Entry {
 }
 
 /** The groups of a removal, those of high powers first; those that count nothing are left out. */
-export function bitGroups({ weightBits, activationBits }: OperandWidths, m: Value): BitGroup[] {
+export function bitGroups(widths: OperandWidths, m: Value): BitGroup[] {
   const entryOf = entriesOf(m);
+  return groupsOf(widths, (at) => {
+    const entry = entryOf(at);
+    if (!('value' in entry)) return entry.reads;
+    return entry.value === 1 ? undefined : entry.value === 0 ? NOTHING_REMOVED : `value ${entry.value}`;
+  });
+}
+
+/**
+ * The groups whose counts the gradient of a structure needs: pairs of one power whose entries read one parameter;
+ * without an index each pair by itself.
+ */
+export function dotGroups(widths: OperandWidths, index: readonly number[] | undefined): BitGroup[] {
+  return groupsOf(widths, (at) => (index && index[at]! < 0 ? undefined : `parameter ${index ? index[at] : at}`));
+}
+
+const NOTHING_REMOVED = 'nothing removed';
+
+/** Pairs of one power and one key in groups, high powers first; those without a key are left out. */
+function groupsOf(
+  { weightBits, activationBits }: OperandWidths,
+  keyOf: (entry: number) => string | undefined,
+): BitGroup[] {
   const groups: BitGroup[] = [];
   for (let shift = weightBits + activationBits - 2; shift >= 0; shift--) {
     const ofShift = new Map<string, BitPair[]>();
     for (let i = Math.min(weightBits - 1, shift); i >= Math.max(0, shift - activationBits + 1); i--) {
-      const entry = entryOf(i * activationBits + shift - i);
-      if ('value' in entry && entry.value === 1) continue;
-      const key = 'value' in entry ? `value ${entry.value}` : entry.reads;
-      ofShift.set(key, [...(ofShift.get(key) ?? []), { i, j: shift - i }]);
+      const key = keyOf(i * activationBits + shift - i);
+      if (key !== undefined) ofShift.set(key, [...(ofShift.get(key) ?? []), { i, j: shift - i }]);
     }
     for (const [key, pairs] of ofShift) {
       const [{ i, j }] = pairs as [BitPair];
-      groups.push({ shift, pairs, entry: key === 'value 0' ? undefined : i * activationBits + j });
+      groups.push({ shift, pairs, entry: key === NOTHING_REMOVED ? undefined : i * activationBits + j });
     }
   }
   return groups;

@@ -5,6 +5,7 @@
 
 import { isInteger } from '../../../multiplier/error.ts';
 import { checkSums } from '../../graph/sums.ts';
+import { bitGradientWays } from './approximate-bit-gradients.ts';
 import { bitProduct, bitWays } from './approximate-bits.ts';
 import { depthwiseApproximate, depthwiseApproximateWays } from './approximate-depthwise.ts';
 import { depthwisePlaneGradientWays } from './approximate-depthwise-gradients.ts';
@@ -26,7 +27,7 @@ type Approximate =
 
 export const approximateWays: WaysOf<Approximate> = {
   axmConv2d: { ...depthwiseApproximateWays, ...bitWays, ...planeWays, ...lookUpWays },
-  axmConv2dGradients: { ...depthwisePlaneGradientWays, ...planeGradientWays },
+  axmConv2dGradients: { ...depthwisePlaneGradientWays, ...bitGradientWays, ...planeGradientWays },
   axmErrorWeightGradient: weightSlopeWays,
   axmErrorInputGradient: inputSlopeWays,
   ...structureWays,

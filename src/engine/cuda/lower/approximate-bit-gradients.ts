@@ -1,0 +1,97 @@
+// Gradients of the weights and of a trained structure by counts of bits: the structure's are sums of counts, see
+// kernels/approximate-bit-gradients.cu; the weights' are those of an exact product, an ordinary weight gradient over the
+// activations' values.
+
+import type { Node } from '../../graph/graph.ts';
+import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import { bitDefines, dotGroups } from './approximate-bit-form.ts';
+import { aspectsOfLayout, bitLayout, layoutAspects, layoutDefines, packBits } from './approximate-bits.ts';
+import { productOf } from './convolution.ts';
+import { type Convolution, ceilDivide, geometryArgument, WEIGHT_GRADIENT } from './geometry.ts';
+import type { Address } from './launch.ts';
+import { addresses, integers, launch, type Target } from './launch.ts';
+import { Layout, type Lowered } from './lowering.ts';
+import { dequantizeTensor } from './quantization.ts';
+
+const FILE = 'approximate-bit-gradients.cu';
+const THREADS = 256;
+/** A thread has a sum for each group in a register; more are formed by several launches. */
+const MOST_GROUPS = 32;
+
+export const bitGradientWays = {
+  bits: { sums: COUNTS, pairs: ['even', 'odd'], ...layoutAspects },
+} as const;
+
+/** Undefined where the gradients are formed through planes. */
+export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, target: Target): Lowered | undefined {
+  const { weightBits, activationBits, index } = node.attributes;
+  const widths = { weightBits, activationBits };
+  const layout = target.precision === 'fp32' ? undefined : bitLayout(g, widths, target);
+  const groups = dotGroups(widths, index);
+  if (!layout || groups.length === 0) return undefined;
+  const launches = ceilDivide(groups.length, MOST_GROUPS);
+  const perLaunch = ceilDivide(groups.length, launches);
+  const parts = Array.from({ length: launches }, (_, part) => part * perLaunch);
+  // Operands of tf32 have as many digits as planes would have, and bf16 is no faster where its tiles are others.
+  const ofWeights = productOf(WEIGHT_GRADIENT, g, { ...target, precision: 'tf32' });
+  const { units, paddedColumns, tiles, sharedBytes } = layout;
+  const blocks = Math.min(tiles, target.multiprocessors);
+  const values = g.n * g.h * g.w * g.c;
+  const groupOf = new Int32Array(weightBits * activationBits).fill(-1);
+  groups.forEach(({ entry }, group) => {
+    groupOf[entry!] = group;
+  });
+
+  const space = new Layout();
+  const xAt = space.take(layout.packedBytes);
+  const wAt = space.take(layout.weightBytes);
+  const pixelSumsAt = space.take(4 * g.n * g.h * g.w);
+  const partialsAt = space.take(4 * blocks * groups.length);
+  const valuesAt = space.take(4 * values);
+  const ofWeightsAt = space.take(ofWeights.workspaceBytes ?? 0);
+  return {
+    path: pathOf(bitGradientWays, 'bits', {
+      sums: oneOrSeveral(launches),
+      pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
+      ...aspectsOfLayout(g, layout),
+    }),
+    workspaceBytes: space.bytes,
+    launches: (at) => {
+      const [gradient, codes, w, xScale, xZero, wScale] = at.inputs as Six;
+      const [dw, dm] = at.outputs as [Address, Address];
+      const [packedX, packedW, sums, partials, x, workspace] = [
+        ...[xAt, wAt, pixelSumsAt, partialsAt, valuesAt, ofWeightsAt],
+      ].map((offset) => at.workspace + offset) as Six;
+      const packed = { x: packedX, w: packedW, sums };
+      return [
+        ...packBits(g, widths, layout, [codes, w], packed, target),
+        ...parts.map((firstGroup) => {
+          const defines = {
+            ...bitDefines(groups.slice(firstGroup, firstGroup + perLaunch), widths),
+            ...layoutDefines(layout),
+            PAIRS: g.outputs % 2 === 0 ? 1 : 0,
+          };
+          const size = { grid: blocks, block: THREADS, shared: sharedBytes };
+          return launch({ file: FILE, defines }, 'structure_dots', size, {
+            ...addresses({ x: packedX, w: packedW, gradient, wScale, partials }),
+            geometry: geometryArgument(g),
+            ...integers({ units, paddedColumns, tiles, firstGroup, allGroups: groups.length }),
+          });
+        }),
+        launch(
+          { file: FILE, defines: { WBITS: weightBits, ABITS: activationBits } },
+          'add_dots',
+          { grid: 1, block: 512 },
+          {
+            ...addresses({ partials, groupOf: at.memory.place(groupOf), xScale, dm }),
+            ...integers({ blocks, groups: groups.length }),
+          },
+        ),
+        dequantizeTensor(values, { codes, scale: xScale, zero: xZero, x }),
+        ...ofWeights.launches({ ...at, inputs: [x, gradient], outputs: [dw], workspace }),
+      ];
+    },
+  };
+}
+
+type Six = [Address, Address, Address, Address, Address, Address];
