@@ -104,6 +104,25 @@ const approximate: readonly Case[] = [
     ),
   ),
   ...everyForm.map((form) => approximateCase('whole tiles', { x: [2, 5, 5, 16], w: [3, 3, 16, 32] }, [8, 8], form)),
+  // Counts of bits: whole and odd units of the last stage, tiles that are not filled, both blocks of channels.
+  ...(['structure', 'truncation'] as const).flatMap((form) =>
+    (
+      [
+        ['one unit, half of it empty', { x: [4, 8, 8, 64], w: [1, 1, 64, 64], padding: 0 }],
+        ['two units', { x: [3, 7, 9, 64], w: [2, 2, 64, 65] }],
+        ['three units, strided', { x: [3, 9, 11, 64], w: [1, 5, 64, 30], stride: 2 }],
+        ['four units, dilated', { x: [2, 9, 9, 128], w: [2, 2, 128, 96], dilation: 2 }],
+        ['five units', { x: [4, 8, 8, 64], w: [3, 3, 64, 65] }],
+        ['nine units, halved', { x: [2, 8, 8, 128], w: [3, 3, 128, 129] }],
+        ['ten units, halved', { x: [3, 7, 5, 256], w: [1, 5, 256, 64], padding: [0, 2] }],
+      ] as [string, ConvolutionShape][]
+    ).flatMap(([note, shape]) =>
+      [
+        [8, 8],
+        [4, 5],
+      ].map(([w, a]) => approximateCase(`bits: ${note}`, shape, [w!, a!], form)),
+    ),
+  ),
   ...everyForm.map((form) => approximateCase('many positions in eight groups', inGroups, [8, 8], form)),
   ...everyForm.map((form) =>
     approximateCase('many positions, cut unevenly', { ...inGroups, x: [9, 16, 16, 8] }, [8, 8], form),

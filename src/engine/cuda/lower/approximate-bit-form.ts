@@ -1,6 +1,7 @@
 // Which pairs of bits an approximate convolution counts: for a removal of partial products those that are kept, in
 // groups of one factor (1 − m[i, j])·2^(i + j). See kernels/approximate-bits.cuh.
 
+import { isInteger, type ProductError } from '../../../multiplier/error.ts';
 import type { Value } from '../../graph/graph.ts';
 import type { AxmConvAttributes, OperandWidths } from '../../graph/ops.ts';
 import { sourceOf } from './approximate-plane-form.ts';
@@ -83,18 +84,21 @@ export interface Totals {
 /** More bits than a float32 has serve nothing. */
 const MOST_FRACTION_BITS = 20;
 
+/** The groups whose factors are no integers: the entries of m that they read may be shares. */
+export const fractionsOf = (groups: readonly BitGroup[], error: ProductError): readonly BitGroup[] =>
+  isInteger(error) ? [] : groups.filter(({ entry }) => entry !== undefined);
+
 /**
  * One total, of integers, where no factor has a fraction; else two, so that each has room for one: of powers below 2^8,
  * or below 2^10 where higher ones have fractions too. `inner`: products of an output.
  */
-export function totalsOf(groups: readonly BitGroup[], inner: number): Totals {
-  const fractions = groups.filter(({ entry }) => entry !== undefined);
+export function totalsOf(groups: readonly BitGroup[], fractions: readonly BitGroup[], inner: number): Totals {
   if (fractions.length === 0) return { of: groups.map(() => 0), count: 1, bits: [0, 0] };
   const limit = fractions.some(({ shift }) => shift >= 8) ? 10 : 8;
   const of = groups.map(({ shift }) => (shift >= limit ? 1 : 0));
   const bitsOf = (total: number): number => {
     const members = groups.filter((_, at) => of[at] === total);
-    if (members.every(({ entry }) => entry === undefined)) return 0;
+    if (!members.some((group) => fractions.includes(group))) return 0;
     const most = members.reduce((sum, { shift, pairs }) => sum + 2 ** shift * pairs.length, 0) * inner;
     return Math.max(0, Math.min(MOST_FRACTION_BITS, 30 - Math.ceil(Math.log2(most))));
   };

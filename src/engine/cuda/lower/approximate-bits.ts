@@ -5,7 +5,7 @@
 import type { Node } from '../../graph/graph.ts';
 import type { OperandWidths } from '../../graph/ops.ts';
 import { FILLING, filling, pathOf } from '../../graph/paths.ts';
-import { type BitGroup, bitDefines, bitGroups, isOfBits, totalsOf } from './approximate-bit-form.ts';
+import { type BitGroup, bitDefines, bitGroups, fractionsOf, isOfBits, totalsOf } from './approximate-bit-form.ts';
 import { tapSums, zeroPoints } from './approximate-codes.ts';
 import { type Convolution, ceilDivide, geometryArgument, roundUp, steps, stepsOf } from './geometry.ts';
 import type { Address, KernelLaunch } from './launch.ts';
@@ -147,13 +147,14 @@ export function bitProduct(
 ): Lowered | undefined {
   if (!isOfBits(node.attributes)) return undefined;
   const groups = bitGroups(node.attributes, node.inputs[6]!);
-  const isFraction = groups.some(({ entry }) => entry !== undefined);
+  const fractions = fractionsOf(groups, node.attributes.error);
+  const readsM = groups.some(({ entry }) => entry !== undefined);
   const layout = bitLayout(g, node.attributes, target);
-  if (!layout || groups.length === 0 || (isFraction && target.precision === 'fp32')) return undefined;
+  if (!layout || groups.length === 0 || (fractions.length > 0 && target.precision === 'fp32')) return undefined;
   if (countedUnits(groups, layout) * COST_OF_PAIR * UNIT > slices * g.inner) return undefined;
   const { weightBits, activationBits } = node.attributes;
   const { units, paddedColumns, tiles, sharedBytes } = layout;
-  const totals = totalsOf(groups, g.inner);
+  const totals = totalsOf(groups, fractions, g.inner);
   const list = (values: readonly number[]) => values.map((value) => `(${value})`).join('');
   const defines = {
     ...bitDefines(groups, node.attributes),
@@ -174,7 +175,7 @@ export function bitProduct(
   const tapSumsAt = space.take(4 * g.kh * g.kw * g.o);
   return {
     path: pathOf(bitWays, 'bits', {
-      factors: !isFraction ? 'integers' : totals.bits[1] > 0 ? 'high fractions' : 'fractions',
+      factors: fractions.length === 0 ? 'integers' : totals.bits[1] > 0 ? 'high fractions' : 'fractions',
       pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
       ...aspectsOfLayout(g, layout),
     }),
@@ -194,7 +195,7 @@ export function bitProduct(
           { grid: tiles, block: THREADS, shared: Math.max(sharedBytes, areaBytes, exchangeBytes) },
           {
             // Memory that is not read must not be named: the launch would wait for whoever has its neighbour.
-            ...addresses({ x: packedX, w: packedW, pixelSums, tapSums: ofTaps, m: isFraction ? m! : 0n }),
+            ...addresses({ x: packedX, w: packedW, pixelSums, tapSums: ofTaps, m: readsM ? m! : 0n }),
             zero: zeroPoints(xScale!, xZero!, wScale!, wZero!),
             ...addresses({ y: y! }),
             geometry: geometryArgument(g),
