@@ -221,7 +221,7 @@ describe(nvcc ? 'kernels compile' : 'kernels compile (skipped: nvcc is not on th
     ];
     execFileSync(nvcc!, args, { stdio: 'pipe' });
   };
-  const ofHopper = new Set(['approximate-planes.cu', 'approximate-bits.cu']);
+  const ofHopper = new Set(['approximate-planes.cu', 'approximate-bits.cu', 'approximate-bit-gradients.cu']);
   const capabilities = ({ file }: KernelSource) => (ofHopper.has(file) ? [90] : [90, 86]);
   const all = [...sources].flatMap(([name, source]) =>
     capabilities(source).map((capability) => ({ name, source, capability })),
