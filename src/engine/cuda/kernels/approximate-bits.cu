@@ -10,6 +10,8 @@
 // Layout: x NHWC u8 with channels a multiple of CB, w [K][O] u8.
 // -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), TOTALS; lists by group: SHIFTS (i + j), ENTRIES
 // (i·ABITS + j of the entry of m that the factor reads; −1: none is removed), TOTAL_OF (0 low, 1 high).
+#include "common.cuh"
+
 #ifdef BM
 #include "approximate-bits.cuh"
 #include "output-tile.cuh"
@@ -92,8 +94,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
   });
 }
 #else
-#include "common.cuh"
-
 #define WORDS (CB / 32)
 
 /**
