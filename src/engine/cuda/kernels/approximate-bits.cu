@@ -6,149 +6,158 @@
 // fraction as the sum of all leaves free. Groups of high and of low powers have sums of their own where both have
 // factors that are no integers (TOTALS = 2). Sums may wrap on the way, the whole of each must not.
 // A code of a padded tap is 0 and has no bits.
-// Kernels: pack_codes, pack_weights, multiply.
+// Kernels: pack_codes, pack_weights, tap_rectangles, multiply.
 // Layout: x NHWC u8 with channels a multiple of CB, w [K][O] u8.
 // -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), TOTALS; lists by group: SHIFTS (i + j), ENTRIES
 // (i·ABITS + j of the entry of m that the factor reads; −1: none is removed), TOTAL_OF (0 low, 1 high).
-#include "common.cuh"
+#include "output-tile.cuh"
 
 #ifdef BM
 #include "approximate-bits.cuh"
-#include "output-tile.cuh"
 
 LIST(shiftOf, SHIFTS)
 LIST(entryOf, ENTRIES)
 LIST(totalOf, TOTAL_OF)
 
 /**
- * Grid: tiles of rows × tiles of columns. `pixelSums`: Σ of the codes of each pixel of x; `m`: f32 [WBITS, ABITS], read
- * where an entry is given; `lowBits`, `highBits`: of the fraction of each total.
+ * Grid: as many blocks as the device has multiprocessors, or one per tile. `m`: f32 [WBITS, ABITS], read where an entry
+ * is given; `lowBits`, `highBits`: of the fraction of each total; `rectangles`: of the weight codes (`tap_rectangles`).
  */
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-    multiply(const u8 *__restrict__ x, const u8 *__restrict__ w, const int *__restrict__ pixelSums, const int *__restrict__ tapSums,
-             const float *__restrict__ m, const ZeroPoints zero, float *__restrict__ y, const Geometry geometry, int units,
-             int paddedColumns, int lowBits, int highBits) {
-  extern __shared__ __align__(128) u8 shared[];
-  __shared__ Rows rows;
-  __shared__ int rowSum[BM], factors[GROUPS];
+    multiply(const Bits bits, int *__restrict__ rectangles, const float *__restrict__ m, const ZeroPoints zero,
+             float *__restrict__ y, const Geometry geometry, int lowBits, int highBits) {
+  extern __shared__ __align__(1024) u8 shared[];
+  __shared__ u32 factors[GROUPS];
+#if WARPS_K > 1
+  __shared__ u32 exchange[TOTALS * 32][128];
+#endif
   const Geometry &g = geometry;
-  const int thread = threadIdx.x, warp = thread / 32;
-  const int columnTiles = paddedColumns / BN;
-  const int row0 = blockIdx.x / columnTiles * BM, column0 = blockIdx.x % columnTiles * BN;
-  int2 *blocks = (int2 *)(shared + STAGES * STAGE_BYTES);
-  locateRows(rows, row0, g);
-  locateBlocks(blocks, (units + UNITS - 1) / UNITS * BLOCKS, g);
   forEachConstant<0, GROUPS>([&](auto at) {
     constexpr int group = decltype(at)::value, entry = entryOf(group), shift = shiftOf(group);
-    if (thread != group) return;
+    if (threadIdx.x != group) return;
     const double share = entry < 0 ? 1 : 1 - (double)m[max(entry, 0)];
     factors[group] = __double2int_rn(share * (1 << shift) * (1 << (totalOf(group) ? highBits : lowBits)));
   });
-  __syncthreads();
 
-  u32 totals[TOTALS][8][4] = {};
-  countBits(shared, x, w, rows, blocks, column0, units, paddedColumns, g, [&](auto group, const int(*counts)[4]) {
-    constexpr int total = TOTALS > 1 ? totalOf(decltype(group)::value) : 0;
-    const u32 factor = factors[decltype(group)::value];
+  const int thread = threadIdx.x - COPIERS, warp = thread / 32;
+  u32 totals[TOTALS][8][4];
+  countTiles(
+      shared, bits, g,
+      [&](int) {
 #pragma unroll
-    for (int ni = 0; ni < 8; ni++)
+        for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] = 0;
+      },
+      [&](auto group, const int(*counts)[4]) {
+        constexpr int total = TOTALS > 1 ? totalOf(decltype(group)::value) : 0;
+        const u32 factor = factors[decltype(group)::value];
 #pragma unroll
-      for (int i = 0; i < 4; i++) totals[total][ni][i] += factor * (u32)counts[ni][i];
-  });
-
-  const int warpK = WARPS_K == 1 ? 0 : warp / 4;
+        for (int ni = 0; ni < 8; ni++)
+#pragma unroll
+          for (int i = 0; i < 4; i++) totals[total][ni][i] += factor * (u32)counts[ni][i];
+      },
+      [&](int tile, const Rows &rows) {
 #if WARPS_K > 1
-  // The first warpgroup takes over the other's sums.
-  u32 *exchange = (u32 *)shared + thread % 128;
-  if (warpK > 0) {
+        // The first warpgroup takes over the other's sums.
+        if (warp >= 4) {
 #pragma unroll
-    for (int i = 0; i < TOTALS * 32; i++) exchange[i * 128] = (&totals[0][0][0])[i];
-  }
-  __syncthreads();
-  if (warpK == 0) {
-#pragma unroll
-    for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] += exchange[i * 128];
-  }
-  __syncthreads();
-#endif
-  int *areas = (int *)shared;
-  if (thread < BN) sumRectangles<BN>(areas, tapSums, thread, column0 + thread, 0, g);
-  for (int r = thread; r < BM; r += THREADS) {
-    int sum = 0;
-    for (int ky = 0; ky < g.kh; ky++)
-      for (int kx = 0; kx < g.kw; kx++) {
-        const int sy = rows.y[r] + ky * g.dilationY, sx = rows.x[r] + kx * g.dilationX;
-        if ((u32)sy < (u32)g.h && (u32)sx < (u32)g.w) sum += pixelSums[rows.base[r] + sy * g.w + sx];
-      }
-    rowSum[r] = sum;
-    rangesInPlace(rows.y[r], rows.x[r], g);
-  }
-  __syncthreads();
-  if (warpK > 0) return;
-
-  const OutputTile tile = {row0, column0, 0, (WARPS_K == 1 ? warp : warp % 4) * 16, 0, rowSum, rows.y, rows.x, areas};
-  const double low = 1.0 / (1 << lowBits), high = 1.0 / (1 << highBits);
-  storeDequantized<BN, 1, 8, PAIRS>(tile, g, zero, y, [&](int, int ni, int element, const TapSums<BN> &) {
-    const double sum = (int)totals[0][ni][element] * low;
-    return TOTALS > 1 ? sum + (int)totals[TOTALS - 1][ni][element] * high : sum;
-  });
-}
-#else
-#define WORDS (CB / 32)
-
-/**
- * Planes of the codes of x, and the sum of each pixel's codes. Channel c of a block is bit c / WORDS of word c % WORDS.
- * A warp takes a pixel at a time. Block: 256 threads. -D: CB, ABITS.
- */
-extern "C" __global__ void __launch_bounds__(256)
-    pack_codes(const u8 *__restrict__ x, u32 *__restrict__ packed, int *__restrict__ sums, int pixels, int channels) {
-  const int lane = threadIdx.x % 32, blocks = channels / CB;
-  for (int pixel = blockIdx.x * 8 + threadIdx.x / 32; pixel < pixels; pixel += gridDim.x * 8) {
-    u32 sum = 0;
-#pragma unroll 4
-    for (int block = 0; block < blocks; block++) {
-      const size_t at = (size_t)pixel * blocks + block;
-#if CB == 128
-      const u32 codes = ((const u32 *)x)[at * 32 + lane];
-#else
-      const u32 codes = ((const u16 *)x)[at * 32 + lane];
-#endif
-      sum = __dp4a(codes, 0x01010101u, sum);
-      u32 word = 0;
-#pragma unroll
-      for (int plane = 0; plane < ABITS; plane++)
-#pragma unroll
-        for (int i = 0; i < WORDS; i++) {
-          const u32 bits = __ballot_sync(0xffffffffu, (codes >> (8 * i + plane)) & 1);
-          if (lane == plane * WORDS + i) word = bits;
+          for (int i = 0; i < TOTALS * 32; i++) exchange[i][thread % 128] = (&totals[0][0][0])[i];
         }
-      if (lane < ABITS * WORDS) packed[at * (ABITS * WORDS) + lane] = word;
-    }
-    sum = __reduce_add_sync(0xffffffffu, sum);
-    if (lane == 0) sums[pixel] = (int)sum;
+        meet(2, COUNTERS);
+        if (warp < 4) {
+#pragma unroll
+          for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] += exchange[i][thread % 128];
+        }
+        meet(2, COUNTERS);
+        if (warp >= 4) return;
+#endif
+        const OutputTile at = {bits.row0(tile), bits.column0(tile), 0, warp * 16, 0, rows.sum, rows.y, rows.x};
+        const double low = 1.0 / (1 << lowBits), high = 1.0 / (1 << highBits);
+        const Rectangles ofCodes = {rectangles + bits.column0(tile), bits.columnTiles * BN};
+        storeDequantized<1, 8, PAIRS>(at, ofCodes, g, zero, y, [&](int, int ni, int element, const TapSums &) {
+          const double sum = (int)totals[0][ni][element] * low;
+          return TOTALS > 1 ? sum + (int)totals[TOTALS - 1][ni][element] * high : sum;
+        });
+      });
+}
+#else
+
+/** Byte p of the lanes 0 … 7 becomes the eight bytes of lane p. */
+INLINE void transposeBytes(u32 &low, u32 &high) {
+  const int lane = threadIdx.x % 8;
+  auto given = [](u32 word, int distance) { return __shfl_xor_sync(0xffffffffu, word, distance); };
+  const u32 half = given(lane & 4 ? low : high, 4);
+  if (lane & 4) low = half;
+  else high = half;
+  const u32 pairs = given(__byte_perm(low, high, lane & 2 ? 0x5410 : 0x7632), 2);
+  low = __byte_perm(low, pairs, lane & 2 ? 0x3254 : 0x5410);
+  high = __byte_perm(high, pairs, lane & 2 ? 0x3276 : 0x7610);
+  const u32 single = given(__byte_perm(low, high, lane & 1 ? 0x6420 : 0x7531), 1);
+  low = __byte_perm(low, single, lane & 1 ? 0x3514 : 0x5240);
+  high = __byte_perm(high, single, lane & 1 ? 0x3716 : 0x7260);
+}
+
+/**
+ * Planes of the codes of x, and the sums of 64 codes: sums [pixel][channels / 64]. Eight lanes take a piece of 64
+ * channels: each transposes the bits of eight codes, then all of them bytes. Block: 256 threads. -D: CB, ABITS.
+ */
+extern "C" __global__ void __launch_bounds__(256)
+    pack_codes(const uint2 *__restrict__ x, uint2 *__restrict__ packed, int *__restrict__ sums, int pieces) {
+  const int lane = threadIdx.x % 8;
+  // Whole warps go on together.
+  const int end = (pieces + 3) / 4 * 4;
+#pragma unroll 2
+  for (int piece = (blockIdx.x * 256 + threadIdx.x) / 8; piece < end; piece += gridDim.x * 32) {
+    const bool valid = piece < pieces;
+    const uint2 codes = valid ? x[(size_t)piece * 8 + lane] : make_uint2(0, 0);
+    u32 sum = __dp4a(codes.y, 0x01010101u, __dp4a(codes.x, 0x01010101u, 0u));
+#pragma unroll
+    for (int distance = 1; distance < 8; distance *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
+    // Bit j of byte i changes places with bit i of byte j.
+    u64 bits = (u64)codes.y << 32 | codes.x;
+    u64 swapped = (bits ^ bits >> 7) & 0x00aa00aa00aa00aaull;
+    bits ^= swapped ^ swapped << 7;
+    swapped = (bits ^ bits >> 14) & 0x0000cccc0000ccccull;
+    bits ^= swapped ^ swapped << 14;
+    swapped = (bits ^ bits >> 28) & 0x00000000f0f0f0f0ull;
+    bits ^= swapped ^ swapped << 28;
+    u32 low = (u32)bits, high = (u32)(bits >> 32);
+    transposeBytes(low, high);
+    if (!valid) continue;
+    if (lane == 0) sums[piece] = (int)sum;
+#if CB == 128
+    const size_t to = ((size_t)(piece / 2) * ABITS + lane) * 2 + piece % 2;
+#else
+    const size_t to = (size_t)piece * ABITS + lane;
+#endif
+    if (lane < ABITS) packed[to] = make_uint2(low, high);
   }
 }
 
 /**
- * Planes of the codes of w, the highest first: packed [unit][plane][paddedColumns][4 words], zeros where there is no
- * weight. Block: 64 columns × 4 words; grid (units, paddedColumns / 64). -D: CB, WBITS.
+ * Planes of the codes of w, the highest first: packed [tile of 64 columns][unit][plane][column][4 words], zeros where
+ * there is no weight. Block: 64 columns × 4 words; grid (units, tiles). -D: WBITS.
  */
 extern "C" __global__ void __launch_bounds__(256)
-    pack_weights(const u8 *__restrict__ w, u32 *__restrict__ packed, int inner, int columns, int paddedColumns) {
-  const int word = threadIdx.x % 4, column = blockIdx.y * 64 + threadIdx.x / 4;
-  // The block of channels that the word is of, and its word there.
-  const int first = blockIdx.x * 128 + word / WORDS * CB + word % WORDS;
+    pack_weights(const u8 *__restrict__ w, u32 *__restrict__ packed, int inner, int columns) {
+  const int word = threadIdx.x % 4, n = threadIdx.x / 4, column = blockIdx.y * 64 + n, first = blockIdx.x * 128 + word * 32;
   u32 planes[WBITS] = {};
-#pragma unroll 8
+#pragma unroll 16
   for (int bit = 0; bit < 32; bit++) {
-    const int k = first + bit * WORDS;
+    const int k = first + bit;
     const u32 code = k < inner && column < columns ? w[(size_t)k * columns + column] : 0;
 #pragma unroll
     for (int plane = 0; plane < WBITS; plane++) planes[plane] |= ((code >> plane) & 1) << bit;
   }
+  u32 *to = packed + ((size_t)blockIdx.y * gridDim.x + blockIdx.x) * WBITS * 256;
 #pragma unroll
-  for (int plane = 0; plane < WBITS; plane++) {
-    packed[(((size_t)blockIdx.x * WBITS + WBITS - 1 - plane) * paddedColumns + column) * 4 + word] = planes[plane];
-  }
+  for (int plane = 0; plane < WBITS; plane++) to[((WBITS - 1 - plane) * 64 + n) * 4 + word] = planes[plane];
+}
+
+/** rectangles[ky][kx][padded columns] = Σ of the sums of taps above and to the left; a thread has a column. */
+extern "C" __global__ void tap_rectangles(const int *__restrict__ sums, int *__restrict__ rectangles, int kh, int kw, int columns,
+                                          int padded) {
+  const int column = blockIdx.x * blockDim.x + threadIdx.x;
+  if (column >= padded) return;
+  sumRectangles({rectangles, padded}, sums, column, column < columns ? column : -1, columns, kh, kw);
 }
 #endif

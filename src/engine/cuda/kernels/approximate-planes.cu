@@ -290,23 +290,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 #endif
 
   // Sums of the weight codes, and of their constants, over rectangles of taps.
-  const int areaSize = areaWords<BN>(g);
-  int *areas = (int *)shared;
+  const Rectangles ofCodes = {(int *)shared, BN}, ofConstants = {ofCodes.sums + (g.kh + 1) * (g.kw + 1) * BN, BN};
   for (int i = thread; i < (1 + OFFSETS) * BN; i += THREADS) {
-    const int n = i % BN;
-    sumRectangles<BN>(areas + (i / BN) * areaSize, i < BN ? tapSums : tapConstants, n, column0 + n, group, g);
+    const int n = i % BN, column = column0 + n < columns ? group * columns + column0 + n : -1;
+    sumRectangles(i < BN ? ofCodes : ofConstants, i < BN ? tapSums : tapConstants, n, column, g.o, g.kh, g.kw);
   }
-  for (int r = thread; r < BM; r += THREADS) rangesInPlace(rowY[r], rowX[r], g);
   __syncthreads();
   if (warpK > 0) return;
 
-  const OutputTile tile = {row0, column0, group, warpRow, warpColumn, rowSum, rowY, rowX, areas};
-  storeDequantized<BN, MI, NI, PAIRS>(tile, g, zero, y, [&](int mi, int ni, int element, const TapSums<BN> &over) {
+  const OutputTile tile = {row0, column0, group, warpRow, warpColumn, rowSum, rowY, rowX};
+  storeDequantized<MI, NI, PAIRS>(tile, ofCodes, g, zero, y, [&](int mi, int ni, int element, const TapSums &over) {
     double sum = 0;
 #pragma unroll
     for (int digit = ACCUMULATORS - 1; digit >= 0; digit--) {
       u32 whole = sums[digit][mi][ni][element];
-      if (OFFSETS && digit == 0) whole += over(areas + areaSize);
+      if (OFFSETS && digit == 0) whole += over(ofConstants);
       sum = sum * 0.00390625 + (int)whole;
     }
     return sum / (1 << WEIGHT_SHIFT);

@@ -4,40 +4,38 @@
 #pragma once
 #include "zero-points.cuh"
 
-template <int SPAN> INLINE int areaWords(const Geometry &g) { return (g.kh + 1) * (g.kw + 1) * SPAN; }
+/** Sums over taps above and to the left, [ky][kx][columns]; the columns are `span` apart. */
+struct Rectangles {
+  int *sums;
+  int span;
+};
 
-/** area[ky][kx][n] = Σ of ofTap over the taps above and to the left, of column n of the tile, 0 where it is none. */
-template <int SPAN> INLINE void sumRectangles(int *area, const int *ofTap, int n, int column, int group, const Geometry &g) {
-  const int width = (g.kw + 1) * SPAN, columns = g.outputs();
-  for (int kx = 0; kx <= g.kw; kx++) area[kx * SPAN + n] = 0;
-  for (int ky = 1; ky <= g.kh; ky++) {
+/** Fills column n of `to` with sums of ofTap [tap][stride], its column `column`; zeros where that is negative. */
+INLINE void sumRectangles(const Rectangles &to, const int *ofTap, int n, int column, int stride, int kh, int kw) {
+  const int span = to.span, width = (kw + 1) * span;
+  for (int kx = 0; kx <= kw; kx++) to.sums[kx * span + n] = 0;
+  for (int ky = 1; ky <= kh; ky++) {
     int sum = 0;
-    area[ky * width + n] = 0;
-    for (int kx = 1; kx <= g.kw; kx++) {
-      if (column < columns) sum += ofTap[((ky - 1) * g.kw + kx - 1) * g.o + group * columns + column];
-      area[ky * width + kx * SPAN + n] = area[(ky - 1) * width + kx * SPAN + n] + sum;
+    to.sums[ky * width + n] = 0;
+    for (int kx = 1; kx <= kw; kx++) {
+      if (column >= 0) sum += ofTap[((ky - 1) * kw + kx - 1) * stride + column];
+      to.sums[ky * width + kx * span + n] = to.sums[(ky - 1) * width + kx * span + n] + sum;
     }
   }
 }
 
-/** In place of where a row's window begins: which of its taps lie inside the image, first | end << 16. */
-INLINE void rangesInPlace(int &y, int &x, const Geometry &g) {
-  const TapRange inY(y, g.dilationY, g.h, g.kh), inX(x, g.dilationX, g.w, g.kw);
-  y = inY.first | inY.end << 16;
-  x = inX.first | inX.end << 16;
-}
-
-/** The taps of a row and column: how many there are, and sums over them by `sumRectangles`. */
-template <int SPAN> struct TapSums {
+/** The taps of a row: how many there are, and sums over them of a column of rectangles. */
+struct TapSums {
   int y0, y1, x0, x1, width, n;
-  INLINE TapSums(int inY, int inX, int n, const Geometry &g)
-      : y0(inY & 0xffff), y1(inY >> 16), x0(inX & 0xffff), x1(inX >> 16), width((g.kw + 1) * SPAN), n(n) {}
+  INLINE TapSums(const TapRange &inY, const TapRange &inX, int n, const Geometry &g)
+      : y0(inY.first), y1(inY.end), x0(inX.first), x1(inX.end), width(g.kw + 1), n(n) {}
   INLINE int count() const { return (y1 - y0) * (x1 - x0); }
-  INLINE int operator()(const int *area) const {
-    int taps = area[y1 * width + x1 * SPAN + n];
-    if (y0 > 0) taps -= area[y0 * width + x1 * SPAN + n];
-    if (x0 > 0) taps -= area[y1 * width + x0 * SPAN + n];
-    if (y0 > 0 && x0 > 0) taps += area[y0 * width + x0 * SPAN + n];
+  INLINE int operator()(const Rectangles &of) const {
+    auto at = [&](int y, int x) { return of.sums[(y * width + x) * of.span + n]; };
+    int taps = at(y1, x1);
+    if (y0 > 0) taps -= at(y0, x1);
+    if (x0 > 0) taps -= at(y1, x0);
+    if (y0 > 0 && x0 > 0) taps += at(y0, x0);
     return taps;
   }
 };
@@ -46,15 +44,17 @@ struct OutputTile {
   int row0, column0, group;
   /** Of this warp, in the tile. */
   int warpRow, warpColumn;
-  /** In shared memory, by row: the sum of its activation codes, its taps inside the image. */
+  /** In shared memory, by row: the sum of its activation codes, where its window begins. */
   const int *rowSum, *rowY, *rowX;
-  /** Of the weight codes. */
-  const int *areas;
 };
 
-/** Stores a warp's outputs; `sumOf(mi, ni, element, taps)` gives Σ AxM. PAIRED: the columns are even. */
-template <int SPAN, int ROWS16, int COLUMNS8, bool PAIRED, typename SumOf>
-INLINE void storeDequantized(const OutputTile &tile, const Geometry &g, const ZeroPoints &zero, float *y, SumOf sumOf) {
+/**
+ * Stores a warp's outputs; `sumOf(mi, ni, element, taps)` gives Σ AxM, `ofCodes` has the sums of the weight codes of the
+ * tile's columns. PAIRED: the columns are even.
+ */
+template <int ROWS16, int COLUMNS8, bool PAIRED, typename SumOf>
+INLINE void storeDequantized(const OutputTile &tile, const Rectangles &ofCodes, const Geometry &g, const ZeroPoints &zero, float *y,
+                             SumOf sumOf) {
   const int lane = threadIdx.x % 32, fragmentGroup = lane / 4, quad = lane % 4;
   const int rows = g.pixels(), columns = g.outputs(), inputs = g.inputs();
   const double xScale = *zero.xScale, xZero = *zero.xZero;
@@ -74,13 +74,14 @@ INLINE void storeDequantized(const OutputTile &tile, const Geometry &g, const Ze
       for (int part = 0; part < 2; part++) {
         const int r = tile.warpRow + mi * 16 + fragmentGroup + 8 * part, row = tile.row0 + r;
         if (row >= rows) continue;
+        const TapRange inY(tile.rowY[r], g.dilationY, g.h, g.kh), inX(tile.rowX[r], g.dilationX, g.w, g.kw);
         float values[2];
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-          const TapSums<SPAN> over(tile.rowY[r], tile.rowX[r], n + i, g);
+          const TapSums over(inY, inX, n + i, g);
           const double sum = sumOf(mi, ni, 2 * part + i, over);
           values[i] =
-              dequantized(sum, over(tile.areas), tile.rowSum[r], over.count() * inputs, xScale, xZero, wScale[i], wZero[i]);
+              dequantized(sum, over(ofCodes), tile.rowSum[r], over.count() * inputs, xScale, xZero, wScale[i], wZero[i]);
         }
         float *to = y + (size_t)row * g.o + tile.group * columns + column;
         if (PAIRED) {

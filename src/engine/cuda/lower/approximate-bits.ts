@@ -8,8 +8,8 @@ import { FILLING, filling, pathOf } from '../../graph/paths.ts';
 import { type BitGroup, bitDefines, bitGroups, fractionsOf, isOfBits, totalsOf } from './approximate-bit-form.ts';
 import { tapSums, zeroPoints } from './approximate-codes.ts';
 import { type Convolution, ceilDivide, geometryArgument, roundUp, steps, stepsOf } from './geometry.ts';
-import type { Address, KernelLaunch } from './launch.ts';
-import { addresses, integers, launch, type Target } from './launch.ts';
+import type { Address, Argument, KernelLaunch, LaunchSize } from './launch.ts';
+import { addresses, integers, launch, struct, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
 
 const FILE = 'approximate-bits.cu';
@@ -17,7 +17,13 @@ const FILE = 'approximate-bits.cu';
 const UNIT = 128;
 const UNITS = 4;
 const COLUMNS = 64;
-const THREADS = 256;
+/** Channels whose codes are packed and summed together. */
+const PIECE = 64;
+/** Of the kernels that multiply: a warpgroup that copies and two that count. */
+const THREADS = 384;
+const PACKING_THREADS = 256;
+/** Tiles whose rows a block of them keeps. */
+const ROW_TILES = 4;
 
 /** How the bits of a layer lie in memory and are tiled. */
 export interface BitLayout {
@@ -26,7 +32,10 @@ export interface BitLayout {
   readonly units: number;
   readonly paddedColumns: number;
   readonly packedBytes: number;
+  /** Of the sums of codes of x. */
+  readonly sumBytes: number;
   readonly weightBytes: number;
+  readonly rectangleBytes: number;
   /** Rows of a tile. */
   readonly rows: 128 | 64;
   readonly tiles: number;
@@ -38,7 +47,7 @@ export interface BitLayout {
 
 /** The layout of a layer; undefined where the device or the layer takes another way. */
 export function bitLayout(g: Convolution, widths: OperandWidths, target: Target): BitLayout | undefined {
-  if (!target.warpgroups || g.groups > 1 || g.c % 64 !== 0) return undefined;
+  if (!target.warpgroups || g.groups > 1 || g.c % PIECE !== 0) return undefined;
   const { weightBits, activationBits } = widths;
   const block = g.c % 128 === 0 ? 128 : 64;
   const units = ceilDivide(g.inner, UNIT);
@@ -48,33 +57,39 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
   const rows = tilesOf(128) < target.multiprocessors && units >= 2 * UNITS ? 64 : 128;
   const tail = rows === 64 ? 0 : ((units % UNITS) as 0 | 1 | 2 | 3);
   const stageBytes = 16 * UNITS * (activationBits * (rows + 1) + weightBits * COLUMNS);
-  const tableBytes = 8 * ceilDivide(units, UNITS) * UNITS * (UNIT / block);
-  // The kernels' own arrays, of rows and factors.
-  const room = target.sharedBytesPerBlock - tableBytes - 4096;
+  const blockBytes = 8 * ceilDivide(units, UNITS) * UNITS * (UNIT / block);
+  const controlBytes = 16 * COLUMNS + 16 * 3 + 16 * ROW_TILES * rows + blockBytes;
+  // Behind it the kernels' own arrays: factors, and sums that warpgroups exchange.
+  const room = target.sharedBytesPerBlock - controlBytes - 1024 - (rows === 64 ? 2 * 4 * 64 * COLUMNS : 0);
   const stages = Math.min(3, Math.floor(room / stageBytes));
   if (stages < 2) return undefined;
   return {
     ...{ block, units, paddedColumns, rows, tail, stages: stages as 2 | 3 },
     packedBytes: (g.n * g.h * g.w * g.c * activationBits) / 8,
+    sumBytes: (4 * g.n * g.h * g.w * g.c) / PIECE,
     weightBytes: 16 * units * weightBits * paddedColumns,
+    rectangleBytes: 4 * (g.kh + 1) * (g.kw + 1) * paddedColumns,
     tiles: tilesOf(rows),
-    sharedBytes: stages * stageBytes + tableBytes,
+    sharedBytes: stages * stageBytes + controlBytes,
   };
 }
 
 /** The macros of a layout for the kernels that multiply. */
-export const layoutDefines = ({ block, rows, tail, stages }: BitLayout) => ({
+export const layoutDefines = (g: Convolution, { block, rows, tail, stages }: BitLayout) => ({
   CB: block,
   BM: rows,
   TAIL: tail,
   STAGES: stages,
+  KH: g.kh,
+  KW: g.kw,
   WGMMA: 1,
 });
 
+/** Where packed operands are. */
 export interface PackedOperands {
   readonly x: Address;
   readonly w: Address;
-  /** Σ of the codes of each pixel of x. */
+  /** Of the codes of x. */
   readonly sums: Address;
 }
 
@@ -85,26 +100,35 @@ export function packBits(
   { block, units, paddedColumns }: BitLayout,
   [x, w]: readonly [Address, Address],
   packed: PackedOperands,
-  { multiprocessors }: Pick<Target, 'multiprocessors'>,
 ): KernelLaunch[] {
-  const pixels = g.n * g.h * g.w;
-  const source = { file: FILE, defines: { CB: block, WBITS: weightBits, ABITS: activationBits } };
-  const grid = Math.min(ceilDivide(pixels, 8), 16 * multiprocessors);
+  const pieces = (g.n * g.h * g.w * g.c) / PIECE;
+  const grid = Math.min(ceilDivide(pieces, PACKING_THREADS / 8), 2048);
   return [
     launch(
-      source,
+      { file: FILE, defines: { CB: block, ABITS: activationBits, WBITS: weightBits } },
       'pack_codes',
-      { grid, block: THREADS },
-      { ...addresses({ x, packed: packed.x, sums: packed.sums }), ...integers({ pixels, channels: g.c }) },
+      { grid, block: PACKING_THREADS },
+      { ...addresses({ x, packed: packed.x, sums: packed.sums }), ...integers({ pieces }) },
     ),
     launch(
-      source,
+      { file: FILE, defines: { CB: block, ABITS: activationBits, WBITS: weightBits } },
       'pack_weights',
-      { grid: [units, paddedColumns / COLUMNS], block: THREADS },
-      { ...addresses({ w, packed: packed.w }), ...integers({ inner: g.inner, columns: g.outputs, paddedColumns }) },
+      { grid: [units, paddedColumns / COLUMNS], block: PACKING_THREADS },
+      { ...addresses({ w, packed: packed.w }), ...integers({ inner: g.inner, columns: g.outputs }) },
     ),
   ];
 }
+
+/** The kernels' `Bits`. */
+export const bitsArgument = ({ x, w, sums }: PackedOperands, { units, paddedColumns, tiles }: BitLayout): Argument =>
+  struct({ ...addresses({ x, w, sums }), ...integers({ units, columnTiles: paddedColumns / COLUMNS, tiles }) });
+
+/** Persistent blocks, one per multiprocessor. */
+export const bitLaunchSize = ({ tiles, sharedBytes }: BitLayout, { multiprocessors }: Target): LaunchSize => ({
+  grid: Math.min(tiles, multiprocessors),
+  block: THREADS,
+  shared: sharedBytes,
+});
 
 /** Aspects of a layout's path, and those that a layout has. */
 export const layoutAspects = {
@@ -153,26 +177,24 @@ export function bitProduct(
   if (!layout || groups.length === 0 || (fractions.length > 0 && target.precision === 'fp32')) return undefined;
   if (countedUnits(groups, layout) * COST_OF_PAIR * UNIT > slices * g.inner) return undefined;
   const { weightBits, activationBits } = node.attributes;
-  const { units, paddedColumns, tiles, sharedBytes } = layout;
   const totals = totalsOf(groups, fractions, g.inner);
   const list = (values: readonly number[]) => values.map((value) => `(${value})`).join('');
   const defines = {
     ...bitDefines(groups, node.attributes),
-    ...layoutDefines(layout),
+    ...layoutDefines(g, layout),
     PAIRS: g.outputs % 2 === 0 ? 1 : 0,
     TOTALS: totals.count,
     SHIFTS: list(groups.map(({ shift }) => shift)),
     ENTRIES: list(groups.map(({ entry }) => entry ?? -1)),
     TOTAL_OF: list(totals.of),
   };
-  const areaBytes = 4 * (g.kh + 1) * (g.kw + 1) * COLUMNS;
-  const exchangeBytes = 4 * totals.count * layout.rows * COLUMNS;
 
   const space = new Layout();
   const xAt = space.take(layout.packedBytes);
   const wAt = space.take(layout.weightBytes);
-  const pixelSumsAt = space.take(4 * g.n * g.h * g.w);
+  const sumsAt = space.take(layout.sumBytes);
   const tapSumsAt = space.take(4 * g.kh * g.kw * g.o);
+  const rectanglesAt = space.take(layout.rectangleBytes);
   return {
     path: pathOf(bitWays, 'bits', {
       factors: fractions.length === 0 ? 'integers' : totals.bits[1] > 0 ? 'high fractions' : 'fractions',
@@ -182,26 +204,32 @@ export function bitProduct(
     workspaceBytes: space.bytes,
     launches: ({ inputs, outputs: [y], workspace }) => {
       const [x, w, xScale, xZero, wScale, wZero, m] = inputs as [Address, ...Address[]] & Address[];
-      const [packedX, packedW, pixelSums, ofTaps] = [xAt, wAt, pixelSumsAt, tapSumsAt].map(
+      const [packedX, packedW, sums, ofTaps, rectangles] = [xAt, wAt, sumsAt, tapSumsAt, rectanglesAt].map(
         (offset) => workspace + offset,
-      ) as [Address, Address, Address, Address];
-      const packed = { x: packedX, w: packedW, sums: pixelSums };
+      ) as [Address, Address, Address, Address, Address];
+      const packed = { x: packedX, w: packedW, sums };
+      const padded = layout.paddedColumns;
       return [
-        ...packBits(g, { weightBits, activationBits }, layout, [x!, w!], packed, target),
+        ...packBits(g, { weightBits, activationBits }, layout, [x!, w!], packed),
         tapSums(g, w!, ofTaps),
         launch(
-          { file: FILE, defines },
-          'multiply',
-          { grid: tiles, block: THREADS, shared: Math.max(sharedBytes, areaBytes, exchangeBytes) },
+          { file: FILE, defines: { CB: layout.block, ABITS: activationBits, WBITS: weightBits } },
+          'tap_rectangles',
+          { grid: padded / COLUMNS, block: COLUMNS },
           {
-            // Memory that is not read must not be named: the launch would wait for whoever has its neighbour.
-            ...addresses({ x: packedX, w: packedW, pixelSums, tapSums: ofTaps, m: readsM ? m! : 0n }),
-            zero: zeroPoints(xScale!, xZero!, wScale!, wZero!),
-            ...addresses({ y: y! }),
-            geometry: geometryArgument(g),
-            ...integers({ units, paddedColumns, lowBits: totals.bits[0], highBits: totals.bits[1] }),
+            ...addresses({ sums: ofTaps, rectangles }),
+            ...integers({ kh: g.kh, kw: g.kw, columns: g.outputs, padded }),
           },
         ),
+        launch({ file: FILE, defines }, 'multiply', bitLaunchSize(layout, target), {
+          bits: bitsArgument(packed, layout),
+          // Memory that is not read must not be named: the launch would wait for whoever has its neighbour.
+          ...addresses({ rectangles, m: readsM ? m! : 0n }),
+          zero: zeroPoints(xScale!, xZero!, wScale!, wZero!),
+          ...addresses({ y: y! }),
+          geometry: geometryArgument(g),
+          ...integers({ lowBits: totals.bits[0], highBits: totals.bits[1] }),
+        }),
       ];
     },
   };
