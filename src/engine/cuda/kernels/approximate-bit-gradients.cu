@@ -13,67 +13,81 @@
 #define SCALE 0x1p96f
 
 /**
- * partials[block][firstGroup + group] = Σ over the tiles of the block, of `allGroups` groups in all. Tiles are rows ×
- * columns, a block has each gridDim.x-th. -D, beside those of approximate-bits.cuh: PAIRS (the columns are even).
+ * partials[block][firstGroup + group] = Σ over the tiles of the block, of `allGroups` groups in all. Grid: as many blocks
+ * as the device has multiprocessors, or one per tile. -D, beside those of approximate-bits.cuh: PAIRS (the columns are
+ * even).
  */
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-    structure_dots(const u8 *__restrict__ x, const u8 *__restrict__ w, const float *__restrict__ gradient,
-                   const float *__restrict__ wScale, float *__restrict__ partials, const Geometry geometry, int units,
-                   int paddedColumns, int tiles, int firstGroup, int allGroups) {
-  extern __shared__ __align__(128) u8 shared[];
-  __shared__ Rows rows;
-  __shared__ float warpSums[THREADS / 32][GROUPS];
+    structure_dots(const Bits bits, const float *__restrict__ gradient, const float *__restrict__ wScale, float *__restrict__ partials,
+                   const Geometry geometry, int firstGroup, int allGroups) {
+  extern __shared__ __align__(1024) u8 shared[];
+  __shared__ float warpSums[COUNTERS / 32][GROUPS];
   const Geometry &g = geometry;
-  const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
-  const int columnTiles = paddedColumns / BN, pixels = g.pixels();
-  int2 *blocks = (int2 *)(shared + STAGES * STAGE_BYTES);
-  locateBlocks(blocks, (units + UNITS - 1) / UNITS * BLOCKS, g);
-
-  float sums[GROUPS] = {};
-  for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-    const int row0 = tile / columnTiles * BM, column0 = tile % columnTiles * BN;
-    locateRows(rows, row0, g);
-    __syncthreads();
-    // In the places of the warp's sums: rows group and group + 8, columns 2·quad and 2·quad + 1 of each eight.
-    float factors[8][4];
-    const int row = row0 + warp * 16 % BM + lane / 4, column = column0 + lane % 4 * 2;
+  const int thread = threadIdx.x - COPIERS, warp = thread / 32, lane = threadIdx.x % 32, pixels = g.pixels();
+  // In the places of a warp's counts: rows group and group + 8, columns 2·quad and 2·quad + 1 of each eight.
+  // All is set where warps count, and read there: other warps have fewer registers.
+  float factors[8][4], sums[GROUPS];
+  int firstColumn;
+  bool isScaled;
+  countTiles(
+      shared, bits, g,
+      [&](int tile) {
+        const int row = bits.row0(tile) + warp * 16 % BM + lane / 4;
+        firstColumn = bits.column0(tile) + lane % 4 * 2;
+        isScaled = false;
+        if (tile == blockIdx.x) {
 #pragma unroll
-    for (int ni = 0; ni < 8; ni++)
-#pragma unroll
-      for (int part = 0; part < 2; part++) {
-        const int pixel = row + 8 * part, o = column + ni * 8;
-        const float *from = gradient + (size_t)pixel * g.o + o;
-        float2 value = {};
-        if (pixel < pixels && o < g.o) {
-          if (PAIRS) value = *(const float2 *)from;
-          else value = make_float2(from[0], o + 1 < g.o ? from[1] : 0.0f);
-          value.x *= wScale[o] * SCALE;
-          value.y *= wScale[min(o + 1, g.o - 1)] * SCALE;
+          for (int group = 0; group < GROUPS; group++) sums[group] = 0;
         }
-        factors[ni][2 * part] = value.x;
-        factors[ni][2 * part + 1] = value.y;
-      }
-    countBits(shared, x, w, rows, blocks, column0, units, paddedColumns, g, [&](auto group, const int(*counts)[4]) {
-      float dots[4] = {};
 #pragma unroll
-      for (int ni = 0; ni < 8; ni++)
+        for (int ni = 0; ni < 8; ni++)
 #pragma unroll
-        for (int i = 0; i < 4; i++) dots[i] = fmaf(__int_as_float(counts[ni][i]), factors[ni][i], dots[i]);
-      sums[decltype(group)::value] += (dots[0] + dots[1]) + (dots[2] + dots[3]);
-    });
-  }
-
+          for (int part = 0; part < 2; part++) {
+            const int pixel = row + 8 * part, o = firstColumn + ni * 8;
+            const float *from = gradient + (size_t)pixel * g.o + o;
+            float2 value = {};
+            if (pixel < pixels && o < g.o) {
+              if (PAIRS) value = *(const float2 *)from;
+              else value = make_float2(from[0], o + 1 < g.o ? from[1] : 0.0f);
+            }
+            factors[ni][2 * part] = value.x;
+            factors[ni][2 * part + 1] = value.y;
+          }
+      },
+      [&](auto group, const int(*counts)[4]) {
+        if (decltype(group)::value == 0 && !isScaled) {
+          // The first counts of the tile are there, and so are the gradients, which were asked for before them.
+          isScaled = true;
 #pragma unroll
-  for (int group = 0; group < GROUPS; group++) {
+          for (int ni = 0; ni < 8; ni++)
 #pragma unroll
-    for (int distance = 16; distance > 0; distance /= 2) sums[group] += __shfl_xor_sync(0xffffffffu, sums[group], distance);
-    if (lane == 0) warpSums[warp][group] = sums[group];
-  }
+            for (int i = 0; i < 2; i++) {
+              const float scale = wScale[min(firstColumn + ni * 8 + i, g.o - 1)] * SCALE;
+              factors[ni][i] *= scale;
+              factors[ni][2 + i] *= scale;
+            }
+        }
+        float dots[4] = {};
+#pragma unroll
+        for (int ni = 0; ni < 8; ni++)
+#pragma unroll
+          for (int i = 0; i < 4; i++) dots[i] = fmaf(__int_as_float(counts[ni][i]), factors[ni][i], dots[i]);
+        sums[decltype(group)::value] += (dots[0] + dots[1]) + (dots[2] + dots[3]);
+      },
+      [&](int tile, const Rows &) {
+        if (tile + gridDim.x < bits.tiles) return;
+#pragma unroll
+        for (int group = 0; group < GROUPS; group++) {
+#pragma unroll
+          for (int distance = 16; distance > 0; distance /= 2) sums[group] += __shfl_xor_sync(0xffffffffu, sums[group], distance);
+          if (lane == 0) warpSums[warp][group] = sums[group];
+        }
+      });
   __syncthreads();
-  if (thread < GROUPS) {
+  if (threadIdx.x < GROUPS) {
     float sum = 0;
-    for (int i = 0; i < THREADS / 32; i++) sum += warpSums[i][thread];
-    partials[blockIdx.x * allGroups + firstGroup + thread] = sum;
+    for (int i = 0; i < COUNTERS / 32; i++) sum += warpSums[i][threadIdx.x];
+    partials[blockIdx.x * allGroups + firstGroup + threadIdx.x] = sum;
   }
 }
 #else

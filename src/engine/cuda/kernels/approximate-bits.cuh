@@ -157,9 +157,8 @@ template <int FULL, bool ALONE, typename Take> INLINE void countStage(u32 a, u32
     // The plane and the next one; behind the last there is something that meets zeros.
     if (ALONE) loadHalves(bits[plane][FULL], a + FULL * 2 * UNIT_A + plane * PLANE_A, PLANE_A);
   }
-  // Two groups take turns: while one is counted the sums of the other are taken. The first count of a group is not added
-  // to what is there, but the compiler gives sums that begin anew other registers, of which there are not enough.
-  int sums[2][8][4] = {};
+  // Two groups take turns: while one is counted the sums of the other are taken.
+  int sums[2][8][4];
   forEachConstant<0, GROUPS + 1>([&](auto at) {
     constexpr int group = decltype(at)::value;
     if constexpr (group < GROUPS) {

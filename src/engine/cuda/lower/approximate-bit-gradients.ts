@@ -5,7 +5,15 @@
 import type { Node } from '../../graph/graph.ts';
 import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { bitDefines, dotGroups } from './approximate-bit-form.ts';
-import { aspectsOfLayout, bitLayout, layoutAspects, layoutDefines, packBits } from './approximate-bits.ts';
+import {
+  aspectsOfLayout,
+  bitLaunchSize,
+  bitLayout,
+  bitsArgument,
+  layoutAspects,
+  layoutDefines,
+  packBits,
+} from './approximate-bits.ts';
 import { productOf } from './convolution.ts';
 import { type Convolution, ceilDivide, geometryArgument, WEIGHT_GRADIENT } from './geometry.ts';
 import type { Address } from './launch.ts';
@@ -14,7 +22,6 @@ import { Layout, type Lowered } from './lowering.ts';
 import { dequantizeTensor } from './quantization.ts';
 
 const FILE = 'approximate-bit-gradients.cu';
-const THREADS = 256;
 /** A thread has a sum for each group in a register; more are formed by several launches. */
 const MOST_GROUPS = 32;
 
@@ -34,8 +41,8 @@ export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, t
   const parts = Array.from({ length: launches }, (_, part) => part * perLaunch);
   // Operands of tf32 have as many digits as planes would have, and bf16 is no faster where its tiles are others.
   const ofWeights = productOf(WEIGHT_GRADIENT, g, { ...target, precision: 'tf32' });
-  const { units, paddedColumns, tiles, sharedBytes } = layout;
-  const blocks = Math.min(tiles, target.multiprocessors);
+  const size = bitLaunchSize(layout, target);
+  const blocks = size.grid;
   const values = g.n * g.h * g.w * g.c;
   const groupOf = new Int32Array(weightBits * activationBits).fill(-1);
   groups.forEach(({ entry }, group) => {
@@ -45,7 +52,7 @@ export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, t
   const space = new Layout();
   const xAt = space.take(layout.packedBytes);
   const wAt = space.take(layout.weightBytes);
-  const pixelSumsAt = space.take(4 * g.n * g.h * g.w);
+  const sumsAt = space.take(layout.sumBytes);
   const partialsAt = space.take(4 * blocks * groups.length);
   const valuesAt = space.take(4 * values);
   const ofWeightsAt = space.take(ofWeights.workspaceBytes ?? 0);
@@ -60,22 +67,22 @@ export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, t
       const [gradient, codes, w, xScale, xZero, wScale] = at.inputs as Six;
       const [dw, dm] = at.outputs as [Address, Address];
       const [packedX, packedW, sums, partials, x, workspace] = [
-        ...[xAt, wAt, pixelSumsAt, partialsAt, valuesAt, ofWeightsAt],
+        ...[xAt, wAt, sumsAt, partialsAt, valuesAt, ofWeightsAt],
       ].map((offset) => at.workspace + offset) as Six;
       const packed = { x: packedX, w: packedW, sums };
       return [
-        ...packBits(g, widths, layout, [codes, w], packed, target),
+        ...packBits(g, widths, layout, [codes, w], packed),
         ...parts.map((firstGroup) => {
           const defines = {
             ...bitDefines(groups.slice(firstGroup, firstGroup + perLaunch), widths),
-            ...layoutDefines(layout),
+            ...layoutDefines(g, layout),
             PAIRS: g.outputs % 2 === 0 ? 1 : 0,
           };
-          const size = { grid: blocks, block: THREADS, shared: sharedBytes };
           return launch({ file: FILE, defines }, 'structure_dots', size, {
-            ...addresses({ x: packedX, w: packedW, gradient, wScale, partials }),
+            bits: bitsArgument(packed, layout),
+            ...addresses({ gradient, wScale, partials }),
             geometry: geometryArgument(g),
-            ...integers({ units, paddedColumns, tiles, firstGroup, allGroups: groups.length }),
+            ...integers({ firstGroup, allGroups: groups.length }),
           });
         }),
         launch(

@@ -124,7 +124,10 @@ export const bitsArgument = ({ x, w, sums }: PackedOperands, { units, paddedColu
   struct({ ...addresses({ x, w, sums }), ...integers({ units, columnTiles: paddedColumns / COLUMNS, tiles }) });
 
 /** Persistent blocks, one per multiprocessor. */
-export const bitLaunchSize = ({ tiles, sharedBytes }: BitLayout, { multiprocessors }: Target): LaunchSize => ({
+export const bitLaunchSize = (
+  { tiles, sharedBytes }: BitLayout,
+  { multiprocessors }: Target,
+): LaunchSize & { readonly grid: number } => ({
   grid: Math.min(tiles, multiprocessors),
   block: THREADS,
   shared: sharedBytes,
