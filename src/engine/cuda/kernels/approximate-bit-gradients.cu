@@ -3,7 +3,8 @@
 //   dm[i, j] = −2^(i+j) xScale Σ_{pixel, o} wScale[o] g[pixel, o] C_ij[pixel, o]
 // Pairs of bits of one power whose parameter is the same are a group, whose sum is formed once.
 // Counts are below 2^23: the bits of one, read as a float, are the denormal number count·2^−149, which a multiplication
-// takes as it takes any other. So wScale·g, scaled by 2^96 against underflow, is multiplied with counts as they are.
+// takes as it takes any other. So wScale·g, scaled by 2^96 (it is finite below 2^32), is multiplied with counts as they
+// are, and the sums are those of a scale of 2^−53.
 // Sums are f32 in a thread, doubles over the blocks, always in the same order.
 // Kernels: structure_dots, add_dots.
 #ifdef BM
@@ -13,9 +14,9 @@
 #define SCALE 0x1p96f
 
 /**
- * partials[block][firstGroup + group] = Σ over the tiles of the block, of `allGroups` groups in all. Grid: as many blocks
- * as the device has multiprocessors, or one per tile. -D, beside those of approximate-bits.cuh: PAIRS (the columns are
- * even).
+ * partials[block][firstGroup + group] = Σ over the tiles of the block, of `allGroups` groups in all. Grid: as many
+ * blocks as the device has multiprocessors, or one per tile. -D, beside those of approximate-bits.cuh: PAIRS (the
+ * columns are even).
  */
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     structure_dots(const Bits bits, const float *__restrict__ gradient, const float *__restrict__ wScale, float *__restrict__ partials,

@@ -1,6 +1,6 @@
 // Gradients of the weights and of a trained structure by counts of bits: the structure's are sums of counts, see
-// kernels/approximate-bit-gradients.cu; the weights' are those of an exact product, an ordinary weight gradient over the
-// activations' values.
+// kernels/approximate-bit-gradients.cu; the weights' are those of an exact product, an ordinary weight gradient over
+// the activations' values.
 
 import type { Node } from '../../graph/graph.ts';
 import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';
@@ -39,7 +39,7 @@ export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, t
   const launches = ceilDivide(groups.length, MOST_GROUPS);
   const perLaunch = ceilDivide(groups.length, launches);
   const parts = Array.from({ length: launches }, (_, part) => part * perLaunch);
-  // Operands of tf32 have as many digits as planes would have, and bf16 is no faster where its tiles are others.
+  // In bf16 too: with as many digits as the planes' gradient has in either precision.
   const ofWeights = productOf(WEIGHT_GRADIENT, g, { ...target, precision: 'tf32' });
   const size = bitLaunchSize(layout, target);
   const blocks = size.grid;
