@@ -24,7 +24,7 @@ LIST(totalOf, TOTAL_OF)
  * is given; `lowBits`, `highBits`: of the fraction of each total; `rectangles`: of the weight codes (`tap_rectangles`).
  */
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-    multiply(const Bits bits, int *__restrict__ rectangles, const float *__restrict__ m, const ZeroPoints zero,
+    multiply(const Bits bits, const int *__restrict__ rectangles, const float *__restrict__ m, const ZeroPoints zero,
              float *__restrict__ y, const Geometry geometry, int lowBits, int highBits) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 factors[GROUPS];
@@ -41,11 +41,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 
   const int thread = threadIdx.x - COPIERS, warp = thread / 32;
   u32 totals[TOTALS][8][4];
+  // A tile's rectangles are fetched when it begins and needed when it ends.
+  constexpr int WORDS = (KH + 1) * (KW + 1) * BN, MINE = (WORDS + COUNTERS - 1) / COUNTERS;
+  __shared__ __align__(8) int ofCodes[WORDS];
+  int fetched[MINE];
   countTiles(
       shared, bits, g,
-      [&](int) {
+      [&](int tile) {
 #pragma unroll
         for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] = 0;
+#pragma unroll
+        for (int i = 0; i < MINE; i++) {
+          const int at = thread + i * COUNTERS;
+          if (at < WORDS) fetched[i] = rectangles[at / BN * (bits.columnTiles * BN) + bits.column0(tile) + at % BN];
+        }
       },
       [&](auto group, const int(*counts)[4]) {
         constexpr int total = TOTALS > 1 ? totalOf(decltype(group)::value) : 0;
@@ -56,6 +65,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
           for (int i = 0; i < 4; i++) totals[total][ni][i] += factor * (u32)counts[ni][i];
       },
       [&](int tile, const Rows &rows) {
+        // Both warpgroups are behind the stores of the tile before.
+        meet(2, COUNTERS);
+#pragma unroll
+        for (int i = 0; i < MINE; i++) {
+          if (thread + i * COUNTERS < WORDS) ofCodes[thread + i * COUNTERS] = fetched[i];
+        }
 #if WARPS_K > 1
         // The first warpgroup takes over the other's sums.
         if (warp >= 4) {
@@ -63,19 +78,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
           for (int i = 0; i < TOTALS * 32; i++) exchange[i][thread % 128] = (&totals[0][0][0])[i];
         }
         meet(2, COUNTERS);
-        if (warp < 4) {
-#pragma unroll
-          for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] += exchange[i][thread % 128];
-        }
-        meet(2, COUNTERS);
         if (warp >= 4) return;
+#pragma unroll
+        for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] += exchange[i][thread % 128];
+#else
+        meet(2, COUNTERS);
 #endif
         const OutputTile at = {bits.row0(tile), bits.column0(tile), 0, warp * 16, 0, rows.sum, rows.y, rows.x};
         const double low = 1.0 / (1 << lowBits), high = 1.0 / (1 << highBits);
-        const Rectangles ofCodes = {rectangles + bits.column0(tile), bits.columnTiles * BN};
-        storeDequantized<1, 8, PAIRS>(at, ofCodes, g, zero, y, [&](int, int ni, int element, const TapSums &) {
-          const double sum = (int)totals[0][ni][element] * low;
-          return TOTALS > 1 ? sum + (int)totals[TOTALS - 1][ni][element] * high : sum;
+        storeDequantized<1, 8, PAIRS>(at, {ofCodes, BN}, g, zero, y, [&](int, int ni, int element, const TapsInside &, int) {
+          auto sum = [&](int at) {
+            const double of = (int)totals[0][ni][at] * low;
+            return TOTALS > 1 ? of + (int)totals[TOTALS - 1][ni][at] * high : of;
+          };
+          return make_double2(sum(element), sum(element + 1));
         });
       });
 }

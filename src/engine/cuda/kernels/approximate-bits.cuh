@@ -42,9 +42,11 @@ LIST(inputBitOf, PAIR_X)
 LIST(mateOf, MATES)
 LIST(firstOf, FIRSTS)
 
-/** What the rows of a tile read: the first pixel of the image, where the window begins, the sum of its codes. */
+#define TAPS (KH * KW)
+
+/** Of the rows of a tile where the window begins, and the sum of its codes. */
 struct Rows {
-  int base[BM], y[BM], x[BM], sum[BM];
+  int y[BM], x[BM], sum[BM];
 };
 
 /** In shared memory behind the stages; `blocks`, as many as the stages of a tile have, is the end. */
@@ -53,7 +55,9 @@ struct Control {
   uint4 zeros[BN];
   u64 full[STAGES], empty[STAGES];
   Rows rows[ROW_TILES];
-  /** Of each block of channels of the inner axis the tap, dy << 16 | dx, and its place in a pixel. */
+  /** The pixel that each tap of each row meets in the tile that is copied, −1 outside the image; behind them no tap. */
+  int pixels[TAPS + 1][BM];
+  /** Of each block of channels of the inner axis its tap and its place in a pixel. */
   int2 blocks[1];
 };
 
@@ -68,58 +72,69 @@ struct Bits {
   INLINE int column0(int tile) const { return tile % columnTiles * BN; }
 };
 
-/** For each block of channels where it is; none behind the last. */
+/** For each block of channels where it is; behind the last there is no tap. */
 INLINE void locateBlocks(Control &control, const Bits &bits, const Geometry &g) {
   const int perTap = g.c / CB;
   for (int at = threadIdx.x; at < bits.stages() * BLOCKS; at += THREADS) {
-    const int tap = at / perTap, ky = tap / KW, kx = tap - ky * KW;
-    const int where = ky * g.dilationY << 16 | kx * g.dilationX;
-    control.blocks[at] = make_int2(tap < KH * KW ? where : 1 << 30, at - tap * perTap);
+    const int tap = at / perTap;
+    control.blocks[at] = make_int2(min(tap, TAPS), at - tap * perTap);
   }
 }
 
-/** Fills `rows` for a tile; rows behind the last one read nothing. */
-INLINE void locateRows(Rows &rows, int row0, const Bits &bits, const Geometry &g) {
+/** Fills what copying and storing a tile need to know of its rows; those behind the last one read nothing. */
+INLINE void locateRows(Control &control, Rows &rows, int row0, const Bits &bits, const Geometry &g) {
   const int r = threadIdx.x;
   if (r >= BM) return;
-  const int row = row0 + r, count = g.pixels();
+  const int row = row0 + r, count = g.pixels(), pieces = g.c / 64;
   int image, oy, ox;
   g.locate(min(row, count - 1), image, oy, ox);
-  const int base = image * g.h * g.w, y = row < count ? oy * g.strideY - g.paddingY : -(1 << 20), x = ox * g.strideX - g.paddingX;
+  const int y = row < count ? oy * g.strideY - g.paddingY : -(1 << 20), x = ox * g.strideX - g.paddingX;
+  int pixels[TAPS];
+#pragma unroll
+  for (int tap = 0; tap < TAPS; tap++) {
+    const int sy = y + tap / KW * g.dilationY, sx = x + tap % KW * g.dilationX;
+    pixels[tap] = (u32)sy < (u32)g.h && (u32)sx < (u32)g.w ? (image * g.h + sy) * g.w + sx : -1;
+    control.pixels[tap][r] = pixels[tap];
+  }
+  control.pixels[TAPS][r] = -1;
   int sum = 0;
+#pragma unroll 1
+  for (int piece = 0; piece < pieces; piece++) {
 #pragma unroll
-  for (int ky = 0; ky < KH; ky++)
-#pragma unroll
-    for (int kx = 0; kx < KW; kx++) {
-      const int sy = y + ky * g.dilationY, sx = x + kx * g.dilationX;
-      if ((u32)sy >= (u32)g.h || (u32)sx >= (u32)g.w) continue;
-      const int *ofPixel = bits.sums + (size_t)(base + sy * g.w + sx) * (g.c / 64);
-      for (int piece = 0; piece < g.c / 64; piece++) sum += ofPixel[piece];
+    for (int tap = 0; tap < TAPS; tap++) {
+      const int ofPiece = bits.sums[(size_t)max(pixels[tap], 0) * pieces + piece];
+      sum += pixels[tap] < 0 ? 0 : ofPiece;
     }
-  rows.base[r] = base;
+  }
   rows.y[r] = y;
   rows.x[r] = x;
   rows.sum[r] = sum;
 }
 
-/** Copies a stage's bits of x to shared memory. */
-INLINE void copyRows(u32 to, int stage, const Control &control, const Rows &rows, const Bits &bits, const Geometry &g) {
-  const int perPixel = g.c / CB;
-  constexpr int COPIES = BM * PARTS * ABITS;
+/** Copies the bits of x of `units` units of a stage to shared memory; the packed planes have less than 2^32 bytes. */
+INLINE void copyRows(u32 to, int stage, int units, const Control &control, const Bits &bits, const Geometry &g) {
+  // A thread copies one plane of one part of a unit, of some rows.
+  constexpr int LANES = ABITS * PARTS, ROWS = COPIERS / LANES, COUNT = (BM + ROWS - 1) / ROWS, BYTES = CB / 8;
+  const int plane = threadIdx.x % ABITS, part = threadIdx.x / ABITS % PARTS, r0 = threadIdx.x / LANES;
+  if (r0 >= ROWS) return;
+  const u32 pixelBytes = g.c / 8 * ABITS;
+  u32 into = to + plane * PLANE_A + part * BYTES + r0 * 16;
+  const int2 *block = control.blocks + stage * BLOCKS + part;
 #pragma unroll 1
-  for (int unit = 0; unit < UNITS; unit++) {
-#pragma unroll 8
-    for (int at = threadIdx.x; at < COPIES; at += COPIERS) {
-      const int plane = at % ABITS, part = at / ABITS % PARTS, r = at / (ABITS * PARTS);
-      const int2 block = control.blocks[stage * BLOCKS + unit * PARTS + part];
-      const int sy = rows.y[r] + (block.x >> 16), sx = rows.x[r] + (block.x & 0xffff);
-      const bool valid = (u32)sy < (u32)g.h && (u32)sx < (u32)g.w;
-      const int from = valid ? ((rows.base[r] + sy * g.w + sx) * perPixel + block.y) * ABITS + plane : 0;
-      const u32 into = to + unit * UNIT_A + plane * PLANE_A + r * 16;
+  for (int unit = 0; unit < units; unit++, block += PARTS, into += UNIT_A) {
+    const int *pixels = control.pixels[block->x] + r0;
+    const u8 *from = bits.x + (block->y * ABITS + plane) * BYTES;
+    int met[COUNT];
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) met[i] = BM % ROWS == 0 || r0 + i * ROWS < BM ? pixels[i * ROWS] : -1;
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+      if (BM % ROWS != 0 && r0 + i * ROWS >= BM) break;
+      const u8 *source = from + (u32)max(met[i], 0) * pixelBytes;
 #if CB == 128
-      copyAsync16(into, bits.x + (size_t)from * 16, valid);
+      copyAsync16(into + i * (ROWS * 16), source, met[i] >= 0);
 #else
-      copyAsync8(into + part * 8, bits.x + (size_t)from * 8, valid);
+      copyAsync8(into + i * (ROWS * 16), source, met[i] >= 0);
 #endif
     }
   }
@@ -215,19 +230,21 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
   if (threadIdx.x < COPIERS) {
     giveRegisters<56>();
     for (int tile = blockIdx.x, number = 0; tile < bits.tiles; tile += gridDim.x, number++) {
-      Rows &rows = control.rows[number % ROW_TILES];
-      locateRows(rows, bits.row0(tile), bits, g);
+      // All are done with the pixels of the tile before.
+      meet(1, COPIERS);
+      locateRows(control, control.rows[number % ROW_TILES], bits.row0(tile), bits, g);
       meet(1, COPIERS);
       const u8 *weights = bits.w + (size_t)(tile % bits.columnTiles) * bits.units * UNIT_B;
       for (int stage = 0; stage < stages; stage++) {
         waitForPhase(empty + 8 * slot.at, slot.phase ^ 1);
         const u32 to = base + slot.at * STAGE_BYTES;
+        const int units = min(UNITS, bits.units - stage * UNITS);
         if (threadIdx.x == 0) {
-          const u32 bytes = min(UNITS, bits.units - stage * UNITS) * UNIT_B;
+          const u32 bytes = units * UNIT_B;
           arriveWithBytes(full + 8 * slot.at, bytes);
           copyBulk(to + UNITS * UNIT_A, weights + (size_t)stage * UNITS * UNIT_B, bytes, full + 8 * slot.at);
         }
-        copyRows(to, stage, control, rows, bits, g);
+        copyRows(to, stage, WARPS_K > 1 ? UNITS : units, control, bits, g);
         arriveWithCopies(full + 8 * slot.at);
         slot.next();
       }

@@ -299,15 +299,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   if (warpK > 0) return;
 
   const OutputTile tile = {row0, column0, group, warpRow, warpColumn, rowSum, rowY, rowX};
-  storeDequantized<MI, NI, PAIRS>(tile, ofCodes, g, zero, y, [&](int mi, int ni, int element, const TapSums &over) {
-    double sum = 0;
+  storeDequantized<MI, NI, PAIRS>(tile, ofCodes, g, zero, y, [&](int mi, int ni, int element, const TapsInside &taps, int n) {
+    const int2 constants = OFFSETS ? taps(ofConstants.sums + n) : make_int2(0, 0);
+    double2 pair = {0, 0};
 #pragma unroll
     for (int digit = ACCUMULATORS - 1; digit >= 0; digit--) {
-      u32 whole = sums[digit][mi][ni][element];
-      if (OFFSETS && digit == 0) whole += over(ofConstants);
-      sum = sum * 0.00390625 + (int)whole;
+      // Added as integers that wrap: only the whole must fit.
+      const u32 first = sums[digit][mi][ni][element] + (digit == 0 ? constants.x : 0);
+      const u32 second = sums[digit][mi][ni][element + 1] + (digit == 0 ? constants.y : 0);
+      pair.x = pair.x * 0.00390625 + (int)first;
+      pair.y = pair.y * 0.00390625 + (int)second;
     }
-    return sum / (1 << WEIGHT_SHIFT);
+    return make_double2(pair.x / (1 << WEIGHT_SHIFT), pair.y / (1 << WEIGHT_SHIFT));
   });
 }
 #else

@@ -24,19 +24,25 @@ INLINE void sumRectangles(const Rectangles &to, const int *ofTap, int n, int col
   }
 }
 
-/** The taps of a row: how many there are, and sums over them of a column of rectangles. */
-struct TapSums {
-  int y0, y1, x0, x1, width, n;
-  INLINE TapSums(const TapRange &inY, const TapRange &inX, int n, const Geometry &g)
-      : y0(inY.first), y1(inY.end), x0(inX.first), x1(inX.end), width(g.kw + 1), n(n) {}
-  INLINE int count() const { return (y1 - y0) * (x1 - x0); }
-  INLINE int operator()(const Rectangles &of) const {
-    auto at = [&](int y, int x) { return of.sums[(y * width + x) * of.span + n]; };
-    int taps = at(y1, x1);
-    if (y0 > 0) taps -= at(y0, x1);
-    if (x0 > 0) taps -= at(y1, x0);
-    if (y0 > 0 && x0 > 0) taps += at(y0, x0);
-    return taps;
+/** The taps of a row that lie inside the image: how many, and sums over them of two neighbouring columns of rectangles. */
+struct TapsInside {
+  int count;
+  /** Corners in words, of a column 0. */
+  int above, left, corner, all;
+  INLINE TapsInside(int y, int x, int span, const Geometry &g) {
+    const TapRange inY(y, g.dilationY, g.h, g.kh), inX(x, g.dilationX, g.w, g.kw);
+    const int width = g.kw + 1;
+    count = (inY.end - inY.first) * (inX.end - inX.first);
+    all = (inY.end * width + inX.end) * span;
+    above = (inY.first * width + inX.end) * span;
+    left = (inY.end * width + inX.first) * span;
+    corner = (inY.first * width + inX.first) * span;
+  }
+  /** `sums`: rectangles from an even column on. */
+  INLINE int2 operator()(const int *sums) const {
+    auto at = [&](int corner) { return *(const int2 *)(sums + corner); };
+    const int2 a = at(all), b = at(above), c = at(left), d = at(corner);
+    return make_int2(a.x - b.x - c.x + d.x, a.y - b.y - c.y + d.y);
   }
 };
 
@@ -49,8 +55,8 @@ struct OutputTile {
 };
 
 /**
- * Stores a warp's outputs; `sumOf(mi, ni, element, taps)` gives Σ AxM, `ofCodes` has the sums of the weight codes of the
- * tile's columns. PAIRED: the columns are even.
+ * Stores a warp's outputs. `sumOf(mi, ni, element, taps, n)` gives Σ AxM of two neighbouring columns, the first of which
+ * is n in the tile; `ofCodes` has the sums of the weight codes of the tile's columns. PAIRED: the columns are even.
  */
 template <int ROWS16, int COLUMNS8, bool PAIRED, typename SumOf>
 INLINE void storeDequantized(const OutputTile &tile, const Rectangles &ofCodes, const Geometry &g, const ZeroPoints &zero, float *y,
@@ -59,37 +65,29 @@ INLINE void storeDequantized(const OutputTile &tile, const Rectangles &ofCodes, 
   const int rows = g.pixels(), columns = g.outputs(), inputs = g.inputs();
   const double xScale = *zero.xScale, xZero = *zero.xZero;
 #pragma unroll
-  for (int ni = 0; ni < COLUMNS8; ni++) {
-    const int n = tile.warpColumn + ni * 8 + 2 * quad, column = tile.column0 + n;
-    double wScale[2], wZero[2];
+  for (int mi = 0; mi < ROWS16; mi++)
 #pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const int o = tile.group * columns + min(column + i, columns - 1);
-      wScale[i] = zero.wScale[o];
-      wZero[i] = zero.wZero[o];
-    }
+    for (int part = 0; part < 2; part++) {
+      const int r = tile.warpRow + mi * 16 + fragmentGroup + 8 * part, row = tile.row0 + r;
+      if (row >= rows) continue;
+      const TapsInside taps(tile.rowY[r], tile.rowX[r], ofCodes.span, g);
+      const double inputSum = tile.rowSum[r], count = (double)taps.count * inputs;
+      float *ofRow = y + (size_t)row * g.o + tile.group * columns;
 #pragma unroll
-    for (int mi = 0; mi < ROWS16; mi++)
-#pragma unroll
-      for (int part = 0; part < 2; part++) {
-        const int r = tile.warpRow + mi * 16 + fragmentGroup + 8 * part, row = tile.row0 + r;
-        if (row >= rows) continue;
-        const TapRange inY(tile.rowY[r], g.dilationY, g.h, g.kh), inX(tile.rowX[r], g.dilationX, g.w, g.kw);
-        float values[2];
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-          const TapSums over(inY, inX, n + i, g);
-          const double sum = sumOf(mi, ni, 2 * part + i, over);
-          values[i] =
-              dequantized(sum, over(ofCodes), tile.rowSum[r], over.count() * inputs, xScale, xZero, wScale[i], wZero[i]);
-        }
-        float *to = y + (size_t)row * g.o + tile.group * columns + column;
+      for (int ni = 0; ni < COLUMNS8; ni++) {
+        const int n = tile.warpColumn + ni * 8 + 2 * quad, column = tile.column0 + n;
+        if (column >= columns) continue;
+        const int2 weights = taps(ofCodes.sums + n);
+        const double2 sums = sumOf(mi, ni, 2 * part, taps, n);
+        const int o = tile.group * columns + column, next = PAIRED || column + 1 < columns ? o + 1 : o;
+        const float first = dequantized(sums.x, weights.x, inputSum, count, xScale, xZero, zero.wScale[o], zero.wZero[o]);
+        const float second = dequantized(sums.y, weights.y, inputSum, count, xScale, xZero, zero.wScale[next], zero.wZero[next]);
         if (PAIRED) {
-          if (column < columns) *(float2 *)to = make_float2(values[0], values[1]);
+          *(float2 *)(ofRow + column) = make_float2(first, second);
         } else {
-          if (column < columns) to[0] = values[0];
-          if (column + 1 < columns) to[1] = values[1];
+          ofRow[column] = first;
+          if (column + 1 < columns) ofRow[column + 1] = second;
         }
       }
-  }
+    }
 }

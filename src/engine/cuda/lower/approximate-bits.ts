@@ -49,6 +49,8 @@ export interface BitLayout {
 export function bitLayout(g: Convolution, widths: OperandWidths, target: Target): BitLayout | undefined {
   if (!target.warpgroups || g.groups > 1 || g.c % PIECE !== 0) return undefined;
   const { weightBits, activationBits } = widths;
+  const packedBytes = (g.n * g.h * g.w * g.c * activationBits) / 8;
+  if (packedBytes >= 2 ** 31) return undefined;
   const block = g.c % 128 === 0 ? 128 : 64;
   const units = ceilDivide(g.inner, UNIT);
   const paddedColumns = roundUp(g.outputs, COLUMNS);
@@ -58,14 +60,16 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
   const tail = rows === 64 ? 0 : ((units % UNITS) as 0 | 1 | 2 | 3);
   const stageBytes = 16 * UNITS * (activationBits * (rows + 1) + weightBits * COLUMNS);
   const blockBytes = 8 * ceilDivide(units, UNITS) * UNITS * (UNIT / block);
-  const controlBytes = 16 * COLUMNS + 16 * 3 + 16 * ROW_TILES * rows + blockBytes;
-  // Behind it the kernels' own arrays: factors, and sums that warpgroups exchange.
-  const room = target.sharedBytesPerBlock - controlBytes - 1024 - (rows === 64 ? 2 * 4 * 64 * COLUMNS : 0);
+  const rowBytes = 4 * rows * (3 * ROW_TILES + g.kh * g.kw + 1);
+  const controlBytes = 16 * COLUMNS + 16 * 3 + rowBytes + blockBytes;
+  // Behind it the kernels' own arrays: factors, sums of weight codes, and sums that warpgroups exchange.
+  const ownBytes = 1024 + 4 * (g.kh + 1) * (g.kw + 1) * COLUMNS + (rows === 64 ? 2 * 4 * 64 * COLUMNS : 0);
+  const room = target.sharedBytesPerBlock - controlBytes - ownBytes;
   const stages = Math.min(3, Math.floor(room / stageBytes));
   if (stages < 2) return undefined;
   return {
     ...{ block, units, paddedColumns, rows, tail, stages: stages as 2 | 3 },
-    packedBytes: (g.n * g.h * g.w * g.c * activationBits) / 8,
+    packedBytes,
     sumBytes: (4 * g.n * g.h * g.w * g.c) / PIECE,
     weightBytes: 16 * units * weightBits * paddedColumns,
     rectangleBytes: 4 * (g.kh + 1) * (g.kw + 1) * paddedColumns,
