@@ -228,7 +228,7 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
   const int stages = bits.stages();
   Slot slot;
   if (threadIdx.x < COPIERS) {
-    giveRegisters<56>();
+    giveRegisters<72>();
     for (int tile = blockIdx.x, number = 0; tile < bits.tiles; tile += gridDim.x, number++) {
       // All are done with the pixels of the tile before.
       meet(1, COPIERS);
@@ -251,7 +251,7 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
     }
     waitForAllCopies();
   } else {
-    takeRegisters<224>();
+    takeRegisters<216>();
     const int warp = threadIdx.x / 32 - COPIERS / 32, warpgroup = warp / 4;
     // Of a shared tile the rows of this warp, or the half of the stage that its warpgroup has.
     const u32 ofA = WARPS_K == 1 ? warp * 256 : warpgroup * 2 * UNIT_A + warp % 4 * 256;
