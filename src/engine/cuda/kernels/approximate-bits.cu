@@ -29,7 +29,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 factors[GROUPS];
 #if WARPS_K > 1
-  __shared__ u32 exchange[TOTALS * 32][128];
+  __shared__ u32 exchange[TEAMS][TOTALS * 32][128];
 #endif
   const Geometry &g = geometry;
   forEachConstant<0, GROUPS>([&](auto at) {
@@ -39,11 +39,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     factors[group] = __double2int_rn(share * (1 << shift) * (1 << (totalOf(group) ? highBits : lowBits)));
   });
 
-  const int thread = threadIdx.x - COPIERS, warp = thread / 32;
+  const int thread = (threadIdx.x - COPIERS) % COUNTERS, warp = thread / 32, team = max((int)threadIdx.x - COPIERS, 0) / COUNTERS;
   u32 totals[TOTALS][8][4];
   // A tile's rectangles are fetched when it begins and needed when it ends.
   constexpr int WORDS = (KH + 1) * (KW + 1) * BN, MINE = (WORDS + COUNTERS - 1) / COUNTERS;
-  __shared__ __align__(8) int ofCodes[WORDS];
+  __shared__ __align__(8) int rectanglesOf[TEAMS][WORDS];
+  int *ofCodes = rectanglesOf[team];
   int fetched[MINE];
   countTiles(
       shared, bits, g,
@@ -66,7 +67,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
       },
       [&](int tile, const Rows &rows) {
         // Both warpgroups are behind the stores of the tile before.
-        meet(2, COUNTERS);
+        meet(2 + team, COUNTERS);
 #pragma unroll
         for (int i = 0; i < MINE; i++) {
           if (thread + i * COUNTERS < WORDS) ofCodes[thread + i * COUNTERS] = fetched[i];
@@ -75,14 +76,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         // The first warpgroup takes over the other's sums.
         if (warp >= 4) {
 #pragma unroll
-          for (int i = 0; i < TOTALS * 32; i++) exchange[i][thread % 128] = (&totals[0][0][0])[i];
+          for (int i = 0; i < TOTALS * 32; i++) exchange[team][i][thread % 128] = (&totals[0][0][0])[i];
         }
-        meet(2, COUNTERS);
+        meet(2 + team, COUNTERS);
         if (warp >= 4) return;
 #pragma unroll
-        for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] += exchange[i][thread % 128];
+        for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] += exchange[team][i][thread % 128];
 #else
-        meet(2, COUNTERS);
+        meet(2 + team, COUNTERS);
 #endif
         const OutputTile at = {bits.row0(tile), bits.column0(tile), 0, warp * 16, 0, rows.sum, rows.y, rows.x};
         const double low = 1.0 / (1 << lowBits), high = 1.0 / (1 << highBits);

@@ -4,7 +4,7 @@
 
 import type { Node } from '../../graph/graph.ts';
 import type { OperandWidths } from '../../graph/ops.ts';
-import { FILLING, filling, pathOf } from '../../graph/paths.ts';
+import { COUNTS, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { type BitGroup, bitDefines, bitGroups, fractionsOf, isOfBits, totalsOf } from './approximate-bit-form.ts';
 import { tapSums, zeroPoints } from './approximate-codes.ts';
 import { type Convolution, ceilDivide, geometryArgument, roundUp, steps, stepsOf } from './geometry.ts';
@@ -19,11 +19,12 @@ const UNITS = 4;
 const COLUMNS = 64;
 /** Channels whose codes are packed and summed together. */
 const PIECE = 64;
-/** Of the kernels that multiply: a warpgroup that copies and two that count. */
-const THREADS = 384;
+/** Of the kernels that multiply: a warpgroup that copies, and those of a team that counts. */
+const COPIERS = 128;
+const TEAM = 256;
 const PACKING_THREADS = 256;
 /** Tiles whose rows a block of them keeps. */
-const ROW_TILES = 4;
+const ROW_TILES = 8;
 
 /** How the bits of a layer lie in memory and are tiled. */
 export interface BitLayout {
@@ -39,6 +40,8 @@ export interface BitLayout {
   /** Rows of a tile. */
   readonly rows: 128 | 64;
   readonly tiles: number;
+  /** Teams that take turns where a block has several tiles. */
+  readonly teams: 1 | 2;
   /** Units of the last stage where it is not whole, and is not filled with zeros. */
   readonly tail: 0 | 1 | 2 | 3;
   readonly stages: 2 | 3;
@@ -63,7 +66,7 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
   const rowBytes = 4 * rows * (3 * ROW_TILES + g.kh * g.kw + 1);
   const controlBytes = 16 * COLUMNS + 16 * 3 + rowBytes + blockBytes;
   // Behind it the kernels' own arrays: factors, sums of weight codes, and sums that warpgroups exchange.
-  const ownBytes = 1024 + 4 * (g.kh + 1) * (g.kw + 1) * COLUMNS + (rows === 64 ? 2 * 4 * 64 * COLUMNS : 0);
+  const ownBytes = 1024 + 4 * 2 * (g.kh + 1) * (g.kw + 1) * COLUMNS + (rows === 64 ? 2 * 4 * 64 * COLUMNS : 0);
   const room = target.sharedBytesPerBlock - controlBytes - ownBytes;
   const stages = Math.min(3, Math.floor(room / stageBytes));
   if (stages < 2) return undefined;
@@ -74,12 +77,14 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
     weightBytes: 16 * units * weightBits * paddedColumns,
     rectangleBytes: 4 * (g.kh + 1) * (g.kw + 1) * paddedColumns,
     tiles: tilesOf(rows),
+    teams: rows === 128 && tilesOf(rows) > target.multiprocessors ? 2 : 1,
     sharedBytes: stages * stageBytes + controlBytes,
   };
 }
 
 /** The macros of a layout for the kernels that multiply. */
-export const layoutDefines = (g: Convolution, { block, rows, tail, stages }: BitLayout) => ({
+export const layoutDefines = (g: Convolution, { block, rows, tail, stages, teams }: BitLayout) => ({
+  TEAMS: teams,
   CB: block,
   BM: rows,
   TAIL: tail,
@@ -129,11 +134,11 @@ export const bitsArgument = ({ x, w, sums }: PackedOperands, { units, paddedColu
 
 /** Persistent blocks, one per multiprocessor. */
 export const bitLaunchSize = (
-  { tiles, sharedBytes }: BitLayout,
+  { tiles, teams, sharedBytes }: BitLayout,
   { multiprocessors }: Target,
 ): LaunchSize & { readonly grid: number } => ({
   grid: Math.min(tiles, multiprocessors),
-  block: THREADS,
+  block: COPIERS + teams * TEAM,
   shared: sharedBytes,
 });
 
@@ -160,7 +165,12 @@ export function aspectsOfLayout(g: Convolution, { rows, block, tail, stages }: B
 }
 
 export const bitWays = {
-  bits: { factors: ['integers', 'fractions', 'high fractions'], pairs: ['even', 'odd'], ...layoutAspects },
+  bits: {
+    factors: ['integers', 'fractions', 'high fractions'],
+    teams: COUNTS,
+    pairs: ['even', 'odd'],
+    ...layoutAspects,
+  },
 } as const;
 
 /**
@@ -205,6 +215,7 @@ export function bitProduct(
   return {
     path: pathOf(bitWays, 'bits', {
       factors: fractions.length === 0 ? 'integers' : totals.bits[1] > 0 ? 'high fractions' : 'fractions',
+      teams: oneOrSeveral(layout.teams),
       pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
       ...aspectsOfLayout(g, layout),
     }),
