@@ -58,6 +58,8 @@ struct Control {
   /** A plane of weights that is empty. */
   uint4 zeros[BN];
   u64 full[STAGES], empty[STAGES];
+  /** The counts of each team's tile are done: the other's begin. */
+  u64 counted[2];
   Rows rows[ROW_TILES];
   /** The pixel that each tap of each row meets in the tile that is copied, −1 outside the image; behind them no tap. */
   int pixels[TAPS + 1][BM];
@@ -206,6 +208,7 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
       initBarrier(full + 8 * slot, COPIERS + 1);
       initBarrier(empty + 8 * slot, COUNTERS / 32);
     }
+    for (int team = 0; team < 2; team++) initBarrier(sharedAddress(control.counted + team), COUNTERS / 32);
     publishBarriers();
   }
   if (threadIdx.x < BN) control.zeros[threadIdx.x] = make_uint4(0, 0, 0, 0);
@@ -258,6 +261,8 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
         continue;
       }
       begin(tile);
+      // A phase can only be waited for when the one before it is over: teams count one after the other.
+      if (TEAMS > 1 && number > 0) waitForPhase(sharedAddress(control.counted + (1 - team)), (number - 1) / 2 % 2);
       for (int stage = 0; stage < (TAIL ? stages - 1 : stages); stage++) {
         const u32 from = arrive();
         countStage<STEPS, false>(from + ofA, from + ofB, zeros, take);
@@ -268,6 +273,7 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
       countStage<TAIL / 2, TAIL % 2 == 1>(from + ofA, from + ofB, zeros, take);
       leave();
 #endif
+      if (TEAMS > 1 && threadIdx.x % 32 == 0) arriveAt(sharedAddress(control.counted + team));
       finish(tile, control.rows[number % ROW_TILES]);
     }
   }

@@ -64,7 +64,7 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
   const stageBytes = 16 * UNITS * (activationBits * (rows + 1) + weightBits * COLUMNS);
   const blockBytes = 8 * ceilDivide(units, UNITS) * UNITS * (UNIT / block);
   const rowBytes = 4 * rows * (3 * ROW_TILES + g.kh * g.kw + 1);
-  const controlBytes = 16 * COLUMNS + 16 * 3 + rowBytes + blockBytes;
+  const controlBytes = 16 * COLUMNS + 16 * 4 + rowBytes + blockBytes;
   // Behind it the kernels' own arrays: factors, sums of weight codes, and sums that warpgroups exchange.
   const ownBytes = 1024 + 4 * 2 * (g.kh + 1) * (g.kw + 1) * COLUMNS + (rows === 64 ? 2 * 4 * 64 * COLUMNS : 0);
   const room = target.sharedBytesPerBlock - controlBytes - ownBytes;
