@@ -23,9 +23,13 @@
 #define COPIERS 128
 #define COUNTERS 256
 #define THREADS (COPIERS + TEAMS * COUNTERS)
-/** Registers of a thread of each kind. */
-#define COPIER_REGISTERS (TEAMS > 1 ? 56 : 72)
-#define COUNTER_REGISTERS (TEAMS > 1 ? 112 : 216)
+/**
+ * Registers of a thread of each kind: together those of the block as it is launched, with 96 or 168 for each thread; for
+ * more it would wait for ever.
+ */
+#define LAUNCHED_REGISTERS (TEAMS > 1 ? 96 : 168)
+#define COPIER_REGISTERS (TEAMS > 1 ? 64 : 72)
+#define COUNTER_REGISTERS (TEAMS > 1 ? 104 : 216)
 #define BN 64
 #define UNITS 4
 #define WARPS_K (128 / BM)
@@ -40,6 +44,8 @@
 #define BLOCKS (UNITS * PARTS)
 /** Tiles whose rows are known at once: those of all stages that are under way, and those whose outputs are stored. */
 #define ROW_TILES 8
+
+static_assert(COPIERS * COPIER_REGISTERS + TEAMS * COUNTERS * COUNTER_REGISTERS <= THREADS * LAUNCHED_REGISTERS, "registers");
 
 LIST(weightBitOf, PAIR_W)
 LIST(inputBitOf, PAIR_X)
