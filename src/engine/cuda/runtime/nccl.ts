@@ -56,8 +56,8 @@ export function nonBlocking(): Uint8Array {
 
 /**
  * Tells NCCL that graphs with reductions never run at once (communicator.ts), unless the environment says something of
- * it; NCCL leaves out two events around each reduction then. By the C library, which NCCL asks: what a thread other than
- * the first writes to `process.env` stays in that thread.
+ * it; NCCL then leaves out two events around each reduction. By the C library, which NCCL asks: what a thread other
+ * than the first writes to `process.env` stays in that thread.
  */
 function sayGraphsTakeTurns(ffi: typeof koffi): void {
   const setenv = ffi.load(null).func('int setenv(const char *name, const char *value, int overwrite)');
