@@ -3,6 +3,7 @@
 import type { Shape } from '../../../tensor/tensor.ts';
 import type { ConvGeometry } from '../../graph/ops.ts';
 import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
+import { axesOf, tapsAlong, tapsOnto } from '../../graph/window.ts';
 import {
   channelsPerGroup,
   convolution as geometryOf,
@@ -63,6 +64,37 @@ function panelsPerPart(panels: number, others: number): number {
 }
 
 /**
+ * The lists of convolution.ts for tiles of one position of so many of 4 images, the last one repeated: for each position
+ * of an image the number of taps, 4 results, and per tap its offset in a panel and 4 sources.
+ */
+function listImages(geometry: Geometry, images: number, lanes: number, depth: number, transposed: boolean): number[] {
+  const { batch, height, width, outHeight, outWidth, groups, kernelHeight, kernelWidth } = geometry;
+  const [rows, columns] = axesOf([batch, height, width], [kernelHeight, kernelWidth], {
+    stride: [geometry.strideY, geometry.strideX],
+    padding: [geometry.paddingY, geometry.paddingX],
+    dilation: [geometry.dilationY, geometry.dilationX],
+  }).map(transposed ? tapsOnto : tapsAlong);
+  const sourceWidth = transposed ? outWidth : width;
+  const sourcePixels = sourceWidth * (transposed ? outHeight : height);
+  const four = [0, 1, 2, 3].map((p) => Math.min(p, images - 1));
+  const bytesOf = (pixels: number, position: number, channels: number) =>
+    four.map((image) => (image * pixels + position) * channels * groups * 4);
+  return rows!.flatMap((inRow, y) =>
+    columns!.flatMap((inColumn, x) => {
+      const met = inRow.flatMap((row) =>
+        inColumn.flatMap((column) => [
+          (row.tap * kernelWidth + column.tap) * depth * 32,
+          ...bytesOf(sourcePixels, row.at * sourceWidth + column.at, depth),
+        ]),
+      );
+      const results = bytesOf(rows!.length * columns!.length, y * columns!.length + x, lanes);
+      const list = [met.length / 5, ...results, ...met];
+      return [...list, ...Array<number>(5 + 5 * taps(geometry) - list.length).fill(0)];
+    }),
+  );
+}
+
+/**
  * The product of convolution.ts in either direction: results [rows, width] with `lanes` channels per group from `depth`
  * channels.
  */
@@ -86,6 +118,9 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
   const packed = layout.take(groups * panels * taps(geometry) * depth * 32);
   const zeros = layout.take(depth * 4);
   const tileBytes = (5 + 5 * taps(geometry)) * 4;
+  const lists = acrossImages
+    ? [4, batch % 4].flatMap((images) => (images ? listImages(geometry, images, lanes, depth, transposed) : []))
+    : [];
   return {
     path: pathOf(byPanels, 'panels', {
       tiles: acrossImages ? 'across images' : 'along rows',
@@ -98,7 +133,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
       ...stepsOf(geometry),
     }),
     workspaceBytes: layout.bytes,
-    launches: ({ inputs: [source, w], outputs: [out], workspace }) => {
+    launches: ({ inputs: [source, w], outputs: [out], workspace, place }) => {
       const record: Convolution = {
         geometry,
         source: source!,
@@ -108,7 +143,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
         zeros: workspace + zeros,
         rowsPerPart,
         panelsPerPart: perPart,
-        acrossImages: acrossImages ? 1 : 0,
+        tiles: acrossImages ? place(Int32Array.from(lists)) : 0,
       };
       return [
         launch(transposed ? 'packTransposed' : 'packForward', groups * panels, record),
@@ -116,7 +151,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
           transposed ? 'convolutionInputGradient' : 'convolutionForward',
           groups * rowRuns * Math.ceil(panels / perPart),
           record,
-          (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + Math.max(4 * PLACE_BYTES, 8 * taps(geometry)),
+          acrossImages ? 0 : (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + 4 * PLACE_BYTES,
         ),
       ];
     },
