@@ -115,7 +115,7 @@ export function tapsAlong(axis: Axis): readonly (readonly Tap[])[] {
   });
 }
 
-/** The same seen from the image: for each of its positions the taps that lie on it, in order, and those of the window. */
+/** The same seen from the image: for each of its positions the taps that lie on it, in order, `at` the window's. */
 export function tapsOnto(axis: Axis): readonly (readonly Tap[])[] {
   const onto = Array.from({ length: axis.extent }, (): Tap[] => []);
   const along = tapsAlong(axis);
