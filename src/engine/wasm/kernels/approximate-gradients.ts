@@ -178,7 +178,9 @@ function sortCodes(
     }
   }
   store<i32>(counts, 0);
-  orderRuns(runs, counts, <usize>1 << min(args.digitBits, args.activationBits - bit));
+  const others = orderRuns(runs, counts, <usize>1 << min(args.digitBits, args.activationBits - bit));
+  // Positions of value 0 go behind all runs: to write them is faster than to tell them apart.
+  store<u32>(counts, others);
   const firstRow = paddingY / strideY;
   const firstColumn = paddingX / strideX;
   for (let n = 0; n < images; ++n) {
@@ -189,7 +191,6 @@ function sortCodes(
       let entry = (tileRow + (ix0 + paddingX) / strideX - firstColumn) * <i32>ROW;
       for (let ix = ix0; ix < ix1; ix += strideX, entry += <i32>ROW) {
         const digit = (<i32>load<u8>(row + ix) >> bit) & mask;
-        if (digit == 0) continue;
         const start = counts + <usize>(digit << 2);
         const at = load<i32>(start);
         store<i32>(list + at, entry);
@@ -199,8 +200,11 @@ function sortCodes(
   }
 }
 
-/** Writes the runs of all values in the order of their lengths, and in place of each value's count where it starts. */
-function orderRuns(runs: usize, counts: usize, values: usize): void {
+/**
+ * Writes the runs of all values in the order of their lengths, and in place of each value's count where it starts;
+ * returns where they end.
+ */
+function orderRuns(runs: usize, counts: usize, values: usize): u32 {
   // Long runs need no order among themselves: what is foreseen wrongly is little of them.
   const places = counts + 1024;
   memory.fill(places, 0, 1024);
@@ -228,6 +232,7 @@ function orderRuns(runs: usize, counts: usize, values: usize): void {
     start += length;
     store<u32>(run, start);
   }
+  return start;
 }
 
 /**

@@ -3,6 +3,7 @@
 import type { Shape } from '../../../tensor/tensor.ts';
 import type { ConvGeometry } from '../../graph/ops.ts';
 import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
+import { axesOf, type Tap, tapsAlong, tapsOnto } from '../../graph/window.ts';
 import {
   channelsPerGroup,
   convolution as geometryOf,
@@ -62,6 +63,51 @@ function panelsPerPart(panels: number, others: number): number {
   return Math.ceil(panels / Math.min(panels, Math.ceil(ENOUGH_PARTS / others)));
 }
 
+type Taps = readonly (readonly Tap[])[];
+
+/**
+ * The lists of convolution.ts for tiles of one position of 4 images, and of as many as are left behind the fours, the
+ * last one repeated: for each position of an image the number of taps, 4 results, and per tap its offset in a panel and
+ * 4 sources.
+ */
+function listImages(geometry: Geometry, lanes: number, depth: number, transposed: boolean): Int32Array {
+  const { batch, height, width, outHeight, outWidth, groups, kernelHeight, kernelWidth } = geometry;
+  const [rows, columns] = axesOf([batch, height, width], [kernelHeight, kernelWidth], {
+    stride: [geometry.strideY, geometry.strideX],
+    padding: [geometry.paddingY, geometry.paddingX],
+    dilation: [geometry.dilationY, geometry.dilationX],
+  }).map(transposed ? tapsOnto : tapsAlong) as [Taps, Taps];
+  const sourceWidth = transposed ? outWidth : width;
+  const sourcePixels = sourceWidth * (transposed ? outHeight : height);
+  const words = 5 + 5 * taps(geometry);
+  const pixels = rows.length * columns.length;
+  const tiles = batch % 4 === 0 ? [4] : [4, batch % 4];
+  const lists = new Int32Array(tiles.length * pixels * words);
+  for (const [tile, images] of tiles.entries()) {
+    const write = (at: number, first: number, ofImage: number, position: number, channels: number) => {
+      lists[at] = first;
+      for (let p = 0; p < 4; p++) {
+        lists[at + 1 + p] = (Math.min(p, images - 1) * ofImage + position) * channels * groups * 4;
+      }
+    };
+    for (const [y, inRow] of rows.entries()) {
+      for (const [x, inColumn] of columns.entries()) {
+        const position = y * columns.length + x;
+        let at = (tile * pixels + position) * words;
+        write(at, inRow.length * inColumn.length, pixels, position, lanes);
+        for (const row of inRow) {
+          for (const column of inColumn) {
+            const panel = (row.tap * kernelWidth + column.tap) * depth * 32;
+            at += 5;
+            write(at, panel, sourcePixels, row.at * sourceWidth + column.at, depth);
+          }
+        }
+      }
+    }
+  }
+  return lists;
+}
+
 /**
  * The product of convolution.ts in either direction: results [rows, width] with `lanes` channels per group from `depth`
  * channels.
@@ -98,7 +144,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
       ...stepsOf(geometry),
     }),
     workspaceBytes: layout.bytes,
-    launches: ({ inputs: [source, w], outputs: [out], workspace }) => {
+    launches: ({ inputs: [source, w], outputs: [out], workspace, place }) => {
       const record: Convolution = {
         geometry,
         source: source!,
@@ -108,7 +154,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
         zeros: workspace + zeros,
         rowsPerPart,
         panelsPerPart: perPart,
-        acrossImages: acrossImages ? 1 : 0,
+        tiles: acrossImages ? place(listImages(geometry, lanes, depth, transposed)) : 0,
       };
       return [
         launch(transposed ? 'packTransposed' : 'packForward', groups * panels, record),
@@ -116,7 +162,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
           transposed ? 'convolutionInputGradient' : 'convolutionForward',
           groups * rowRuns * Math.ceil(panels / perPart),
           record,
-          (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + Math.max(4 * PLACE_BYTES, 8 * taps(geometry)),
+          acrossImages ? 0 : (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + 4 * PLACE_BYTES,
         ),
       ];
     },

@@ -336,8 +336,11 @@ export interface Convolution {
   readonly zeros: Address;
   readonly rowsPerPart: number;
   readonly panelsPerPart: number;
-  /** Whether a tile is one position of 4 images; a part then has whole images. */
-  readonly acrossImages: number;
+  /**
+   * Where a tile is one position of 4 images (a part then has whole images), else 0: the list of every position for the
+   * first 4 images of a source and a result at 0, then, if the last images are fewer than 4, the same for so many.
+   */
+  readonly tiles: Address;
 }
 
 function packConvolution(record: Convolution): Words {
@@ -350,7 +353,7 @@ function packConvolution(record: Convolution): Words {
     record.zeros,
     record.rowsPerPart,
     record.panelsPerPart,
-    record.acrossImages,
+    record.tiles,
   ];
 }
 
