@@ -31,6 +31,8 @@ const SMALL_IMAGE = 64;
 const IMAGES = 12;
 
 const TILES = ['along rows', 'across images'] as const;
+/** Whose the lists of positions are. */
+const LISTS = ['of all blocks', 'of each block'] as const;
 const PANELS = ['all in a part', 'cut', 'cut and a shorter range'] as const;
 
 /** Of either direction of the product of convolution.ts, of the weight gradient, and of the depthwise kernels. */
@@ -42,7 +44,10 @@ const byPanels = {
   },
 } as const;
 const byTapsAndPanels = {
-  panels: { ranges: PANELS, outputs: FILLING, blocks: CUTS, channels: FILLING, groups: COUNTS, ...steps },
+  panels: {
+    ...{ lists: LISTS, ranges: PANELS, outputs: FILLING, blocks: CUTS, channels: FILLING, groups: COUNTS },
+    ...steps,
+  },
 } as const;
 const lanesOfChannels = { depthwise: { channels: FILLING, ...steps } } as const;
 
@@ -177,10 +182,13 @@ function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
   const others = groups * taps(geometry) * Math.ceil(channelsPerGroup(geometry) / 16);
   const perPart = panelsPerPart(panels, others);
   const listBytes = rowsPerBlock * outWidth * 8;
+  const ofImages = rowsPerBlock % outHeight === 0;
   const layout = new Layout();
   const packed = layout.take(groups * panels * positions(geometry) * 32);
+  const lists = layout.take(ofImages ? taps(geometry) * listBytes : 0);
   return {
     path: pathOf(byTapsAndPanels, 'panels', {
+      lists: LISTS[ofImages ? 0 : 1],
       ranges: rangesOf(panels, perPart),
       outputs: filling(outputsPerGroup(geometry), 8),
       blocks: cuts(batch * outHeight, rowsPerBlock),
@@ -191,10 +199,16 @@ function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
     workspaceBytes: layout.bytes,
     launches: ({ inputs: [source, g], outputs: [dw], workspace }) => {
       const operands = { x: source!, g: g!, dw: dw!, panels: workspace + packed };
-      const record: WeightGradient = { geometry, ...operands, panelsPerPart: perPart, rowsPerBlock };
+      const blocks = { panelsPerPart: perPart, rowsPerBlock, lists: ofImages ? workspace + lists : 0 };
+      const record: WeightGradient = { geometry, ...operands, ...blocks };
       return [
         launch('packCotangent', Math.ceil((batch * outHeight) / rowsPerBlock), record),
-        launch('weightGradient', others * Math.ceil(panels / perPart), record, perPart * 16 * 32 + listBytes),
+        launch(
+          'weightGradient',
+          others * Math.ceil(panels / perPart),
+          record,
+          perPart * 16 * 32 + (ofImages ? 0 : listBytes),
+        ),
       ];
     },
   };

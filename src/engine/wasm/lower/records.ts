@@ -268,6 +268,7 @@ function packAxmSlopes(record: AxmSlopes): Words {
     record.panels,
     record.panelsPerPart,
     record.rowsPerBlock,
+    record.lists,
     record.w,
     record.scale,
     record.slopes,
@@ -311,6 +312,11 @@ export interface WeightGradient {
   readonly panels: Address;
   readonly panelsPerPart: number;
   readonly rowsPerBlock: number;
+  /**
+   * Where a block is some whole images, else 0: the positions of each tap, u32 [taps][rowsPerBlock · outWidth][2], made
+   * with the panels; those of the next block lie as much further on as its images.
+   */
+  readonly lists: Address;
 }
 
 function packWeightGradient(record: WeightGradient): Words {
@@ -322,6 +328,7 @@ function packWeightGradient(record: WeightGradient): Words {
     record.panels,
     record.panelsPerPart,
     record.rowsPerBlock,
+    record.lists,
   ];
 }
 
