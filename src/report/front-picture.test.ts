@@ -92,7 +92,7 @@ test('no label stands in the words of the line from which on a network works, no
   }
 });
 
-/** Middles of all labels in a picture; the words of a goal stand with their lower right corner where they are said to. */
+/** Middles of all labels in a picture; the words of a goal stand over the place that is said, and end there. */
 const labelsOf = (svg: string) =>
   Array.from(
     svg.matchAll(
