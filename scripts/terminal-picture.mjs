@@ -1,7 +1,8 @@
 // A picture of what a program writes to a terminal: text with its colours on standard input, a PNG as the file named.
 // So docs/images/run.png is made, from a terminal of 112 columns:
-//   tmux new-session -d -s run -x 112 -y 60 'npx tram run; sleep 1000'
+//   tmux new-session -d -s run -x 112 -y 90 'npx tram run; sleep 1000'
 //   tmux capture-pane -ept run | node scripts/terminal-picture.mjs docs/images/run.png 'npx tram run'
+// Beside it docs/images/dots.svg and theta.svg are multiplier-dots.svg and theta.svg of the same run's figures.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Resvg } from '@resvg/resvg-js';
 

@@ -56,6 +56,10 @@ function without(options: readonly string[], words: readonly string[]): string[]
 
 /** Neither a plan, nor a view of it, nor files for a scheduler. */
 const sweepThatTrains = /^sweep (?!.*--report|.*--plan|status |submit )/;
+/** Simulators, which have one flag that ends well where they are installed. */
+const simulators: Readonly<Record<string, string>> = { iverilog: '-V', verilator: '--version' };
+const isInstalled = (program: string) => spawnSync(program, [simulators[program]!]).status === 0;
+
 /** What a command needs that is not here. Everything else is run. */
 const elsewhere: readonly (readonly [RegExp, string])[] = [
   [/--device \S*cuda/, 'a GPU'],
@@ -66,10 +70,8 @@ const elsewhere: readonly (readonly [RegExp, string])[] = [
   [/^serve (?!.*--export)/, 'someone who looks at it: it does not end by itself'],
   [/--liberty|--library/, 'a cell library'],
   [/--mlflow/, 'an MLflow server'],
+  ...(isInstalled('iverilog') ? [] : [[/--to testbench .*--check$/, 'iverilog'] as const]),
 ];
-/** Simulators, which have one flag that ends well where they are installed. */
-const simulators: Readonly<Record<string, string>> = { iverilog: '-V', verilator: '--version' };
-const isInstalled = (program: string) => spawnSync(program, [simulators[program]!]).status === 0;
 
 const needs = (words: readonly string[]) => elsewhere.find(([sign]) => sign.test(words.join(' ')))?.[1];
 

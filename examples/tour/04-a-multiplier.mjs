@@ -30,7 +30,7 @@ table([
   ['multiplier', 'gate cost', 'as it is', 'folded', 're-estimated'],
   ...tried.multipliers.map((one) => [
     one.name,
-    one.gateCost?.toFixed(3) ?? '–',
+    one.gateCost?.toFixed(4) ?? '–',
     percent(one.results.plain.accuracy),
     percent(one.results.folded.accuracy),
     percent(lastResult(one).accuracy),

@@ -11,7 +11,7 @@ import { show } from './show.mjs';
 const mapped = await runFlow({ folder: 'tour/run', phases: ['map'] });
 for (const { theta, gateCost, metrics, certificate } of mapped.multipliers) {
   console.log(`${theta.filter((value) => value === 0).length} of ${theta.length} partial products stay`);
-  console.log(`gate cost ${gateCost?.toFixed(3)} of the cheapest exact 8×8 multiplier`);
+  console.log(`gate cost ${gateCost?.toFixed(4)} of the cheapest exact 8×8 multiplier`);
   console.log(
     `wrong in ${(100 * metrics.errorRate).toFixed(1)} % of all products, by ${metrics.maxErrorDistance} at most`,
   );

@@ -18,7 +18,7 @@ table([
   ['point', 'gate cost', 'accuracy'],
   ...front.points.map(({ name, power, accuracy }) => [
     name,
-    power.gates?.mean.toFixed(3) ?? '–',
+    power.gates?.mean.toFixed(4) ?? '–',
     percent(accuracy.mean),
   ]),
 ]);

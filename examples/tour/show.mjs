@@ -42,6 +42,6 @@ export const stages = (/** @type {import('tram-axm').RunSummary} */ summary) =>
       stage,
       percent(accuracy),
       power?.toFixed(3) ?? '–',
-      gateCost?.toFixed(3) ?? '–',
+      gateCost?.toFixed(4) ?? '–',
     ]),
   ]);

@@ -113,14 +113,17 @@ describe('in a pipe, with time', () => {
 });
 
 describe('on a terminal', () => {
-  test('what a phase came to is broken at blanks where the terminal ends, under its own column', () => {
+  test('notes and what a phase came to are broken at blanks where the terminal ends, under their own column', () => {
     const stream = recorder({ isTTY: true, columns: 60 });
     Object.assign(stream, { on: () => {}, removeListener: () => {} });
     const progress = createProgress({ stream, style: plain, now: () => 0 });
     const summary = 'approximated 97.50 % at power 0.9015, explored 94.72 % at power 0.5653';
     progress.listener({ kind: 'phase-start', phase: 'explore', title: 'explore', resumed: false });
+    const note = 'teacher: the float network, weight 0.9, temperature 2, and so on';
+    progress.listener({ kind: 'note', text: note });
     progress.listener({ kind: 'phase-end', phase: 'explore', summary });
     progress.close();
+    expect(stream.texts.join('')).toContain('  teacher: the float network, weight 0.9, temperature 2,\n  and so on\n');
     expect(stream.texts.join('')).toContain(
       '✓ explore  approximated 97.50 % at power 0.9015, explored\n           94.72 % at power 0.5653  0:00\n',
     );

@@ -32,13 +32,14 @@ const USUAL_WIDTH = 80;
 function liveProgress({ stream, style, now = Date.now }: ProgressOptions): Progress {
   let bar: SingleBar | undefined;
   let meter: PhaseMeter | undefined;
+  const columns = () => stream.columns || USUAL_WIDTH;
 
   const show = () => {
     const shown = meter;
     if (!shown || bar) return;
     bar = new SingleBar({
       stream: (stream.bare ?? stream) as NodeJS.WritableStream,
-      format: () => shown.line(stream.columns || USUAL_WIDTH, now(), style),
+      format: () => shown.line(columns(), now(), style),
       hideCursor: true,
       clearOnComplete: true,
       gracefulExit: false,
@@ -70,12 +71,12 @@ function liveProgress({ stream, style, now = Date.now }: ProgressOptions): Progr
         meter?.finishEpoch(event);
         return bar?.update(meter?.fraction ?? 0);
       case 'note':
-        return print(style.dim(`  ${event.text}`));
+        return print(style.dim(`  ${wrapped(event.text, columns() - 3).replaceAll('\n', '\n  ')}`));
       case 'phase-end': {
         const time = meter ? clockTime(meter.elapsed(now())) : '';
         hide();
         meter = undefined;
-        return print(finishedLine(event.phase, event.summary || 'done', time, stream.columns || USUAL_WIDTH, style));
+        return print(finishedLine(event.phase, event.summary || 'done', time, columns(), style));
       }
       case 'phase-skip':
         return print(`${style.dim('·')} ${phaseColumn(event.phase, style)} ${style.dim(event.reason)}`);

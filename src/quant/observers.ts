@@ -79,12 +79,13 @@ export class Histogram {
   }
 
   #widen(): void {
+    this.width *= 2;
+    if (this.count === 0) return;
     const wider = new Float64Array(2 * SIDE);
     this.#counts.forEach((count, at) => {
       wider[Math.floor((at - SIDE) / 2) + SIDE]! += count;
     });
     this.#counts = wider;
-    this.width *= 2;
   }
 
   /**
@@ -94,16 +95,25 @@ export class Histogram {
   bins({ most = 2 * SIDE, withZeros = true } = {}): Bins {
     let times = 1;
     while ((this.max - this.min) / (times * this.width) > most) times *= 2;
-    const merged = new Map<number, number>();
-    this.#counts.forEach((all, at) => {
+    const seen = this.#counts;
+    const [bins, counts]: [number[], number[]] = [[], []];
+    let last = Number.NEGATIVE_INFINITY;
+    for (let at = 0; at < seen.length; at++) {
+      const count = withZeros || at !== SIDE ? seen[at]! : seen[at]! - this.#zeros;
+      if (count === 0) continue;
       const bin = Math.floor((at - SIDE) / times);
-      const count = withZeros || at !== SIDE ? all : all - this.#zeros;
-      if (count > 0) merged.set(bin, (merged.get(bin) ?? 0) + count);
-    });
+      if (bin === last) {
+        counts[counts.length - 1]! += count;
+        continue;
+      }
+      last = bin;
+      bins.push(bin);
+      counts.push(count);
+    }
     return {
       // The extremes are known exactly: no middle lies beyond them.
-      middles: Float64Array.from(merged.keys(), (bin) => within((bin + 0.5) * times * this.width, this)),
-      counts: Float64Array.from(merged.values()),
+      middles: Float64Array.from(bins, (bin) => within((bin + 0.5) * times * this.width, this)),
+      counts: Float64Array.from(counts),
     };
   }
 }

@@ -52,10 +52,10 @@ export function weightStart(
   const { bits } = options;
   const zeros = weightZeros(bits, weightZero);
   const { min, max } = name === 'mse' ? histogram : observedRange(name, histogram, options);
-  const bins = histogram.bins({ most: BINS_PER_CODE * 2 ** bits });
+  const bins = name === 'mse' ? histogram.bins({ most: BINS_PER_CODE * 2 ** bits }) : undefined;
   const starts = zeros.map((zero) => {
     const whole = { zero, scale: Math.max(scaleAround(min, max, zero, bits), Number.MIN_VALUE) };
-    return name === 'mse' ? shrunk(bins, whole, bits) : { ...whole, error: whole.scale };
+    return bins ? shrunk(bins, whole, bits) : { ...whole, error: whole.scale };
   });
   const { scale, zero } = starts.reduce((best, next) => (next.error < best.error ? next : best));
   return { scale: Math.max(scale, SMALLEST), zero };
@@ -73,9 +73,9 @@ function scaleAround(min: number, max: number, zero: number, bits: number): numb
 /** Of the activations of a layer. */
 export function inputStart(name: ObserverName, histogram: Histogram, options: ObserverOptions): Start {
   const { bits, holdsZero } = options;
-  const bins = histogram.bins({ most: BINS_PER_CODE * 2 ** bits });
   const startOf = ({ min, max }: Range): Start => scaleOfRange(min, max, bits);
   if (name !== 'mse') return startOf(observedRange(name, histogram, options));
+  const bins = histogram.bins({ most: BINS_PER_CODE * 2 ** bits });
   let range = observedRange('min-max', histogram, options);
   // Both ends together, then each by itself: those of GELU or of a layer norm are of different sizes.
   for (const [low, high] of [

@@ -77,17 +77,44 @@ test('rivals that were not retrained are hollow, those that were are filled', as
 test('a narrow picture has the same texts at the same size, and no two of its labels touch', async () => {
   const svg = await frontSvg(points, NARROW_FRAME);
   expect(svgSize(svg).width).toBeLessThan(390);
-  const labels = Array.from(
-    svg.matchAll(/translate\(([\d.-]+),([\d.-]+)\)"[^>]*font-size="11px"[^>]*>([^<]*)<\/text>/g),
-    ([, x, y, text]) => ({ x: Number(x), y: Number(y), half: textWidth(text!, 11) / 2 }),
-  );
-  expect(labels).toHaveLength(points.length);
-  labels.forEach((a, k) => {
-    for (const b of labels.slice(k + 1)) {
-      expect(Math.abs(a.x - b.x) > a.half + b.half || Math.abs(a.y - b.y) > 11).toBe(true);
-    }
-  });
+  expect(labelsOf(svg)).toHaveLength(points.length);
+  expect(touching(svg)).toEqual([]);
 });
+
+test('no label stands in the words of the line from which on a network works, nor across the line', async () => {
+  const goal = { accuracy: 0.89, label: 'float network − 0.50' };
+  for (const accuracy of [0.8875, 0.8885, 0.8895, 0.8905, 0.8915, 0.892]) {
+    const svg = await frontSvg([...points, point('trained', 'power 0.9', 0.97, accuracy)], { goal });
+    const labels = labelsOf(svg);
+    const line = labels.find(({ text }) => text === goal.label)!.y + 8;
+    expect(touching(svg)).toEqual([]);
+    expect(Math.abs(labels.find(({ text }) => text === 'power 0.9')!.y - line)).toBeGreaterThan(5);
+  }
+});
+
+/** Middles of all labels in a picture; the words of a goal stand over the place that is said, and end there. */
+const labelsOf = (svg: string) =>
+  Array.from(
+    svg.matchAll(
+      /text-anchor="(\w+)" transform="translate\(([\d.-]+),([\d.-]+)\)"[^>]*font-size="11px"[^>]*>([^<]*)</g,
+    ),
+    ([, anchor, x, y, text]) => {
+      const half = textWidth(text!, 11) / 2;
+      const isGoal = anchor === 'end';
+      return { text: text!, x: Number(x) - (isGoal ? half : 0), y: Number(y) - (isGoal ? 5 : 0), half };
+    },
+  );
+
+/** Pairs of labels that touch. */
+const touching = (svg: string) => {
+  const labels = labelsOf(svg);
+  return labels.flatMap((a, k) =>
+    labels
+      .slice(k + 1)
+      .filter((b) => Math.abs(a.x - b.x) <= a.half + b.half && Math.abs(a.y - b.y) <= 11)
+      .map((b) => [a.text, b.text]),
+  );
+};
 
 test('one failure does not flatten the rest, and accuracies close to each other are all shown', () => {
   expect(floorOf([0.9, 0.895, 0.893, 0.1])).toBeGreaterThan(0.88);

@@ -128,11 +128,24 @@ export function frontSvg(points: readonly FrontPoint[], options: FrontPictureOpt
       ? []
       : [{ from: [power, before], to: [power, accuracy] } as const],
   );
+  const [lowest, highest] = vertical.domain;
+  const goals = goal && 100 * goal.accuracy > lowest && 100 * goal.accuracy < highest ? [goal] : [];
+  // The line, and the words that stand over its right end, 11 pixels high.
+  const goalLines = goals.flatMap(({ accuracy, label }) => {
+    const { y } = at(horizontal.domain[1], accuracy);
+    const words = width - 3 - textWidth(label, fontSize.small);
+    return [
+      { from: 0, up: 0 },
+      { from: words, up: 5 },
+      { from: words, up: 10 },
+    ].map(({ from, up }) => [from, width].map((x) => ({ x, y: y - up })));
+  });
   const placements = placeLabels(
     points.map(({ power, accuracy }, k) => ({ ...at(power, accuracy), label: labels[k]! })),
     [
       ...flights.map((stairs) => stairs.map(({ power, accuracy }) => at(power, accuracy))),
       ...[...bars, ...raised].map(({ from, to }) => [at(...from), at(...to)]),
+      ...goalLines,
     ],
     width,
     height,
@@ -154,8 +167,6 @@ export function frontSvg(points: readonly FrontPoint[], options: FrontPictureOpt
       },
     ];
   });
-  const [lowest, highest] = vertical.domain;
-  const goals = goal && 100 * goal.accuracy > lowest && 100 * goal.accuracy < highest ? [goal] : [];
   const rules = (lines: readonly { from: readonly [number, number]; to: readonly [number, number] }[]) =>
     lines.map(({ from, to }) => ({
       ...{ power: Math.max(from[0], horizontal.domain[0]), accuracy: shown(from[1]) },

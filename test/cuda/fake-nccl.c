@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifndef VERSION
@@ -63,8 +64,9 @@ int ncclCommInitRankConfig(void **comm, int ranks, ncclUniqueId id, int rank, nc
   memcpy(&config, given, size < sizeof config ? size : sizeof config);
   if (config.magic != 0xcafebeef) return 4;
   for (int i = 0; i < 128; i++) right += id.internal[i] == (char)(7 * i + 1);
-  write_down("init rank %d of %d, %d bytes of the id, blocking %d, size %d, version %u, split %d\n", rank, ranks, right,
-             config.blocking, (int)size, config.version, config.splitShare == INT_MIN);
+  const char *mixing = getenv("NCCL_GRAPH_MIXING_SUPPORT");
+  write_down("init rank %d of %d, %d bytes of the id, blocking %d, size %d, version %u, split %d, mixing %s\n", rank,
+             ranks, right, config.blocking, (int)size, config.version, config.splitShare == INT_MIN, mixing ? mixing : "?");
   *comm = &communicator;
   return config.blocking == 0 ? 7 : 0;
 }

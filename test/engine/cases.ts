@@ -117,6 +117,8 @@ function convolutions(): Case[] {
   return geometries.flatMap(([note, x, w, stride, padding, groups]) => {
     const geometry = square({ stride, padding, groups });
     const quantised = (weightBits: number, activationBits: number) => operands(x, w, weightBits, activationBits);
+    // As behind a ReLU: kernels leave out what the zero point would add.
+    const fromZero = (...bits: [number, number]) => quantised(...bits).with(3, constant([], 0));
     const axm = (weightBits: number, activationBits: number) => ({ ...geometry, weightBits, activationBits });
     const zeroOne = f32(
       [8, 8],
@@ -179,14 +181,14 @@ function convolutions(): Case[] {
       make(
         'axmConv2d',
         `trained structure, w4a5, ${note}`,
-        [...quantised(4, 5), floats([4, 5], 0, 1)],
+        [...fromZero(4, 5), floats([4, 5], 0, 1)],
         { ...axm(4, 5), error: { kind: 'removal', integer: false } },
         { differentiate: [0, 1, 2, 4, 6], smooth: [6] },
       ),
       make(
         'axmConv2d',
         `mapped truncation, ${note}`,
-        [...quantised(8, 8), zeroOne],
+        [...fromZero(8, 8), zeroOne],
         { ...axm(8, 8), error: { kind: 'removal', integer: true } },
         { differentiate: [0, 1] },
       ),
@@ -200,7 +202,7 @@ function convolutions(): Case[] {
       make(
         'axmConv2d',
         `error table, w4a5, ${note}`,
-        [...quantised(4, 5), rectangular],
+        [...fromZero(4, 5), rectangular],
         { ...axm(4, 5), error: { kind: 'table' } },
         { differentiate: [0, 1] },
       ),

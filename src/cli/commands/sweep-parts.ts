@@ -44,20 +44,23 @@ export function placesToWork(text: string): readonly DeviceOptions[] {
   return places;
 }
 
-/** One place to work for each device and job; jobs on the processor share its cores. */
+/**
+ * One place to work for each device and job; jobs on the processor share its cores. All devices come once before any
+ * comes twice: where there is less to do than there are places, as at the beginning, no device does it all.
+ */
 export function slotsOf(
   common: DeviceOptions,
   { jobs = 1, device = [{}] }: Pick<WorkingOptions, 'jobs' | 'device'>,
   cores: number,
 ): readonly DeviceOptions[] {
-  return device.flatMap((one) =>
-    Array.from({ length: jobs }, () => {
+  return Array.from({ length: jobs }, () => device)
+    .flat()
+    .map((one, _, places) => {
       const slot: DeviceOptions = { ...common, ...one };
-      const isOnCores = (slot.name ?? 'wasm') === 'wasm' && slot.threads === undefined && jobs * device.length > 1;
-      const threads = Math.max(1, Math.floor(cores / (jobs * device.length)));
+      const isOnCores = (slot.name ?? 'wasm') === 'wasm' && slot.threads === undefined && places.length > 1;
+      const threads = Math.max(1, Math.floor(cores / places.length));
       return isOnCores ? { ...slot, threads } : slot;
-    }),
-  );
+    });
 }
 
 export async function showSweep(

@@ -5,7 +5,7 @@ const gpu = (index: number) => ({ name: 'cuda' as const, index });
 
 test('every device has as many places to work as jobs; those on the processor share its cores', () => {
   const device = [gpu(0), gpu(1)];
-  expect(slotsOf({}, { device, jobs: 2 }, 8)).toEqual([gpu(0), gpu(0), gpu(1), gpu(1)]);
+  expect(slotsOf({}, { device, jobs: 2 }, 8)).toEqual([gpu(0), gpu(1), gpu(0), gpu(1)]);
   expect(slotsOf({ precision: 'float32' } as never, { device }, 8)).toEqual(
     device.map((one) => ({ precision: 'float32', ...one })),
   );

@@ -115,6 +115,19 @@ export function tapsAlong(axis: Axis): readonly (readonly Tap[])[] {
   });
 }
 
+/** The same seen from the image: for each of its positions the taps that lie on it, in order, `at` the window's. */
+export function tapsOnto(axis: Axis): readonly (readonly Tap[])[] {
+  const onto = Array.from({ length: axis.extent }, (): Tap[] => []);
+  const along = tapsAlong(axis);
+  for (let tap = 0; tap < axis.size; tap++) {
+    for (const [output, taps] of along.entries()) {
+      const met = taps.find((one) => one.tap === tap);
+      if (met) onto[met.at]!.push({ tap, at: output });
+    }
+  }
+  return onto;
+}
+
 /** The taps of a window of `size` over an image [N,H,W,C], along each axis. */
 export function windowTaps(x: Shape, size: Pair, geometry: ConvGeometry | PoolGeometry) {
   const [rows, columns] = axesOf(x, size, geometry);

@@ -37,7 +37,7 @@ export function groups(x: Operand, granularity: Granularity): number {
 /** Round half to even, as IEEE 754 and every framework's `round` do. */
 export function roundHalfEven(x: number): number {
   const rounded = Math.round(x);
-  return Math.abs(x % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
+  return rounded - x === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }
 
 export function clamp(x: number, low: number, high: number): number {

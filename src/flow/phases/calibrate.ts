@@ -139,17 +139,19 @@ export async function observeWeight(
   const weight = await session.read(`${layer}.weight`);
   const channels = configuration.channelwise ? weight.shape.at(-1)! : 1;
   const shape = configuration.channelwise ? [channels] : [];
-  const histograms = channelsOf(weight, channels).map((values) => {
-    const histogram = new Histogram();
-    histogram.add(values, `the weight of ${layer}`);
-    return histogram;
-  });
+  // One channel after the other: their histograms together are larger than the weights.
+  const ofChannels = <T>(what: (seen: Histogram) => T): T[] =>
+    channelsOf(weight, channels).map((values) => {
+      const histogram = new Histogram();
+      histogram.add(values, `the weight of ${layer}`);
+      return what(histogram);
+    });
   if (quantizer === 'steps') {
-    const starts = histograms.map((seen) => weightStart(observer, seen, options, weightZero));
+    const starts = ofChannels((seen) => weightStart(observer, seen, options, weightZero));
     writeSteps(session, layer, 'weight', starts, shape);
     return;
   }
-  const ranges = histograms.map((seen) => ({
+  const ranges = ofChannels((seen) => ({
     chosen: observedRange(observer, seen, options),
     extremes: observedRange('min-max', seen, options),
   }));
@@ -195,9 +197,11 @@ export async function observedInputs(context: Calibrated, session: Session): Pro
 function channelsOf({ data }: HostTensor, channels: number): readonly ArrayLike<number>[] {
   if (channels === 1) return [data];
   const length = data.length / channels;
-  return Array.from({ length: channels }, (_, c) =>
-    Float32Array.from({ length }, (_value, k) => data[k * channels + c]!),
-  );
+  return Array.from({ length: channels }, (_, c) => {
+    const values = new Float32Array(length);
+    for (let k = 0; k < length; k++) values[k] = data[k * channels + c]!;
+    return values;
+  });
 }
 
 interface Chosen {

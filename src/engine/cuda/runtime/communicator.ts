@@ -103,8 +103,8 @@ export class Communicator {
   }
 
   /**
-   * Resolves when no other session's runs are under way: sessions have streams of their own, and the library need not
-   * keep graphs apart then (NCCL_GRAPH_MIXING_SUPPORT=0 tells it so; docs/scale.md).
+   * Resolves when no other session's runs are under way: sessions have streams of their own, and the library is told
+   * that graphs never run at once (nccl.ts).
    */
   async turn(session: Runner): Promise<void> {
     const before = this.#running;

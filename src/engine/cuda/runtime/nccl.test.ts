@@ -1,12 +1,15 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import type koffi from 'koffi';
 import { expect, test } from 'vitest';
 import { compileLibrary, describeC, folderOf } from '../../../../test/c-compiler.ts';
 import { formatNcclVersion, Nccl, nonBlocking } from './nccl.ts';
 
 const ffi = createRequire(import.meta.url)('koffi') as typeof koffi;
+const MIXING = 'NCCL_GRAPH_MIXING_SUPPORT';
 const source = readFileSync(join(import.meta.dirname, '../../../../test/cuda/fake-nccl.c'));
 
 /** The stand-in, and what it was asked for since the last time. */
@@ -14,6 +17,7 @@ function fake(...options: string[]) {
   const path = compileLibrary(folderOf(new Map([['fake-nccl.c', source]])), 'fake-nccl.c', options);
   const library = ffi.load(path);
   return {
+    path,
     open: () => new Nccl(ffi, path),
     written: library.func('const char *fake_written()') as () => string,
     state: library.func('void fake_state(int polls, int status)') as (polls: number, status: number) => void,
@@ -31,7 +35,9 @@ describeC('calls of the library', () => {
     state(2, 0);
     const communicator = nccl.join({ rank: 3, ranks: 8, id });
     // What newer versions of the structure have behind it keeps its default.
-    expect(written()).toBe('init rank 3 of 8, 128 bytes of the id, blocking 0, size 24, version 21400, split 1\n');
+    expect(written()).toBe(
+      `init rank 3 of 8, 128 bytes of the id, blocking 0, size 24, version 21400, split 1, mixing ${process.env[MIXING] ?? 0}\n`,
+    );
     expect([1, 2, 3].map(() => nccl.settled(communicator))).toEqual([false, false, true]);
 
     const parts = [
@@ -49,6 +55,29 @@ describeC('calls of the library', () => {
     await nccl.abort(communicator);
     await nccl.destroy(communicator);
     expect(written()).toBe('abort\ndestroy\n');
+  });
+
+  test('graphs are said not to be mixed, from any thread, unless the environment says something', async () => {
+    const c = ffi.load(null);
+    const setenv = c.func('int setenv(const char *name, const char *value, int overwrite)');
+    const { open, path, written } = fake();
+    const asked = () => {
+      const nccl = open();
+      nccl.join({ rank: 0, ranks: 1, id: nccl.uniqueId() });
+      return written().trim().split(', ').at(-1);
+    };
+    try {
+      setenv(MIXING, '1', 1);
+      expect(asked()).toBe('mixing 1');
+      c.func('int unsetenv(const char *name)')(MIXING);
+      const built = new URL('../../../../dist/engine/cuda/runtime/nccl.js', import.meta.url).href;
+      const thread = `import('${built}').then(({ Nccl }) => new Nccl(require('koffi'), ${JSON.stringify(path)}));`;
+      await once(new Worker(thread, { eval: true, execArgv: [] }), 'exit');
+      expect(c.func('const char *getenv(const char *name)')(MIXING)).toBe('0');
+      expect(asked()).toBe('mixing 0');
+    } finally {
+      setenv(MIXING, '0', 1);
+    }
   });
 
   test('an error has the call, the library’s text and its last message', () => {

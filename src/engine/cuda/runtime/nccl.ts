@@ -54,6 +54,16 @@ export function nonBlocking(): Uint8Array {
   return bytes;
 }
 
+/**
+ * Tells NCCL that graphs with reductions never run at once (communicator.ts), unless the environment says something of
+ * it; NCCL then leaves out two events around each reduction. By the C library, which NCCL asks: what a thread other
+ * than the first writes to `process.env` stays in that thread.
+ */
+function sayGraphsTakeTurns(ffi: typeof koffi): void {
+  const setenv = ffi.load(null).func('int setenv(const char *name, const char *value, int overwrite)');
+  setenv('NCCL_GRAPH_MIXING_SUPPORT', '0', 0);
+}
+
 /** 22809 → 2.28.9. */
 export function formatNcclVersion(code: number): string {
   return code < 10000
@@ -71,6 +81,7 @@ export class Nccl {
   /** Throws where the library cannot be opened or is too old. */
   constructor(ffi: typeof koffi, library: string) {
     this.library = library;
+    sayGraphsTakeTurns(ffi);
     const loaded = ffi.load(library);
     const version = new Int32Array(1);
     (loaded.func(signatures.ncclGetVersion) as Native)(version);

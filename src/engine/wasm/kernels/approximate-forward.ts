@@ -9,12 +9,12 @@
 //        code where there are too few positions to repay building 256.
 //   i16: a code's low and high half have 16 rows each, 32 outputs per row, exact integers Σ_j (w − G_j(w)) 2^(j mod 4)
 //   x[j] ≤ 255·15, not
-//        centred. 16 channels are summed in 16 bits (16·3825 < 2^16), then widened: the sum of low halves plus 16 times
-//        that of high halves.
+//        centred; rows of a tile with up to 16 outputs are half as long. 16 channels are summed in 16 bits (16·3825 <
+//        2^16), then widened: the sum of low halves plus 16 times that of high halves.
 //   i32: any product table: 2^activationBits rows per channel, 16 outputs each, exact.
 // All rows are zero for the pattern 0. The terms that the rows leave out come at the end: −xZero Σ_valid (wq − wZero)
-// from a sum per tap, and −wZero Σ_valid xq (i16, i32) from the sums over the channels of each pixel. The integer kinds
-// finish in f64, so the value before scaling is exact.
+// from a sum per tap (with xZero = 0, as behind a ReLU, it is 0 and no tap is summed), and −wZero Σ_valid xq (i16, i32)
+// from the sums over the channels of each pixel. The integer kinds finish in f64, so the value before scaling is exact.
 // Tiling: a part owns one tile of outputs and a run of output rows (`rowsPerPart`). Its sums stay in scratch; for each
 // tap and block of channels it builds the rows (i16: 32 KB, first-level cache; else at most 128 KB, second-level) and
 // passes once over its positions.
@@ -27,7 +27,15 @@
 // Scratch: sums | rows | one correction per tap and output lane.
 
 import { AxmForward, buildRows, channelBytes, ROW, TRIPLE } from './approximate-rows';
-import { gatherHalves, gatherInteger, gatherReal, gatherRealTriples, gatherTable, gatherTableTriples } from './approximate-sums';
+import {
+  gatherHalves,
+  gatherInteger,
+  gatherNarrow,
+  gatherReal,
+  gatherRealTriples,
+  gatherTable,
+  gatherTableTriples,
+} from './approximate-sums';
 import { ceilDivide, endTap, endValid, firstTap, firstValid, Geometry } from './geometry';
 import { storeLanes, upperHalf } from './lanes';
 
@@ -145,7 +153,7 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
   const tapsPerRow = args.tapsPerRow;
   const places = placesOf(args);
   const blockChannels = blockOf<T>(tapsPerRow);
-  const pitch = tapsPerRow == 3 ? TRIPLE : ROW;
+  const pitch = tapsPerRow == 3 ? TRIPLE : sizeof<T>() == 2 && lanes <= 16 ? ROW / 2 : ROW;
   const blocks = ceilDivide(channels, blockChannels);
   const pixels = <usize>(geometry.batch * geometry.height * geometry.width);
   const pixelBytes: usize = tapsPerRow == 3 ? 4 : geometry.channels;
@@ -155,6 +163,7 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
   const sums = scratch;
   const table = sums + <usize>args.rowsPerPart * places * sumBytes;
   const corrections = table + <usize>blockChannels * rowsBytes;
+  const isShifted = load<f32>(args.xZero) != 0;
   memory.fill(sums, 0, <usize>rows * places * sumBytes);
 
   for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
@@ -186,12 +195,14 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
             if (tapsPerRow == 3) gatherRealTriples(at, codes, codeStep, count, table, taps, rowsBytes);
             else if (args.digitBits == 4) gatherHalves(at, codes, codeStep, count, table, taps);
             else gatherReal(at, codes, codeStep, count, table, taps, rowsBytes);
-          } else if (sizeof<T>() == 2) gatherInteger(at, codes, codeStep, count, table, taps);
-          else if (tapsPerRow == 3) gatherTableTriples(at, codes, codeStep, count, table, taps, rowsBytes);
+          } else if (sizeof<T>() == 2) {
+            if (pitch == ROW) gatherInteger(at, codes, codeStep, count, table, taps);
+            else gatherNarrow(at, codes, codeStep, count, table, taps);
+          } else if (tapsPerRow == 3) gatherTableTriples(at, codes, codeStep, count, table, taps, rowsBytes);
           else gatherTable(at, codes, codeStep, count, table, taps, rowsBytes);
         }
       }
-      for (let k = tap; k < tap + tapsPerRow; ++k) {
+      for (let k = tap; isShifted && k < tap + tapsPerRow; ++k) {
         weightSums(args, corrections + <usize>k * (lanesOf<T>() << 3), k, firstOutput, lanes);
       }
     }
@@ -238,7 +249,10 @@ function finish<T>(
   }
   // Of three taps, the first reaches two places further right than the last.
   const firstPlace = args.tapsPerRow == 3 ? 2 - geometry.paddingX : 0;
-  sumTaps(geometry, corrections, whole, laneBytes, 0, geometry.kernelHeight, 0, geometry.kernelWidth);
+  const tapBytes = <usize>(geometry.dilationX * geometry.groups) << 2;
+  const isShifted = load<f32>(args.xZero) != 0;
+  if (isShifted) sumTaps(geometry, corrections, whole, laneBytes, lanes, 0, geometry.kernelHeight, 0, geometry.kernelWidth);
+  else memory.fill(whole, 0, laneBytes);
 
   for (let r = 0; r < rows; ++r) {
     const row = firstRow + r;
@@ -251,18 +265,19 @@ function finish<T>(
       const kx0 = firstTap(left, geometry.dilationX);
       const kx1 = endTap(left, geometry.dilationX, geometry.width, geometry.kernelWidth);
       let correction = whole;
-      if (ky0 > 0 || kx0 > 0 || ky1 < geometry.kernelHeight || kx1 < geometry.kernelWidth) {
+      if (isShifted && (ky0 > 0 || kx0 > 0 || ky1 < geometry.kernelHeight || kx1 < geometry.kernelWidth)) {
         correction = partial;
-        sumTaps(geometry, corrections, partial, laneBytes, ky0, ky1, kx0, kx1);
+        sumTaps(geometry, corrections, partial, laneBytes, lanes, ky0, ky1, kx0, kx1);
       }
       let codes = 0;
       if (isInteger<T>()) {
         const image = (row / geometry.outHeight) * geometry.height;
         for (let ky = ky0; ky < ky1; ++ky) {
-          const line = (image + top + ky * geometry.dilationY) * geometry.width + left;
+          const first = (image + top + ky * geometry.dilationY) * geometry.width + left + kx0 * geometry.dilationX;
+          let pixel = args.pixelSums + (<usize>(first * geometry.groups + group) << 2);
           for (let kx = kx0; kx < kx1; ++kx) {
-            const pixel = line + kx * geometry.dilationX;
-            codes += load<i32>(args.pixelSums + (<usize>(pixel * geometry.groups + group) << 2));
+            codes += load<i32>(pixel);
+            pixel += tapBytes;
           }
         }
       }
@@ -277,16 +292,18 @@ function sumTaps(
   geometry: Geometry,
   corrections: usize,
   out: usize,
-  bytes: usize,
+  tapBytes: usize,
+  lanes: i32,
   ky0: i32,
   ky1: i32,
   kx0: i32,
   kx1: i32,
 ): void {
-  memory.fill(out, 0, bytes);
+  const bytes = <usize>lanes << 3;
+  memory.fill(out, 0, tapBytes);
   for (let ky = ky0; ky < ky1; ++ky) {
     for (let kx = kx0; kx < kx1; ++kx) {
-      const tap = corrections + <usize>(ky * geometry.kernelWidth + kx) * bytes;
+      const tap = corrections + <usize>(ky * geometry.kernelWidth + kx) * tapBytes;
       for (let at: usize = 0; at < bytes; at += 16) {
         v128.store(out + at, f64x2.add(v128.load(out + at), v128.load(tap + at)));
       }

@@ -168,29 +168,34 @@ function sortCodes(
   const mask = (1 << args.digitBits) - 1;
   const counts = runs + RUNS_BYTES;
   memory.fill(counts, 0, 256 * 4);
-  for (let n = 0; n < images; ++n) {
-    for (let iy = iy0; iy < iy1; iy += strideY) {
-      const row = codes + <usize>((n * height + iy) * width);
-      for (let ix = ix0; ix < ix1; ix += strideX) {
-        const count = counts + <usize>(((<i32>load<u8>(row + ix) >> bit) & mask) << 2);
+  const imageBytes = <usize>(height * width);
+  const rowStep = <usize>(strideY * width);
+  const first = codes + <usize>(iy0 * width + ix0);
+  const bytesPerRow = <usize>max(0, ix1 - ix0);
+  for (let n: usize = 0; n < <usize>images; ++n) {
+    let row = first + n * imageBytes;
+    for (let iy = iy0; iy < iy1; iy += strideY, row += rowStep) {
+      for (let at = row, end = row + bytesPerRow; at < end; at += strideX) {
+        const count = counts + <usize>(((<i32>load<u8>(at) >> bit) & mask) << 2);
         store<i32>(count, load<i32>(count) + 4);
       }
     }
   }
   store<i32>(counts, 0);
-  orderRuns(runs, counts, <usize>1 << min(args.digitBits, args.activationBits - bit));
-  const firstRow = paddingY / strideY;
-  const firstColumn = paddingX / strideX;
+  const others = orderRuns(runs, counts, <usize>1 << min(args.digitBits, args.activationBits - bit));
+  // Positions of value 0 go behind all runs: to write them is faster than to tell them apart.
+  store<u32>(counts, others);
+  // Entries of a row follow each other in the tile, for they are one stride apart in the image; so do rows.
+  const tileRow = (iy0 + paddingY) / strideY - paddingY / strideY;
+  const tileColumn = (ix0 + paddingX) / strideX - paddingX / strideX;
+  const entryStep = args.tileWidth * <i32>ROW;
   for (let n = 0; n < images; ++n) {
-    for (let iy = iy0; iy < iy1; iy += strideY) {
-      const row = codes + <usize>((n * height + iy) * width);
-      const tileRow = (n * args.tileHeight + (iy + paddingY) / strideY - firstRow) * args.tileWidth;
-      // Entries of a row follow each other in the tile, for they are one stride apart in the image.
-      let entry = (tileRow + (ix0 + paddingX) / strideX - firstColumn) * <i32>ROW;
-      for (let ix = ix0; ix < ix1; ix += strideX, entry += <i32>ROW) {
-        const digit = (<i32>load<u8>(row + ix) >> bit) & mask;
-        if (digit == 0) continue;
-        const start = counts + <usize>(digit << 2);
+    let row = first + <usize>n * imageBytes;
+    let firstEntry = ((n * args.tileHeight + tileRow) * args.tileWidth + tileColumn) * <i32>ROW;
+    for (let iy = iy0; iy < iy1; iy += strideY, row += rowStep, firstEntry += entryStep) {
+      let entry = firstEntry;
+      for (let from = row, end = row + bytesPerRow; from < end; from += strideX, entry += <i32>ROW) {
+        const start = counts + <usize>(((<i32>load<u8>(from) >> bit) & mask) << 2);
         const at = load<i32>(start);
         store<i32>(list + at, entry);
         store<i32>(start, at + 4);
@@ -199,8 +204,11 @@ function sortCodes(
   }
 }
 
-/** Writes the runs of all values in the order of their lengths, and in place of each value's count where it starts. */
-function orderRuns(runs: usize, counts: usize, values: usize): void {
+/**
+ * Writes the runs of all values in the order of their lengths, and in place of each value's count where it starts;
+ * returns where they end.
+ */
+function orderRuns(runs: usize, counts: usize, values: usize): u32 {
   // Long runs need no order among themselves: what is foreseen wrongly is little of them.
   const places = counts + 1024;
   memory.fill(places, 0, 1024);
@@ -228,6 +236,7 @@ function orderRuns(runs: usize, counts: usize, values: usize): void {
     start += length;
     store<u32>(run, start);
   }
+  return start;
 }
 
 /**

@@ -6,12 +6,10 @@
 import { Geometry } from './geometry';
 import { storeTransposed } from './lanes';
 
-/** Bytes of a row: 16 outputs in 32 bits or 32 in 16. */
+/** Bytes of a row: 16 outputs in 32 bits or 32 in 16; rows of up to 16 outputs in 16 bits have half of them. */
 export const ROW: usize = 64;
 /** Bytes of the rows of three taps side by side. */
 export const TRIPLE: usize = 3 * ROW;
-/** Bytes of the 16 rows of half a code. */
-export const HALF: usize = 16 * ROW;
 
 @unmanaged
 export class AxmForward {
@@ -77,10 +75,10 @@ function remaining(args: PlaneCoefficients, w: i32, j: i32): f32 {
   return value;
 }
 
-/** Bytes of one channel's rows, `pitch` apart: two halves, or a row per code (16 at least). */
+/** Bytes of one channel's rows, `pitch` apart: two halves of 16 rows, or a row per code (16 at least). */
 @inline
 export function channelBytes<T>(activationBits: i32, pitch: usize): usize {
-  return sizeof<T>() == 2 ? 2 * HALF : pitch << max(activationBits, 4);
+  return sizeof<T>() == 2 ? 32 * pitch : pitch << max(activationBits, 4);
 }
 
 /** Lanes beyond the last output repeat it; they are summed like the others and never stored. */
@@ -102,41 +100,75 @@ export function buildRows<T>(
   const outputs: usize = args.geometry.outputs;
   for (let t = 0; t < taps; ++t) {
     if (isFloat<T>()) buildReal(args, table, pitch, weights, firstOutput, lanes);
-    else if (sizeof<T>() == 2) buildInteger(args, table, weights, lanes);
+    else if (sizeof<T>() == 2) buildInteger(args, table, pitch, weights, lanes);
     else buildTable(args, table, pitch, weights, lanes);
     weights += outputs;
-    table += isFloat<T>() && args.digitBits == 4 ? 2 * HALF : channelBytes<T>(args.activationBits, pitch);
+    table += isFloat<T>() && args.digitBits == 4 ? 32 * ROW : channelBytes<T>(args.activationBits, pitch);
   }
 }
 
 /**
- * Rows of the single bits by transposition, then every other row as the sum of its highest bit's row and an earlier
- * row. Bits that the activation does not have get no rows: there is room for 2^activationBits only, so theirs go where
- * the row of zeros will be.
+ * By halves of a code: the 16 sums of each. A row per code: rows of the single bits by transposition, then every other
+ * row as the sum of its highest bit's row and an earlier row. Bits that the activation does not have get no rows: there
+ * is room for 2^activationBits only, so theirs go where the row of zeros will be.
  */
 function buildReal(args: AxmForward, table: usize, pitch: usize, weights: usize, firstOutput: i32, lanes: i32): void {
-  const byCode = args.digitBits == 8;
   for (let half = 0; half < args.activationBits; half += 4) {
     const bits = f32x4.mul(f32x4(1, 2, 4, 8), f32x4.splat(half ? 16 : 1));
     const present = min(4, args.activationBits - half);
-    const rows = byCode ? table : table + (<usize>half << 2) * ROW;
-    const bit = byCode ? pitch << half : pitch;
+    const bit = pitch << half;
     for (let quad = 0; quad < 16; quad += 4) {
-      const at = rows + (<usize>quad << 2);
-      storeTransposed(
-        centred(args, weights, firstOutput, quad, lanes, half, bits),
-        centred(args, weights, firstOutput, quad + 1, lanes, half, bits),
-        centred(args, weights, firstOutput, quad + 2, lanes, half, bits),
-        centred(args, weights, firstOutput, quad + 3, lanes, half, bits),
-        at + bit,
-        at + (present > 1 ? 2 * bit : 0),
-        at + (present > 2 ? 4 * bit : 0),
-        at + (present > 3 ? 8 * bit : 0),
-      );
+      const at = table + (<usize>quad << 2);
+      const a = centred(args, weights, firstOutput, quad, lanes, half, bits);
+      const b = centred(args, weights, firstOutput, quad + 1, lanes, half, bits);
+      const c = centred(args, weights, firstOutput, quad + 2, lanes, half, bits);
+      const d = centred(args, weights, firstOutput, quad + 3, lanes, half, bits);
+      if (args.digitBits == 4) storeSums<f32>(a, b, c, d, at + (<usize>half << 2) * ROW, ROW);
+      else {
+        const second = at + (present > 1 ? 2 * bit : 0);
+        const third = at + (present > 2 ? 4 * bit : 0);
+        storeTransposed(a, b, c, d, at + bit, second, third, at + (present > 3 ? 8 * bit : 0));
+      }
     }
-    if (!byCode) completeRows(rows, pitch, present);
   }
-  if (byCode) completeRows(table, pitch, args.activationBits);
+  if (args.digitBits == 8) completeRows(table, pitch, args.activationBits);
+}
+
+/**
+ * The 16 rows of half a code: all sums of the four columns of the matrix with rows a, b, c, d; to each the column of
+ * its highest bit is added last.
+ */
+@inline
+function storeSums<T>(a: v128, b: v128, c: v128, d: v128, at: usize, pitch: usize): void {
+  const abLow = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+  const cdLow = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+  const abHigh = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+  const cdHigh = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+  const bit0 = v128.shuffle<i32>(abLow, cdLow, 0, 1, 4, 5);
+  const bit1 = v128.shuffle<i32>(abLow, cdLow, 2, 3, 6, 7);
+  const bit2 = v128.shuffle<i32>(abHigh, cdHigh, 0, 1, 4, 5);
+  const bit3 = v128.shuffle<i32>(abHigh, cdHigh, 2, 3, 6, 7);
+  const row3 = v128.add<T>(bit1, bit0);
+  const row5 = v128.add<T>(bit2, bit0);
+  const row6 = v128.add<T>(bit2, bit1);
+  const row7 = v128.add<T>(bit2, row3);
+  v128.store(at, i32x4.splat(0));
+  v128.store(at + pitch, bit0);
+  v128.store(at + 2 * pitch, bit1);
+  v128.store(at + 3 * pitch, row3);
+  v128.store(at + 4 * pitch, bit2);
+  v128.store(at + 5 * pitch, row5);
+  v128.store(at + 6 * pitch, row6);
+  v128.store(at + 7 * pitch, row7);
+  const upper = at + 8 * pitch;
+  v128.store(upper, bit3);
+  v128.store(upper + pitch, v128.add<T>(bit3, bit0));
+  v128.store(upper + 2 * pitch, v128.add<T>(bit3, bit1));
+  v128.store(upper + 3 * pitch, v128.add<T>(bit3, row3));
+  v128.store(upper + 4 * pitch, v128.add<T>(bit3, bit2));
+  v128.store(upper + 5 * pitch, v128.add<T>(bit3, row5));
+  v128.store(upper + 6 * pitch, v128.add<T>(bit3, row6));
+  v128.store(upper + 7 * pitch, v128.add<T>(bit3, row7));
 }
 
 /** All 2^bits rows from those of the single bits. */
@@ -166,46 +198,31 @@ function centred(args: AxmForward, weights: usize, firstOutput: i32, lane: i32, 
   return f32x4.sub(coefficients, f32x4.mul(f32x4.splat(zero), bits));
 }
 
-function buildInteger(args: AxmForward, table: usize, weights: usize, lanes: i32): void {
-  for (let octet = 0; octet < 32; octet += 8) {
-    const at = table + (octet << 1);
-    transposeIntoBitRows(args, weights, octet, lanes, at);
-    for (let half: usize = 0; half < 2; ++half) {
-      const rows = at + half * HALF;
-      v128.store(rows, i16x8.splat(0));
-      for (let high: usize = 2; high < 16; high <<= 1) {
-        const top = v128.load(rows + high * ROW);
-        for (let low: usize = 1; low < high; ++low) {
-          v128.store(rows + (high + low) * ROW, i16x8.add(top, v128.load(rows + low * ROW)));
-        }
-      }
-    }
-  }
-}
-
-/** Eight coefficients of eight lanes, transposed into the rows of the single bits of both halves. */
-function transposeIntoBitRows(args: AxmForward, weights: usize, lane: i32, lanes: i32, at: usize): void {
+/** Eight coefficients of eight outputs at a time, transposed, as the rows of both halves. */
+function buildInteger(args: AxmForward, table: usize, pitch: usize, weights: usize, lanes: i32): void {
   const products = args.products;
-  const a = v128.load(products + (code(weights, lane, lanes) << 4));
-  const b = v128.load(products + (code(weights, lane + 1, lanes) << 4));
-  const c = v128.load(products + (code(weights, lane + 2, lanes) << 4));
-  const d = v128.load(products + (code(weights, lane + 3, lanes) << 4));
-  const e = v128.load(products + (code(weights, lane + 4, lanes) << 4));
-  const f = v128.load(products + (code(weights, lane + 5, lanes) << 4));
-  const g = v128.load(products + (code(weights, lane + 6, lanes) << 4));
-  const h = v128.load(products + (code(weights, lane + 7, lanes) << 4));
-  // Pairs of lanes: each 32-bit element holds one coefficient of two neighbouring lanes.
-  const ab = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
-  const cd = v128.shuffle<i16>(c, d, 0, 8, 1, 9, 2, 10, 3, 11);
-  const ef = v128.shuffle<i16>(e, f, 0, 8, 1, 9, 2, 10, 3, 11);
-  const gh = v128.shuffle<i16>(g, h, 0, 8, 1, 9, 2, 10, 3, 11);
-  storeTransposed(ab, cd, ef, gh, at + ROW, at + 2 * ROW, at + 4 * ROW, at + 8 * ROW);
-  const AB = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-  const CD = v128.shuffle<i16>(c, d, 4, 12, 5, 13, 6, 14, 7, 15);
-  const EF = v128.shuffle<i16>(e, f, 4, 12, 5, 13, 6, 14, 7, 15);
-  const GH = v128.shuffle<i16>(g, h, 4, 12, 5, 13, 6, 14, 7, 15);
-  const high = at + HALF;
-  storeTransposed(AB, CD, EF, GH, high + ROW, high + 2 * ROW, high + 4 * ROW, high + 8 * ROW);
+  for (let lane = 0; lane < <i32>(pitch >> 1); lane += 8) {
+    const a = v128.load(products + (code(weights, lane, lanes) << 4));
+    const b = v128.load(products + (code(weights, lane + 1, lanes) << 4));
+    const c = v128.load(products + (code(weights, lane + 2, lanes) << 4));
+    const d = v128.load(products + (code(weights, lane + 3, lanes) << 4));
+    const e = v128.load(products + (code(weights, lane + 4, lanes) << 4));
+    const f = v128.load(products + (code(weights, lane + 5, lanes) << 4));
+    const g = v128.load(products + (code(weights, lane + 6, lanes) << 4));
+    const h = v128.load(products + (code(weights, lane + 7, lanes) << 4));
+    // Pairs of lanes: each 32-bit element holds one coefficient of two neighbouring lanes.
+    const ab = v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+    const cd = v128.shuffle<i16>(c, d, 0, 8, 1, 9, 2, 10, 3, 11);
+    const ef = v128.shuffle<i16>(e, f, 0, 8, 1, 9, 2, 10, 3, 11);
+    const gh = v128.shuffle<i16>(g, h, 0, 8, 1, 9, 2, 10, 3, 11);
+    const AB = v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+    const CD = v128.shuffle<i16>(c, d, 4, 12, 5, 13, 6, 14, 7, 15);
+    const EF = v128.shuffle<i16>(e, f, 4, 12, 5, 13, 6, 14, 7, 15);
+    const GH = v128.shuffle<i16>(g, h, 4, 12, 5, 13, 6, 14, 7, 15);
+    const at = table + (<usize>lane << 1);
+    storeSums<i16>(ab, cd, ef, gh, at, pitch);
+    storeSums<i16>(AB, CD, EF, GH, at + 16 * pitch, pitch);
+  }
 }
 
 function buildTable(args: AxmForward, table: usize, pitch: usize, weights: usize, lanes: i32): void {

@@ -251,6 +251,31 @@ export function gatherInteger(sums: usize, codes: usize, step: usize, count: i32
   }
 }
 
+/** The same of up to 16 outputs, in rows of half the length; those beyond are not summed. */
+export function gatherNarrow(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32): void {
+  for (let p = 0; p < count; ++p) {
+    let a = i16x8.splat(0);
+    let b = a;
+    let highA = a;
+    let highB = a;
+    let rows = table;
+    for (let code = codes, end = codes + taps; code < end; ++code) {
+      const x = <usize>load<u8>(code);
+      const low = rows + ((x & 15) << 5);
+      const high = rows + ((x >> 4) << 5);
+      a = i16x8.add(a, v128.load(low));
+      b = i16x8.add(b, v128.load(low, 16));
+      highA = i16x8.add(highA, v128.load(high, 512));
+      highB = i16x8.add(highB, v128.load(high, 528));
+      rows += 1024;
+    }
+    widen(sums, a, highA);
+    widen(sums + 32, b, highB);
+    sums += 128;
+    codes += step;
+  }
+}
+
 /** sums += low + 16·high, eight unsigned 16-bit lanes into 32 bits. */
 @inline
 function widen(sums: usize, low: v128, high: v128): void {

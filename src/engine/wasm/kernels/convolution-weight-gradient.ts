@@ -19,9 +19,20 @@ export class WeightGradient {
   panels: usize;
   panelsPerPart: i32;
   rowsPerBlock: i32;
+  /**
+   * Where a block is some whole images, else 0: the positions of each tap, u32 [taps][rowsPerBlock · outWidth][2], made
+   * with the panels; those of the next block lie as much further on as its images.
+   */
+  lists: usize;
 }
 
-/** One part per run of `rowsPerBlock` output rows. */
+/** Bytes of the list of a block. */
+@inline
+function listBytes(args: WeightGradient): usize {
+  return <usize>(args.rowsPerBlock * args.geometry.outWidth) << 3;
+}
+
+/** One part per run of `rowsPerBlock` output rows; the parts share the lists of the taps. */
 export function packCotangent(args: WeightGradient, part: i32, scratch: usize): void {
   const geometry = args.geometry;
   const perGroup = geometry.outputs / geometry.groups;
@@ -29,6 +40,11 @@ export function packCotangent(args: WeightGradient, part: i32, scratch: usize): 
   const positions = geometry.batch * geometry.outHeight * geometry.outWidth;
   const first = part * args.rowsPerBlock * geometry.outWidth;
   const end = min(positions, first + args.rowsPerBlock * geometry.outWidth);
+  const parts = ceilDivide(geometry.batch * geometry.outHeight, args.rowsPerBlock);
+  const taps = geometry.kernelHeight * geometry.kernelWidth;
+  for (let tap = part; args.lists != 0 && tap < taps; tap += parts) {
+    listPositions(geometry, tap, 0, args.rowsPerBlock, args.lists + <usize>tap * listBytes(args));
+  }
   for (let panel = 0; panel < panels * geometry.groups; ++panel) {
     const output = (panel / panels) * perGroup + (panel % panels) * 8;
     const count = min(8, perGroup - (panel % panels) * 8);
@@ -71,15 +87,24 @@ export function weightGradient(args: WeightGradient, part: i32, scratch: usize):
   const x = args.x + (<usize>(group * channels + firstChannel) << 2);
   const rows = geometry.batch * geometry.outHeight;
   const sumBytes = <usize>(endPanel - firstPanel) * CHANNELS * 32;
-  const list = scratch + sumBytes;
+  const list = args.lists != 0 ? args.lists + <usize>tap * listBytes(args) : scratch + sumBytes;
+  const imageBytes = <usize>(geometry.height * geometry.width * geometry.channels) << 2;
+  const positions = <usize>positionsOfTap(geometry, tap);
   memory.fill(scratch, 0, sumBytes);
 
   for (let row0 = 0; row0 < rows; row0 += args.rowsPerBlock) {
-    const end = listPositions(geometry, tap, row0, min(rows, row0 + args.rowsPerBlock), x, list);
+    const row1 = min(rows, row0 + args.rowsPerBlock);
+    let from = x;
+    let end = list;
+    if (args.lists == 0) end = listPositions(geometry, tap, row0, row1, list);
+    else {
+      from += <usize>(row0 / geometry.outHeight) * imageBytes;
+      end += (<usize>((row1 - row0) / geometry.outHeight) * positions) << 3;
+    }
     let sums = scratch;
     for (let panel = firstPanel; panel < endPanel; ++panel) {
       const cotangent = args.panels + <usize>((group * panels + panel) * rows + row0) * geometry.outWidth * 32;
-      for (let c = 0; c < count; c += 4) multiplyColumns(sums + c * 32, <usize>c << 2, cotangent, list, end);
+      for (let c = 0; c < count; c += 4) multiplyColumns(sums + c * 32, from + (<usize>c << 2), cotangent, list, end);
       sums += CHANNELS * 32;
     }
   }
@@ -96,11 +121,24 @@ export function weightGradient(args: WeightGradient, part: i32, scratch: usize):
   }
 }
 
+/** Positions of an image whose tap falls inside it. */
+function positionsOfTap(geometry: Geometry, tap: i32): i32 {
+  const offsetY = (tap / geometry.kernelWidth) * geometry.dilationY;
+  const offsetX = (tap % geometry.kernelWidth) * geometry.dilationX;
+  const rows =
+    endValid(offsetY, geometry.strideY, geometry.paddingY, geometry.height, geometry.outHeight) -
+    firstValid(offsetY, geometry.strideY, geometry.paddingY);
+  const columns =
+    endValid(offsetX, geometry.strideX, geometry.paddingX, geometry.width, geometry.outWidth) -
+    firstValid(offsetX, geometry.strideX, geometry.paddingX);
+  return max(0, rows) * max(0, columns);
+}
+
 /**
- * The positions of some output rows whose tap falls inside the image, in order: where x has the tap, and how far into
- * the rows' panel g is. Returns the end of the list.
+ * The positions of some output rows whose tap falls inside the image, in order: how far into x the tap is, and how far
+ * into the rows' panel g. Returns the end of the list.
  */
-function listPositions(geometry: Geometry, tap: i32, row0: i32, row1: i32, x: usize, list: usize): usize {
+function listPositions(geometry: Geometry, tap: i32, row0: i32, row1: i32, list: usize): usize {
   const strideX = geometry.strideX;
   const offsetY = (tap / geometry.kernelWidth) * geometry.dilationY - geometry.paddingY;
   const offsetX = (tap % geometry.kernelWidth) * geometry.dilationX;
@@ -114,7 +152,7 @@ function listPositions(geometry: Geometry, tap: i32, row0: i32, row1: i32, x: us
   for (let row = row0; row < row1; ++row) {
     const iy = oy * geometry.strideY + offsetY;
     if (iy >= 0 && iy < geometry.height) {
-      let from = x + (<usize>(((image * geometry.height + iy) * geometry.width + ix) * geometry.channels) << 2);
+      let from = <usize>(((image * geometry.height + iy) * geometry.width + ix) * geometry.channels) << 2;
       let g = <usize>((row - row0) * geometry.outWidth + x0) * 32;
       for (let position = 0; position < width; ++position) {
         store<usize>(at, from);

@@ -9,8 +9,8 @@
 // The data gradient is the same product with the roles of channels and outputs exchanged: its source is g, and an input
 // pixel meets the output (iy + padding − ky·dilation) / stride when that is whole. Its positions are visited residue by
 // residue (mod stride), so that the 4 positions of a tile share their taps.
-// Of small images a tile is one position of 4 images: they have the same taps, so that none meets padding, and their
-// lists differ only by where the images are.
+// Of small images a tile is one position of 4 images: they have the same taps, so that none meets padding, and the next
+// 4 images have the same lists further on in memory, so that these come with the program.
 
 import { ceilDivide, Geometry } from './geometry';
 import { storeLanes } from './lanes';
@@ -27,8 +27,11 @@ export class Convolution {
   zeros: usize;
   rowsPerPart: i32;
   panelsPerPart: i32;
-  /** Whether a tile is one position of 4 images; a part then has whole images. */
-  acrossImages: i32;
+  /**
+   * Where a tile is one position of 4 images (a part then has whole images), else 0: the list of every position for the
+   * first 4 images of a source and a result at 0, then, if the last images are fewer than 4, the same for so many.
+   */
+  tiles: usize;
 }
 
 /** One part per group and panel; part 0 also clears the zero row. */
@@ -110,91 +113,45 @@ function convolve(args: Convolution, part: i32, scratch: usize, transposed: bool
   const firstPanel = (part % ranges) * args.panelsPerPart;
   const endPanel = min(panels, firstPanel + args.panelsPerPart);
 
-  const tiles =
-    args.acrossImages != 0
-      ? listImages(args, transposed, group, depth, outChannels, width, height, firstRow / height, rows / height, scratch)
-      : listSources(args, transposed, group, depth, outChannels, width, height, firstRow, rows, scratch);
   const panelBytes = <usize>taps * depth * 32;
+  const depthBytes = <usize>depth << 2;
+  const tiles =
+    args.tiles != 0 ? height * width : listSources(args, transposed, group, depth, outChannels, width, height, firstRow, rows, scratch);
+  const pixels = transposed ? geometry.outHeight * geometry.outWidth : geometry.height * geometry.width;
+  const sourceBytes = <usize>(pixels * geometry.groups) * depthBytes;
+  const resultBytes = <usize>(height * width * outChannels) << 2;
   for (let panel = firstPanel; panel < endPanel; ++panel) {
     const weights = args.panels + <usize>(group * panels + panel) * panelBytes;
     const lane = <usize>(group * lanes + panel * 8) << 2;
-    let list = scratch;
-    for (let tile = 0; tile < tiles; ++tile) {
-      multiplyTile(list, weights, <usize>depth << 2, lane, lanes - panel * 8);
-      list += listBytes(taps);
+    const left = lanes - panel * 8;
+    if (args.tiles == 0) {
+      multiplyTiles(scratch, tiles, taps, weights, depthBytes, 0, lane, left);
+      continue;
+    }
+    for (let image = firstRow / height, end = image + rows / height; image < end; image += 4) {
+      const source = args.source + <usize>group * depthBytes + <usize>image * sourceBytes;
+      const lists = args.tiles + (image + 4 > geometry.batch ? <usize>tiles * listBytes(taps) : 0);
+      multiplyTiles(lists, tiles, taps, weights, depthBytes, source, args.out + <usize>image * resultBytes + lane, left);
     }
   }
 }
 
-/** As listSources, of whole images; where the last 4 are fewer, the last of them is repeated. */
-function listImages(
-  args: Convolution,
-  transposed: bool,
-  group: i32,
-  depth: i32,
-  outChannels: i32,
-  width: i32,
-  height: i32,
-  firstImage: i32,
-  images: i32,
-  scratch: usize,
-): i32 {
-  const geometry = args.geometry;
-  const bytes = listBytes(geometry.kernelHeight * geometry.kernelWidth);
-  const pixels = transposed ? geometry.outHeight * geometry.outWidth : geometry.height * geometry.width;
-  const imageBytes = <usize>(pixels * depth * geometry.groups) << 2;
-  const resultBytes = <usize>(height * width * outChannels) << 2;
-  const source = args.source + (<usize>(group * depth) << 2);
-  const fours = ceilDivide(images, 4);
-  const taps = scratch + <usize>(fours * height * width) * bytes;
-  let list = scratch;
-  for (let y = 0; y < height; ++y) {
-    for (let x = 0; x < width; ++x) {
-      const count = listTaps(geometry, transposed, depth, y, x, taps);
-      const result = args.out + (<usize>((y * width + x) * outChannels) << 2);
-      for (let four = 0; four < fours; ++four) {
-        store<i32>(list, count);
-        for (let p = 0; p < 4; ++p) {
-          const image = <usize>(firstImage + min(four * 4 + p, images - 1));
-          const base = source + image * imageBytes;
-          const at = list + (<usize>p << 2) + 4;
-          store<usize>(at, result + image * resultBytes);
-          for (let tap: usize = 0; tap < <usize>count; ++tap) {
-            store<usize>(at + tap * 20, base + load<usize>(taps + (tap << 3), 4), 20);
-          }
-        }
-        for (let tap: usize = 0; tap < <usize>count; ++tap) {
-          store<usize>(list + tap * 20, load<usize>(taps + (tap << 3)), 20);
-        }
-        list += bytes;
-      }
-    }
+/** The tiles of a run of lists with one panel. */
+@inline
+function multiplyTiles(
+  list: usize,
+  tiles: i32,
+  taps: i32,
+  weights: usize,
+  depthBytes: usize,
+  source: usize,
+  result: usize,
+  lanes: i32,
+): void {
+  for (let tile = 0; tile < tiles; ++tile) {
+    multiplyTile(list, weights, depthBytes, source, result, lanes);
+    list += listBytes(taps);
   }
-  return fours * height * width;
-}
-
-/** Of one position the taps that meet no padding: offsets in a panel and in an image of the source; their number. */
-function listTaps(geometry: Geometry, transposed: bool, depth: i32, y: i32, x: i32, taps: usize): i32 {
-  const pixelBytes = <usize>(depth * geometry.groups) << 2;
-  const rowBytes = pixelBytes * (transposed ? geometry.outWidth : geometry.width);
-  let count = 0;
-  for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
-    const row = transposed
-      ? resultOf(y + geometry.paddingY - ky * geometry.dilationY, geometry.strideY, geometry.outHeight)
-      : within(y * geometry.strideY - geometry.paddingY + ky * geometry.dilationY, geometry.height);
-    if (row < 0) continue;
-    for (let kx = 0; kx < geometry.kernelWidth; ++kx) {
-      const column = transposed
-        ? resultOf(x + geometry.paddingX - kx * geometry.dilationX, geometry.strideX, geometry.outWidth)
-        : within(x * geometry.strideX - geometry.paddingX + kx * geometry.dilationX, geometry.width);
-      if (column < 0) continue;
-      const tap = taps + (<usize>count << 3);
-      store<usize>(tap, <usize>((ky * geometry.kernelWidth + kx) * depth) * 32);
-      store<usize>(tap, <usize>row * rowBytes + <usize>column * pixelBytes, 4);
-      ++count;
-    }
-  }
-  return count;
 }
 
 /** Bytes of a position that waits for its tile: see `listTile`. */
@@ -318,8 +275,15 @@ function resultOf(at: i32, stride: i32, extent: i32): i32 {
   return position * stride == at && position < extent ? position : -1;
 }
 
-/** 4 positions × 8 outputs over all listed taps. */
-export function multiplyTile(list: usize, weights: usize, depthBytes: usize, lane: usize, lanes: i32): void {
+/** 4 positions × 8 outputs over all listed taps; what is listed lies `source` and `result` bytes further on. */
+export function multiplyTile(
+  list: usize,
+  weights: usize,
+  depthBytes: usize,
+  source: usize,
+  result: usize,
+  lanes: i32,
+): void {
   let a0 = f32x4.splat(0);
   let a1 = a0;
   let b0 = a0;
@@ -331,10 +295,10 @@ export function multiplyTile(list: usize, weights: usize, depthBytes: usize, lan
   let entry = list + 20;
   for (let end = entry + load<u32>(list) * 20; entry < end; entry += 20) {
     let panel = weights + load<u32>(entry);
-    let a = load<usize>(entry, 4);
-    let b = load<usize>(entry, 8);
-    let c = load<usize>(entry, 12);
-    let d = load<usize>(entry, 16);
+    let a = source + load<usize>(entry, 4);
+    let b = source + load<usize>(entry, 8);
+    let c = source + load<usize>(entry, 12);
+    let d = source + load<usize>(entry, 16);
     for (const stop = a + depthBytes; a < stop; a += 4) {
       const w0 = v128.load(panel);
       const w1 = v128.load(panel, 16);
@@ -356,10 +320,10 @@ export function multiplyTile(list: usize, weights: usize, depthBytes: usize, lan
       d += 4;
     }
   }
-  storePair(load<usize>(list, 4) + lane, a0, a1, lanes);
-  storePair(load<usize>(list, 8) + lane, b0, b1, lanes);
-  storePair(load<usize>(list, 12) + lane, c0, c1, lanes);
-  storePair(load<usize>(list, 16) + lane, d0, d1, lanes);
+  storePair(result + load<usize>(list, 4), a0, a1, lanes);
+  storePair(result + load<usize>(list, 8), b0, b1, lanes);
+  storePair(result + load<usize>(list, 12), c0, c1, lanes);
+  storePair(result + load<usize>(list, 16), d0, d1, lanes);
 }
 
 @inline

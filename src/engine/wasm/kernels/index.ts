@@ -27,7 +27,8 @@ export { packCotangent, weightGradient } from './convolution-weight-gradient';
 
 // Inner loops, exported so that the optimiser keeps them functions of their own: inlined into their only callers they
 // would run out of registers, at half the speed.
-export { gatherHalves, gatherInteger, gatherReal, gatherRealTriples, gatherTable, gatherTableTriples } from './approximate-sums';
+export { gatherHalves, gatherInteger, gatherNarrow, gatherReal, gatherRealTriples } from './approximate-sums';
+export { gatherTable, gatherTableTriples } from './approximate-sums';
 export { foldPlanes, sumRuns, sumTriples } from './approximate-runs';
 export { slopeColumns, slopeRows } from './approximate-slopes';
 export { multiplyTile } from './convolution';

@@ -49,7 +49,7 @@ export function matrixProduct(args: MatrixProduct, part: i32, scratch: usize): v
     }
     let panel = panels;
     for (let column = 0; column < args.columns; column += 8) {
-      multiplyTile(scratch, panel, depthBytes, <usize>column << 2, args.columns - column);
+      multiplyTile(scratch, panel, depthBytes, 0, <usize>column << 2, args.columns - column);
       panel += depthBytes << 3;
     }
   }

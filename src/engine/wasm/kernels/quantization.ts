@@ -40,23 +40,62 @@ function rounded(x: v128, scale: v128, zero: v128): v128 {
   return f32x4.add(f32x4.nearest(f32x4.add(f32x4.div(x, scale), f32x4.sub(zero, whole))), whole);
 }
 
+/** NaN stays NaN, and −0 −0: `min` and `max`, which order zeros, take several instructions on some machines. */
 @inline
 function clamped(code: v128, levels: f32): v128 {
-  return f32x4.min(f32x4.max(code, f32x4.splat(0)), f32x4.splat(levels));
+  return f32x4.pmin(f32x4.pmax(code, f32x4.splat(0)), f32x4.splat(levels));
 }
 
 export function quantize(args: Quantizer, part: i32, scratch: usize): void {
+  if (args.perChannel) quantizeChannels(args, part);
+  else quantizeElements(args, part);
+}
+
+@inline
+function codesOf(x: v128, scale: v128, zero: v128, levels: f32): v128 {
+  return i32x4.trunc_sat_f32x4_s(clamped(rounded(x, scale, zero), levels));
+}
+
+/** The low bytes of four codes. */
+@inline
+function bytesOf(codes: v128): i32 {
+  const words = i16x8.narrow_i32x4_s(codes, codes);
+  return i32x4.extract_lane(i8x16.narrow_i16x8_u(words, words), 0);
+}
+
+function quantizeElements(args: Quantizer, part: i32): void {
+  const first = part * args.rowsPerPart;
+  const scale = v128.load32_splat(args.scale);
+  const zero = v128.load32_splat(args.zero);
+  const levels = args.levels;
+  let x = args.x + (<usize>(first * args.channels) << 2);
+  let out = args.codes + <usize>(first * args.channels);
+  let left = min(args.rowsPerPart, args.rows - first) * args.channels;
+  for (; left >= 16; left -= 16) {
+    const a = codesOf(v128.load(x), scale, zero, levels);
+    const b = codesOf(v128.load(x, 16), scale, zero, levels);
+    const c = codesOf(v128.load(x, 32), scale, zero, levels);
+    const d = codesOf(v128.load(x, 48), scale, zero, levels);
+    v128.store(out, i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)));
+    x += 64;
+    out += 16;
+  }
+  for (; left > 0; left -= 4) {
+    storeBytes(out, bytesOf(codesOf(v128.load(x), scale, zero, levels)), left);
+    x += 16;
+    out += 4;
+  }
+}
+
+function quantizeChannels(args: Quantizer, part: i32): void {
   const bytes = <usize>args.channels << 2;
   const first = part * args.rowsPerPart;
   let x = args.x + <usize>first * bytes;
   let out = args.codes + <usize>(first * args.channels);
   for (let row = min(args.rowsPerPart, args.rows - first); row > 0; --row) {
     for (let c: usize = 0; c < bytes; c += 16) {
-      const scale = parameter(args.scale, c, args.perChannel);
-      const zero = parameter(args.zero, c, args.perChannel);
-      const code = i32x4.trunc_sat_f32x4_s(clamped(rounded(v128.load(x + c), scale, zero), args.levels));
-      const words = i16x8.narrow_i32x4_s(code, code);
-      storeBytes(out + (c >> 2), i32x4.extract_lane(i8x16.narrow_i16x8_u(words, words), 0), <i32>((bytes - c) >> 2));
+      const codes = codesOf(v128.load(x + c), v128.load(args.scale + c), v128.load(args.zero + c), args.levels);
+      storeBytes(out + (c >> 2), bytesOf(codes), <i32>((bytes - c) >> 2));
     }
     x += bytes;
     out += <usize>args.channels;

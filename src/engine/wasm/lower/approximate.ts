@@ -203,6 +203,7 @@ function throughError(
         panels: workspace + packed,
         panelsPerPart: 0,
         rowsPerBlock,
+        lists: 0,
         w: wq!,
         scale: scale!,
         slopes: slopes!,

@@ -3,6 +3,7 @@
 import type { Shape } from '../../../tensor/tensor.ts';
 import type { ConvGeometry } from '../../graph/ops.ts';
 import { COUNTS, CUTS, cuts, FILLING, filling, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
+import { axesOf, type Tap, tapsAlong, tapsOnto } from '../../graph/window.ts';
 import {
   channelsPerGroup,
   convolution as geometryOf,
@@ -30,6 +31,8 @@ const SMALL_IMAGE = 64;
 const IMAGES = 12;
 
 const TILES = ['along rows', 'across images'] as const;
+/** Whose the lists of positions are. */
+const LISTS = ['of all blocks', 'of each block'] as const;
 const PANELS = ['all in a part', 'cut', 'cut and a shorter range'] as const;
 
 /** Of either direction of the product of convolution.ts, of the weight gradient, and of the depthwise kernels. */
@@ -41,7 +44,10 @@ const byPanels = {
   },
 } as const;
 const byTapsAndPanels = {
-  panels: { ranges: PANELS, outputs: FILLING, blocks: CUTS, channels: FILLING, groups: COUNTS, ...steps },
+  panels: {
+    ...{ lists: LISTS, ranges: PANELS, outputs: FILLING, blocks: CUTS, channels: FILLING, groups: COUNTS },
+    ...steps,
+  },
 } as const;
 const lanesOfChannels = { depthwise: { channels: FILLING, ...steps } } as const;
 
@@ -60,6 +66,51 @@ function rangesOf(panels: number, perPart: number): (typeof PANELS)[number] {
 /** Panels per part such that `others` parts become about ENOUGH_PARTS. */
 function panelsPerPart(panels: number, others: number): number {
   return Math.ceil(panels / Math.min(panels, Math.ceil(ENOUGH_PARTS / others)));
+}
+
+type Taps = readonly (readonly Tap[])[];
+
+/**
+ * The lists of convolution.ts for tiles of one position of 4 images, and of as many as are left behind the fours, the
+ * last one repeated: for each position of an image the number of taps, 4 results, and per tap its offset in a panel and
+ * 4 sources.
+ */
+function listImages(geometry: Geometry, lanes: number, depth: number, transposed: boolean): Int32Array {
+  const { batch, height, width, outHeight, outWidth, groups, kernelHeight, kernelWidth } = geometry;
+  const [rows, columns] = axesOf([batch, height, width], [kernelHeight, kernelWidth], {
+    stride: [geometry.strideY, geometry.strideX],
+    padding: [geometry.paddingY, geometry.paddingX],
+    dilation: [geometry.dilationY, geometry.dilationX],
+  }).map(transposed ? tapsOnto : tapsAlong) as [Taps, Taps];
+  const sourceWidth = transposed ? outWidth : width;
+  const sourcePixels = sourceWidth * (transposed ? outHeight : height);
+  const words = 5 + 5 * taps(geometry);
+  const pixels = rows.length * columns.length;
+  const tiles = batch % 4 === 0 ? [4] : [4, batch % 4];
+  const lists = new Int32Array(tiles.length * pixels * words);
+  for (const [tile, images] of tiles.entries()) {
+    const write = (at: number, first: number, ofImage: number, position: number, channels: number) => {
+      lists[at] = first;
+      for (let p = 0; p < 4; p++) {
+        lists[at + 1 + p] = (Math.min(p, images - 1) * ofImage + position) * channels * groups * 4;
+      }
+    };
+    for (const [y, inRow] of rows.entries()) {
+      for (const [x, inColumn] of columns.entries()) {
+        const position = y * columns.length + x;
+        let at = (tile * pixels + position) * words;
+        write(at, inRow.length * inColumn.length, pixels, position, lanes);
+        for (const row of inRow) {
+          for (const column of inColumn) {
+            const panel = (row.tap * kernelWidth + column.tap) * depth * 32;
+            at += 5;
+            write(at, panel, sourcePixels, row.at * sourceWidth + column.at, depth);
+          }
+        }
+      }
+    }
+  }
+  return lists;
 }
 
 /**
@@ -98,7 +149,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
       ...stepsOf(geometry),
     }),
     workspaceBytes: layout.bytes,
-    launches: ({ inputs: [source, w], outputs: [out], workspace }) => {
+    launches: ({ inputs: [source, w], outputs: [out], workspace, place }) => {
       const record: Convolution = {
         geometry,
         source: source!,
@@ -108,7 +159,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
         zeros: workspace + zeros,
         rowsPerPart,
         panelsPerPart: perPart,
-        acrossImages: acrossImages ? 1 : 0,
+        tiles: acrossImages ? place(listImages(geometry, lanes, depth, transposed)) : 0,
       };
       return [
         launch(transposed ? 'packTransposed' : 'packForward', groups * panels, record),
@@ -116,7 +167,7 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
           transposed ? 'convolutionInputGradient' : 'convolutionForward',
           groups * rowRuns * Math.ceil(panels / perPart),
           record,
-          (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + Math.max(4 * PLACE_BYTES, 8 * taps(geometry)),
+          acrossImages ? 0 : (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + 4 * PLACE_BYTES,
         ),
       ];
     },
@@ -131,10 +182,13 @@ function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
   const others = groups * taps(geometry) * Math.ceil(channelsPerGroup(geometry) / 16);
   const perPart = panelsPerPart(panels, others);
   const listBytes = rowsPerBlock * outWidth * 8;
+  const ofImages = rowsPerBlock % outHeight === 0;
   const layout = new Layout();
   const packed = layout.take(groups * panels * positions(geometry) * 32);
+  const lists = layout.take(ofImages ? taps(geometry) * listBytes : 0);
   return {
     path: pathOf(byTapsAndPanels, 'panels', {
+      lists: LISTS[ofImages ? 0 : 1],
       ranges: rangesOf(panels, perPart),
       outputs: filling(outputsPerGroup(geometry), 8),
       blocks: cuts(batch * outHeight, rowsPerBlock),
@@ -145,10 +199,16 @@ function weightGradient(x: Shape, w: Shape, conv: ConvGeometry): Lowered {
     workspaceBytes: layout.bytes,
     launches: ({ inputs: [source, g], outputs: [dw], workspace }) => {
       const operands = { x: source!, g: g!, dw: dw!, panels: workspace + packed };
-      const record: WeightGradient = { geometry, ...operands, panelsPerPart: perPart, rowsPerBlock };
+      const blocks = { panelsPerPart: perPart, rowsPerBlock, lists: ofImages ? workspace + lists : 0 };
+      const record: WeightGradient = { geometry, ...operands, ...blocks };
       return [
         launch('packCotangent', Math.ceil((batch * outHeight) / rowsPerBlock), record),
-        launch('weightGradient', others * Math.ceil(panels / perPart), record, perPart * 16 * 32 + listBytes),
+        launch(
+          'weightGradient',
+          others * Math.ceil(panels / perPart),
+          record,
+          perPart * 16 * 32 + (ofImages ? 0 : listBytes),
+        ),
       ];
     },
   };

@@ -44,7 +44,7 @@ describe('the generated records', () => {
     const [, slopes] = committed.match(
       /function packAxmSlopes\(record: AxmSlopes\): Words \{\n {2}return \[([^\]]*)\]/,
     )!;
-    expect(slopes!.match(/\w+(?=[,)]+\n)/g)!.slice(0, 8)).toEqual([
+    expect(slopes!.match(/\w+(?=[,)]+\n)/g)!.slice(0, 9)).toEqual([
       'geometry',
       'x',
       'g',
@@ -52,6 +52,7 @@ describe('the generated records', () => {
       'panels',
       'panelsPerPart',
       'rowsPerBlock',
+      'lists',
       'w',
     ]);
   });

@@ -268,6 +268,7 @@ function packAxmSlopes(record: AxmSlopes): Words {
     record.panels,
     record.panelsPerPart,
     record.rowsPerBlock,
+    record.lists,
     record.w,
     record.scale,
     record.slopes,
@@ -311,6 +312,11 @@ export interface WeightGradient {
   readonly panels: Address;
   readonly panelsPerPart: number;
   readonly rowsPerBlock: number;
+  /**
+   * Where a block is some whole images, else 0: the positions of each tap, u32 [taps][rowsPerBlock · outWidth][2], made
+   * with the panels; those of the next block lie as much further on as its images.
+   */
+  readonly lists: Address;
 }
 
 function packWeightGradient(record: WeightGradient): Words {
@@ -322,6 +328,7 @@ function packWeightGradient(record: WeightGradient): Words {
     record.panels,
     record.panelsPerPart,
     record.rowsPerBlock,
+    record.lists,
   ];
 }
 
@@ -336,8 +343,11 @@ export interface Convolution {
   readonly zeros: Address;
   readonly rowsPerPart: number;
   readonly panelsPerPart: number;
-  /** Whether a tile is one position of 4 images; a part then has whole images. */
-  readonly acrossImages: number;
+  /**
+   * Where a tile is one position of 4 images (a part then has whole images), else 0: the list of every position for the
+   * first 4 images of a source and a result at 0, then, if the last images are fewer than 4, the same for so many.
+   */
+  readonly tiles: Address;
 }
 
 function packConvolution(record: Convolution): Words {
@@ -350,7 +360,7 @@ function packConvolution(record: Convolution): Words {
     record.zeros,
     record.rowsPerPart,
     record.panelsPerPart,
-    record.acrossImages,
+    record.tiles,
   ];
 }
 
