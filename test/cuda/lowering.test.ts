@@ -228,8 +228,9 @@ describe(nvcc ? 'kernels compile' : 'kernels compile (skipped: nvcc is not on th
 });
 
 /**
- * Of each file, with a tile and without, and capability the source whose name has the least hash; every one compiles with EVERY_CASE=1, and on a
- * GPU (npm run test:gpu). What all of them read and define is held against the files above (contract.ts).
+ * Of each file, with a tile and without, and capability the source whose name has the least hash; every one compiles
+ * with EVERY_CASE=1, and on a GPU (npm run test:gpu). What all of them read and define is held against the files
+ * above (contract.ts).
  */
 function oneOfEach<T extends { readonly name: string; readonly source: KernelSource; readonly capability: number }>(
   all: readonly T[],

@@ -8,8 +8,9 @@
 // A code of a padded tap is 0 and has no bits.
 // Kernels: pack_codes, pack_weights, tap_rectangles, multiply.
 // Layout: x NHWC u8 with channels a multiple of CB, w [K][O] u8.
-// -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), TOTALS; lists by group: SHIFTS (i + j), ENTRIES
-// (i·ABITS + j of the entry of m that the factor reads; −1: none is removed), TOTAL_OF (0 low, 1 high).
+// -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), FRACTIONAL (factors have fractions), TOTALS;
+// lists by group: SHIFTS (i + j), ENTRIES (i·ABITS + j of the entry of m that the factor reads; −1: none is removed),
+// TOTAL_OF (0 low, 1 high).
 #include "output-tile.cuh"
 
 #ifdef BM
@@ -29,7 +30,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 factors[GROUPS];
 #if WARPS_K > 1
-  __shared__ u32 exchange[TEAMS][TOTALS * 32][128];
+  __shared__ u32 exchange[TOTALS * 32][128];
 #endif
   const Geometry &g = geometry;
   forEachConstant<0, GROUPS>([&](auto at) {
@@ -39,12 +40,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     factors[group] = __double2int_rn(share * (1 << shift) * (1 << (totalOf(group) ? highBits : lowBits)));
   });
 
-  const int thread = (threadIdx.x - COPIERS) % COUNTERS, warp = thread / 32, team = max((int)threadIdx.x - COPIERS, 0) / COUNTERS;
+  const int thread = threadIdx.x - COPIERS, warp = thread / 32;
   u32 totals[TOTALS][8][4];
   // A tile's rectangles are fetched when it begins and needed when it ends.
   constexpr int WORDS = (KH + 1) * (KW + 1) * BN, MINE = (WORDS + COUNTERS - 1) / COUNTERS;
-  __shared__ __align__(8) int rectanglesOf[TEAMS][WORDS];
-  int *ofCodes = rectanglesOf[team];
+  __shared__ __align__(8) int ofCodes[WORDS];
   int fetched[MINE];
   countTiles(
       shared, bits, g,
@@ -67,7 +67,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
       },
       [&](int tile, const Rows &rows) {
         // Both warpgroups are behind the stores of the tile before.
-        meet(2 + team, COUNTERS);
+        meet(2, COUNTERS);
 #pragma unroll
         for (int i = 0; i < MINE; i++) {
           if (thread + i * COUNTERS < WORDS) ofCodes[thread + i * COUNTERS] = fetched[i];
@@ -76,27 +76,41 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         // The first warpgroup takes over the other's sums.
         if (warp >= 4) {
 #pragma unroll
-          for (int i = 0; i < TOTALS * 32; i++) exchange[team][i][thread % 128] = (&totals[0][0][0])[i];
+          for (int i = 0; i < TOTALS * 32; i++) exchange[i][thread % 128] = (&totals[0][0][0])[i];
         }
-        meet(2 + team, COUNTERS);
+        meet(2, COUNTERS);
         if (warp >= 4) return;
 #pragma unroll
-        for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] += exchange[team][i][thread % 128];
+        for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] += exchange[i][thread % 128];
 #else
-        meet(2 + team, COUNTERS);
+        meet(2, COUNTERS);
 #endif
         const OutputTile at = {bits.row0(tile), bits.column0(tile), 0, warp * 16, 0, rows.sum, rows.y, rows.x};
         const double low = 1.0 / (1 << lowBits), high = 1.0 / (1 << highBits);
-        storeDequantized<1, 8, PAIRS>(at, {ofCodes, BN}, g, zero, y, [&](int, int ni, int element, const TapsInside &, int) {
-          auto sum = [&](int at) {
-            const double of = (int)totals[0][ni][at] * low;
-            return TOTALS > 1 ? of + (int)totals[TOTALS - 1][ni][at] * high : of;
-          };
-          return make_double2(sum(element), sum(element + 1));
-        });
+        storeDequantized<1, 8, PAIRS, FRACTIONAL, true>(
+            at, {ofCodes, BN}, g, zero, y, [&](int, int ni, int element, const TapsInside &, int) {
+              const int2 whole = make_int2(totals[0][ni][element], totals[0][ni][element + 1]);
+              if (!FRACTIONAL) return SumPair{whole, {}};
+              double2 sum = {whole.x * low, whole.y * low};
+              if (TOTALS > 1) {
+                const u32(&of)[4] = totals[TOTALS - 1][ni];
+                sum = make_double2(sum.x + (int)of[element] * high, sum.y + (int)of[element + 1] * high);
+              }
+              return SumPair{make_int2(0, 0), sum};
+            });
       });
 }
 #else
+
+/** Bit j of byte i changes places with bit i of byte j. */
+INLINE u64 transposeBits(u64 bits) {
+  u64 swapped = (bits ^ bits >> 7) & 0x00aa00aa00aa00aaull;
+  bits ^= swapped ^ swapped << 7;
+  swapped = (bits ^ bits >> 14) & 0x0000cccc0000ccccull;
+  bits ^= swapped ^ swapped << 14;
+  swapped = (bits ^ bits >> 28) & 0x00000000f0f0f0f0ull;
+  return bits ^ swapped ^ swapped << 28;
+}
 
 /** Byte p of the lanes 0 … 7 becomes the eight bytes of lane p. */
 INLINE void transposeBytes(u32 &low, u32 &high) {
@@ -129,14 +143,7 @@ extern "C" __global__ void __launch_bounds__(256)
     u32 sum = __dp4a(codes.y, 0x01010101u, __dp4a(codes.x, 0x01010101u, 0u));
 #pragma unroll
     for (int distance = 1; distance < 8; distance *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
-    // Bit j of byte i changes places with bit i of byte j.
-    u64 bits = (u64)codes.y << 32 | codes.x;
-    u64 swapped = (bits ^ bits >> 7) & 0x00aa00aa00aa00aaull;
-    bits ^= swapped ^ swapped << 7;
-    swapped = (bits ^ bits >> 14) & 0x0000cccc0000ccccull;
-    bits ^= swapped ^ swapped << 14;
-    swapped = (bits ^ bits >> 28) & 0x00000000f0f0f0f0ull;
-    bits ^= swapped ^ swapped << 28;
+    const u64 bits = transposeBits((u64)codes.y << 32 | codes.x);
     u32 low = (u32)bits, high = (u32)(bits >> 32);
     transposeBytes(low, high);
     if (!valid) continue;
@@ -156,14 +163,23 @@ extern "C" __global__ void __launch_bounds__(256)
  */
 extern "C" __global__ void __launch_bounds__(256)
     pack_weights(const u8 *__restrict__ w, u32 *__restrict__ packed, int inner, int columns) {
-  const int word = threadIdx.x % 4, n = threadIdx.x / 4, column = blockIdx.y * 64 + n, first = blockIdx.x * 128 + word * 32;
-  u32 planes[WBITS] = {};
-#pragma unroll 16
-  for (int bit = 0; bit < 32; bit++) {
-    const int k = first + bit;
-    const u32 code = k < inner && column < columns ? w[(size_t)k * columns + column] : 0;
+  // A column's codes are read from another bank each.
+  __shared__ u8 codes[64][132];
+  const int column0 = blockIdx.y * 64, k0 = blockIdx.x * 128;
 #pragma unroll
-    for (int plane = 0; plane < WBITS; plane++) planes[plane] |= ((code >> plane) & 1) << bit;
+  for (int i = 0; i < 32; i++) {
+    const int n = threadIdx.x % 64, row = threadIdx.x / 64 + 4 * i;
+    codes[n][row] = k0 + row < inner && column0 + n < columns ? w[(size_t)(k0 + row) * columns + column0 + n] : 0;
+  }
+  __syncthreads();
+  const int word = threadIdx.x % 4, n = threadIdx.x / 4;
+  u32 planes[8] = {};
+#pragma unroll
+  for (int part = 0; part < 4; part++) {
+    const u32 *eight = (const u32 *)(codes[n] + word * 32 + part * 8);
+    const u64 bits = transposeBits((u64)eight[1] << 32 | eight[0]);
+#pragma unroll
+    for (int plane = 0; plane < 8; plane++) planes[plane] |= (u32)(bits >> (8 * plane) & 0xff) << (8 * part);
   }
   u32 *to = packed + ((size_t)blockIdx.y * gridDim.x + blockIdx.x) * WBITS * 256;
 #pragma unroll

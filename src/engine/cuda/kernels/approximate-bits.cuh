@@ -1,35 +1,28 @@
-// Counts of bits that meet, C_ij = Σ_k w[i]·x[j] for bits i of w and j of x, on Hopper's binary matrix unit (eight times
-// the products per clock of 8-bit integers): the loop over tiles and the inner axis that a product by bits and the
-// gradients of a structure share. Pairs of bits whose counts have the same factor are a group and share their sums.
+// Counts of bits that meet, C_ij = Σ_k w[i]·x[j] for bits i of w and j of x, on Hopper's binary matrix unit (eight
+// times the products per clock of 8-bit integers): the loop over tiles and the inner axis that a product by bits and
+// the gradients of a structure share. Pairs of bits whose counts have the same factor are a group and share their
+// sums.
 // Operands are packed beforehand (approximate-bits.cu, `pack_codes` and `pack_weights`). A unit is 128 steps of the
 // inner axis (ky, kx, channel) of one plane, 16 bytes: 128 channels of a tap (CB = 128), or 64 of each of two taps that
 // follow each other (CB = 64).
 //   x [pixel][block of CB channels][plane j][CB / 8 bytes]
 //   w [tile of 64 columns][unit][plane i, the highest first][column][16 bytes]
-// A stage has four units. In shared memory 8 rows × 16 bytes are contiguous, as the unit reads them without swizzle; the
-// planes of x are 16 bytes further apart, so that copies of all planes of a row meet all banks.
-// A block is persistent: one warpgroup copies stages, tile after tile, and teams of two count, a tile each in turn, so
-// that what one does at the end of its tile goes beside the other's counts. A warpgroup has 64 rows × 64 columns
-// (BM = 128), or both of a team have the same rows, each its half of the stages (BM = 64). A unit that is alone in the
-// last stage is multiplied for two pairs of a diagonal, (i, j) and (i − 1, j + 1), at once.
+// A stage has four units. In shared memory 8 rows × 16 bytes are contiguous, as the unit reads them without swizzle;
+// the planes of x are 16 bytes further apart, so that copies of all planes of a row meet all banks.
+// A block is persistent: one warpgroup copies stages, tile after tile, and two count, 64 rows × 64 columns each
+// (BM = 128), or both the same rows, each its half of the stages (BM = 64). The bits of x come from registers. A unit
+// that is alone in the last stage is multiplied for two pairs of a diagonal, (i, j) and (i − 1, j + 1), at once.
 // -D: WBITS, ABITS, CB (64 or 128), BM (128 or 64), KH, KW, STAGES (2 or 3), TAIL (units of the last stage, 0 if it is
-// whole; BM = 64: 0, the stage is filled with zeros), TEAMS (1 or 2), GROUPS; lists: PAIR_W, PAIR_X (bits of each pair, group after
+// whole; BM = 64: 0, the stage is filled with zeros), GROUPS; lists: PAIR_W, PAIR_X (bits of each pair, group after
 // group), MATES (1: the pair takes the next one along in a unit that is alone, 2: it is that one, 0: neither), FIRSTS
 // (where each group begins, and the number of pairs).
 #pragma once
 #include "lists.cuh"
 
-/** Threads that copy, and of a team that counts. */
+/** One warpgroup that copies, two that count. */
 #define COPIERS 128
 #define COUNTERS 256
-#define THREADS (COPIERS + TEAMS * COUNTERS)
-/**
- * Registers of a thread of each kind: together those of the block as it is launched, with 96 or 168 for each thread; for
- * more it would wait for ever.
- */
-#define LAUNCHED_REGISTERS (TEAMS > 1 ? 96 : 168)
-#define COPIER_REGISTERS (TEAMS > 1 ? 64 : 72)
-#define COUNTER_REGISTERS (TEAMS > 1 ? 104 : 216)
+#define THREADS (COPIERS + COUNTERS)
 #define BN 64
 #define UNITS 4
 #define WARPS_K (128 / BM)
@@ -42,10 +35,8 @@
 /** Blocks of channels in a unit, and in a stage. */
 #define PARTS (128 / CB)
 #define BLOCKS (UNITS * PARTS)
-/** Tiles whose rows are known at once: those of all stages that are under way, and those whose outputs are stored. */
-#define ROW_TILES 8
-
-static_assert(COPIERS * COPIER_REGISTERS + TEAMS * COUNTERS * COUNTER_REGISTERS <= THREADS * LAUNCHED_REGISTERS, "registers");
+/** Tiles whose rows are known at once: those of all stages that are under way, and the one whose outputs are stored. */
+#define ROW_TILES 4
 
 LIST(weightBitOf, PAIR_W)
 LIST(inputBitOf, PAIR_X)
@@ -64,8 +55,6 @@ struct Control {
   /** A plane of weights that is empty. */
   uint4 zeros[BN];
   u64 full[STAGES], empty[STAGES];
-  /** The counts of each team's tile are done: the other's begin. */
-  u64 counted[2];
   Rows rows[ROW_TILES];
   /** The pixel that each tap of each row meets in the tile that is copied, −1 outside the image; behind them no tap. */
   int pixels[TAPS + 1][BM];
@@ -164,45 +153,62 @@ struct Slot {
   }
 };
 
+/** The bits of a warp's 16 rows × 256 steps: those at the shared address `a` and, behind them, at a + stride. */
+INLINE void loadHalves(u32 (&bits)[4], u32 a, int stride) {
+  const int lane = threadIdx.x % 32;
+  loadMatrices(bits, a + lane / 16 * stride + lane % 16 * 16);
+}
+
 /**
- * Counts of a stage for all groups, `take(Constant<group>, sums)` for each in turn; FULL pairs of units from the begin of
- * `a` and `b`, and where ALONE one more unit. `a`: shared address of the warpgroup's rows, `b`: of the weights, `zeros`:
- * of a plane of zeros behind both.
+ * Counts of a stage for all groups, `take(Constant<group>, sums)` for each in turn; FULL pairs of units from the
+ * begin of `a` and `b`, and where ALONE one more unit. `a`: shared address of the warp's rows, `b`: of the weights,
+ * `zeros`: of a plane of zeros behind both.
  */
 template <int FULL, bool ALONE, typename Take> INLINE void countStage(u32 a, u32 b, u32 zeros, Take take) {
-  int sums[8][4];
-  forEachConstant<0, GROUPS>([&](auto at) {
-    constexpr int group = decltype(at)::value;
-    beginGroup();
-    forEachConstant<firstOf(group), firstOf(group + 1)>([&](auto of) {
-      constexpr int pair = decltype(of)::value, mate = mateOf(pair);
-      constexpr bool begins = pair == firstOf(group);
-      constexpr int planeA = inputBitOf(pair) * PLANE_A, planeB = (WBITS - 1 - weightBitOf(pair)) * PLANE_B;
+  u32 bits[ABITS][FULL + ALONE][4];
 #pragma unroll
-      for (int step = 0; step < FULL; step++) {
-        const u64 x = halvesAt(a, planeA + step * 2 * UNIT_A, UNIT_A), w = halvesAt(b, planeB + step * 2 * UNIT_B, UNIT_B);
-        countBitsGroup64(sums, x, w, begins && step == 0);
-      }
-      if constexpr (ALONE && mate < 2) {
-        // The unit of a plane and of the next one; a pair without a neighbour meets zeros there.
-        const u64 x = halvesAt(a, planeA + FULL * 2 * UNIT_A, PLANE_A);
-        const u64 w = mate == 1 ? halvesAt(b, planeB + FULL * 2 * UNIT_B, PLANE_B) : halvesAnd(b, planeB + FULL * 2 * UNIT_B, zeros);
-        countBitsGroup64(sums, x, w, begins && FULL == 0);
-      }
-    });
-    endGroup();
-    waitForGroup();
-    takeSums(sums);
-    take(at, sums);
+  for (int plane = 0; plane < ABITS; plane++) {
+#pragma unroll
+    for (int step = 0; step < FULL; step++) loadHalves(bits[plane][step], a + step * 2 * UNIT_A + plane * PLANE_A, UNIT_A);
+    // The plane and the next one; behind the last there is something that meets zeros.
+    if (ALONE) loadHalves(bits[plane][FULL], a + FULL * 2 * UNIT_A + plane * PLANE_A, PLANE_A);
+  }
+  // Two groups take turns: while one is counted the sums of the other are taken.
+  int sums[2][8][4];
+  forEachConstant<0, GROUPS + 1>([&](auto at) {
+    constexpr int group = decltype(at)::value;
+    if constexpr (group < GROUPS) {
+      int(*d)[4] = sums[group % 2];
+      beginGroup();
+      forEachConstant<firstOf(group), firstOf(group + 1)>([&](auto of) {
+        constexpr int pair = decltype(of)::value, i = weightBitOf(pair), j = inputBitOf(pair), mate = mateOf(pair);
+        constexpr bool begins = pair == firstOf(group);
+        constexpr int plane = (WBITS - 1 - i) * PLANE_B;
+#pragma unroll
+        for (int step = 0; step < FULL; step++) {
+          countBitsGroup64(d, bits[j][step], halvesAt(b, plane + step * 2 * UNIT_B, UNIT_B), begins && step == 0);
+        }
+        if constexpr (ALONE && mate < 2) {
+          // A pair without a neighbour: its second half meets zeros.
+          const u64 w = mate == 1 ? halvesAt(b, plane + FULL * 2 * UNIT_B, PLANE_B) : halvesAnd(b, plane + FULL * 2 * UNIT_B, zeros);
+          countBitsGroup64(d, bits[j][FULL], w, begins && FULL == 0);
+        }
+      });
+      endGroup();
+    }
+    if constexpr (group > 0) {
+      constexpr int taken = group - 1;
+      int(*d)[4] = sums[taken % 2];
+      waitForGroup<(group < GROUPS ? 1 : 0)>();
+      takeSums(d);
+      take(Constant<taken>{}, d);
+    }
   });
 }
 
-/** The number of this thread's warp, known to be the same for all of it. */
-INLINE int warpNumber() { return __shfl_sync(0xffffffffu, threadIdx.x / 32, 0); }
-
 /**
- * The tiles of a block. The warpgroups that count call for their part of each of their team's tiles `begin(tile)`, for
- * each stage and group `take(Constant<group>, sums)`, and `finish(tile, rows)`.
+ * The tiles of a block. Of the warpgroups that count, each calls for its part of a tile `begin(tile)`, for each stage
+ * and group `take(Constant<group>, sums)`, and `finish(tile, rows)`; their warps and threads count from 0.
  */
 template <typename Begin, typename Take, typename Finish>
 INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin begin, Take take, Finish finish) {
@@ -214,7 +220,6 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
       initBarrier(full + 8 * slot, COPIERS + 1);
       initBarrier(empty + 8 * slot, COUNTERS / 32);
     }
-    for (int team = 0; team < 2; team++) initBarrier(sharedAddress(control.counted + team), COUNTERS / 32);
     publishBarriers();
   }
   if (threadIdx.x < BN) control.zeros[threadIdx.x] = make_uint4(0, 0, 0, 0);
@@ -224,7 +229,8 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
   const int stages = bits.stages();
   Slot slot;
   if (threadIdx.x < COPIERS) {
-    giveRegisters<COPIER_REGISTERS>();
+    // Together as many as the block is launched with, 168 for each thread: for more it would wait for ever.
+    giveRegisters<72>();
     for (int tile = blockIdx.x, number = 0; tile < bits.tiles; tile += gridDim.x, number++) {
       // All are done with the pixels of the tile before.
       meet(1, COPIERS);
@@ -247,39 +253,31 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
     }
     waitForAllCopies();
   } else {
-    takeRegisters<COUNTER_REGISTERS>();
-    const int warpgroup = (warpNumber() - COPIERS / 32) / 4, team = warpgroup / 2, half = warpgroup % 2;
-    // Of a shared tile the rows of this warpgroup, or the half of the stage that it has.
-    const u32 ofA = WARPS_K == 1 ? half * 64 * 16 : half * 2 * UNIT_A, ofB = UNITS * UNIT_A + (WARPS_K == 1 ? 0 : half * 2 * UNIT_B);
-    auto arrive = [&]() {
-      waitForPhase(full + 8 * slot.at, slot.phase);
-      publishCopies();
-      return base + slot.at * STAGE_BYTES;
-    };
+    takeRegisters<216>();
+    const int warp = threadIdx.x / 32 - COPIERS / 32, warpgroup = warp / 4;
+    // Of a shared tile the rows of this warp, or the half of the stage that its warpgroup has.
+    const u32 ofA = WARPS_K == 1 ? warp * 256 : warpgroup * 2 * UNIT_A + warp % 4 * 256;
+    const u32 ofB = UNITS * UNIT_A + (WARPS_K == 1 ? 0 : warpgroup * 2 * UNIT_B);
+    const int whole = TAIL ? stages - 1 : stages;
     auto leave = [&]() {
       __syncwarp();
       if (threadIdx.x % 32 == 0) arriveAt(empty + 8 * slot.at);
       slot.next();
     };
     for (int tile = blockIdx.x, number = 0; tile < bits.tiles; tile += gridDim.x, number++) {
-      if (number % TEAMS != team) {
-        for (int stage = 0; stage < stages; stage++) slot.next();
-        continue;
-      }
       begin(tile);
-      // A phase can only be waited for when the one before it is over: teams count one after the other.
-      if (TEAMS > 1 && number > 0) waitForPhase(sharedAddress(control.counted + (1 - team)), (number - 1) / 2 % 2);
-      for (int stage = 0; stage < (TAIL ? stages - 1 : stages); stage++) {
-        const u32 from = arrive();
+      for (int stage = 0; stage < whole; stage++) {
+        waitForPhase(full + 8 * slot.at, slot.phase);
+        const u32 from = base + slot.at * STAGE_BYTES;
         countStage<STEPS, false>(from + ofA, from + ofB, zeros, take);
         leave();
       }
 #if TAIL
-      const u32 from = arrive();
+      waitForPhase(full + 8 * slot.at, slot.phase);
+      const u32 from = base + slot.at * STAGE_BYTES;
       countStage<TAIL / 2, TAIL % 2 == 1>(from + ofA, from + ofB, zeros, take);
       leave();
 #endif
-      if (TEAMS > 1 && threadIdx.x % 32 == 0) arriveAt(sharedAddress(control.counted + team));
       finish(tile, control.rows[number % ROW_TILES]);
     }
   }

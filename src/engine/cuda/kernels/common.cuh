@@ -252,17 +252,19 @@ INLINE void multiplyBytesGroup128(int (*d)[4], const u32 (&a)[4], u64 b, bool si
 #undef M64N128K32
 }
 /**
- * d += popcounts of a AND b, or where `first` d = them, whatever it was: 64 columns, inner length 256 bits, both operands
- * as halvesAt says.
+ * d += popcounts of a AND b, or where `first` d = them, whatever it was, 64 columns, inner length 256 bits: a as in
+ * multiplyBytes, b as halvesAt says.
  */
-INLINE void countBitsGroup64(int (*d)[4], u64 a, u64 b, bool first) {
-#define M64N64K256(adds)                                                                                                           \
-  asm volatile("wgmma.mma_async.sync.aligned.m64n64k256.s32.b1.b1.and.popc " SUMS_32 ", %32, %33, " adds ";\n"                     \
-               : EIGHT_FOURS("+r", d)                                                                                              \
-               : "l"(a), "l"(b))
-  if (first) M64N64K256("0");
-  else M64N64K256("1");
-#undef M64N64K256
+INLINE void countBitsGroup64(int (*d)[4], const u32 (&a)[4], u64 b, bool first) {
+  if (first) {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n64k256.s32.b1.b1.and.popc " SUMS_32 ", {%32,%33,%34,%35}, %36, 0;\n"
+                 : EIGHT_FOURS("+r", d)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n64k256.s32.b1.b1.and.popc " SUMS_32 ", {%32,%33,%34,%35}, %36, 1;\n"
+                 : EIGHT_FOURS("+r", d)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  }
 }
 /** Behind a wait: the sums are there from here on, for the compiler too. */
 INLINE void takeSums(int (*d)[4]) {

@@ -1,5 +1,6 @@
 // Lists in macros: compilers cut options at commas, so a list comes as (1)(2)(4); its items take turns: 1, EVEN_ITEM
-// (2)(4) → 1, 2, ODD_ITEM (4) → 1, 2, 4, EVEN_ITEM, which without an argument is the name of an item that nothing reads.
+// (2)(4) → 1, 2, ODD_ITEM (4) → 1, 2, 4, EVEN_ITEM, which without an argument is the name of an item that nothing
+// reads.
 #pragma once
 #include "common.cuh"
 

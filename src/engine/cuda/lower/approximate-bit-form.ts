@@ -17,7 +17,9 @@ export interface BitGroup {
   /** i + j of all of its pairs, which follow a diagonal: i falls. */
   readonly shift: number;
   readonly pairs: readonly BitPair[];
-  /** The entry i·activationBits + j of m that its factor reads, that of its first pair; none where nothing is removed. */
+  /**
+   * The entry i·activationBits + j of m that its factor reads, that of its first pair; none where nothing is removed.
+   */
   readonly entry: number | undefined;
 }
 

@@ -33,9 +33,7 @@ export const bitGradientWays = {
 export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, target: Target): Lowered | undefined {
   const { weightBits, activationBits, index } = node.attributes;
   const widths = { weightBits, activationBits };
-  // One team: its threads keep more in registers than two would have.
-  const found = target.precision === 'fp32' ? undefined : bitLayout(g, widths, target);
-  const layout = found && ({ ...found, teams: 1 } as const);
+  const layout = target.precision === 'fp32' ? undefined : bitLayout(g, widths, target);
   const groups = dotGroups(widths, index);
   if (!layout || groups.length === 0) return undefined;
   const launches = ceilDivide(groups.length, MOST_GROUPS);

@@ -1,10 +1,10 @@
 // The approximate convolution as counts of bits that meet, on the binary matrix units of Hopper; see
-// kernels/approximate-bits.cuh. What a layer needs of it (packed operands, the tile, its stages) serves the gradients of
-// a structure too.
+// kernels/approximate-bits.cuh. What a layer needs of it (packed operands, the tile, its stages) serves the gradients
+// of a structure too.
 
 import type { Node } from '../../graph/graph.ts';
 import type { OperandWidths } from '../../graph/ops.ts';
-import { COUNTS, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import { FILLING, filling, pathOf } from '../../graph/paths.ts';
 import { type BitGroup, bitDefines, bitGroups, fractionsOf, isOfBits, totalsOf } from './approximate-bit-form.ts';
 import { tapSums, zeroPoints } from './approximate-codes.ts';
 import { type Convolution, ceilDivide, geometryArgument, roundUp, steps, stepsOf } from './geometry.ts';
@@ -19,12 +19,11 @@ const UNITS = 4;
 const COLUMNS = 64;
 /** Channels whose codes are packed and summed together. */
 const PIECE = 64;
-/** Of the kernels that multiply: a warpgroup that copies, and those of a team that counts. */
-const COPIERS = 128;
-const TEAM = 256;
+/** Of the kernels that multiply: a warpgroup that copies and two that count. */
+const THREADS = 384;
 const PACKING_THREADS = 256;
 /** Tiles whose rows a block of them keeps. */
-const ROW_TILES = 8;
+const ROW_TILES = 4;
 
 /** How the bits of a layer lie in memory and are tiled. */
 export interface BitLayout {
@@ -40,8 +39,6 @@ export interface BitLayout {
   /** Rows of a tile. */
   readonly rows: 128 | 64;
   readonly tiles: number;
-  /** Teams that take turns where a block has several tiles. */
-  readonly teams: 1 | 2;
   /** Units of the last stage where it is not whole, and is not filled with zeros. */
   readonly tail: 0 | 1 | 2 | 3;
   readonly stages: 2 | 3;
@@ -64,9 +61,9 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
   const stageBytes = 16 * UNITS * (activationBits * (rows + 1) + weightBits * COLUMNS);
   const blockBytes = 8 * ceilDivide(units, UNITS) * UNITS * (UNIT / block);
   const rowBytes = 4 * rows * (3 * ROW_TILES + g.kh * g.kw + 1);
-  const controlBytes = 16 * COLUMNS + 16 * 4 + rowBytes + blockBytes;
+  const controlBytes = 16 * COLUMNS + 16 * 3 + rowBytes + blockBytes;
   // Behind it the kernels' own arrays: factors, sums of weight codes, and sums that warpgroups exchange.
-  const ownBytes = 1024 + 4 * 2 * (g.kh + 1) * (g.kw + 1) * COLUMNS + (rows === 64 ? 2 * 4 * 64 * COLUMNS : 0);
+  const ownBytes = 1024 + 4 * (g.kh + 1) * (g.kw + 1) * COLUMNS + (rows === 64 ? 2 * 4 * 64 * COLUMNS : 0);
   const room = target.sharedBytesPerBlock - controlBytes - ownBytes;
   const stages = Math.min(3, Math.floor(room / stageBytes));
   if (stages < 2) return undefined;
@@ -77,14 +74,12 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
     weightBytes: 16 * units * weightBits * paddedColumns,
     rectangleBytes: 4 * (g.kh + 1) * (g.kw + 1) * paddedColumns,
     tiles: tilesOf(rows),
-    teams: rows === 128 && tilesOf(rows) > target.multiprocessors ? 2 : 1,
     sharedBytes: stages * stageBytes + controlBytes,
   };
 }
 
 /** The macros of a layout for the kernels that multiply. */
-export const layoutDefines = (g: Convolution, { block, rows, tail, stages, teams }: BitLayout) => ({
-  TEAMS: teams,
+export const layoutDefines = (g: Convolution, { block, rows, tail, stages }: BitLayout) => ({
   CB: block,
   BM: rows,
   TAIL: tail,
@@ -134,11 +129,11 @@ export const bitsArgument = ({ x, w, sums }: PackedOperands, { units, paddedColu
 
 /** Persistent blocks, one per multiprocessor. */
 export const bitLaunchSize = (
-  { tiles, teams, sharedBytes }: BitLayout,
+  { tiles, sharedBytes }: BitLayout,
   { multiprocessors }: Target,
 ): LaunchSize & { readonly grid: number } => ({
   grid: Math.min(tiles, multiprocessors),
-  block: COPIERS + teams * TEAM,
+  block: THREADS,
   shared: sharedBytes,
 });
 
@@ -165,12 +160,7 @@ export function aspectsOfLayout(g: Convolution, { rows, block, tail, stages }: B
 }
 
 export const bitWays = {
-  bits: {
-    factors: ['integers', 'fractions', 'high fractions'],
-    teams: COUNTS,
-    pairs: ['even', 'odd'],
-    ...layoutAspects,
-  },
+  bits: { factors: ['integers', 'fractions', 'high fractions'], pairs: ['even', 'odd'], ...layoutAspects },
 } as const;
 
 /**
@@ -200,6 +190,7 @@ export function bitProduct(
     ...bitDefines(groups, node.attributes),
     ...layoutDefines(g, layout),
     PAIRS: g.outputs % 2 === 0 ? 1 : 0,
+    FRACTIONAL: fractions.length > 0 ? 1 : 0,
     TOTALS: totals.count,
     SHIFTS: list(groups.map(({ shift }) => shift)),
     ENTRIES: list(groups.map(({ entry }) => entry ?? -1)),
@@ -215,7 +206,6 @@ export function bitProduct(
   return {
     path: pathOf(bitWays, 'bits', {
       factors: fractions.length === 0 ? 'integers' : totals.bits[1] > 0 ? 'high fractions' : 'fractions',
-      teams: oneOrSeveral(layout.teams),
       pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
       ...aspectsOfLayout(g, layout),
     }),
