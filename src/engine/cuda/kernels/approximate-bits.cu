@@ -1,16 +1,15 @@
-// The approximate convolution as counts of bits that meet (forward of axmConv2d for removals of partial products, exact
-// integers or a trained structure):
+// The approximate convolution as counts of bits that meet (forward of axmConv2d for removals of partial products,
+// exact integers or a trained structure):
 //   Σ_k AxM(w, x) = Σ_ij (1 − m[i, j]) 2^(i+j) C_ij, C_ij = Σ_k w[i]·x[j]
 // on the binary matrix unit, 256 pairs of bits per step; see approximate-bits.cuh. Each group's counts are multiplied
-// with its factor, an integer: 2^(i+j), or where m is a real number the nearest fixed-point number with as many bits of
-// fraction as the sum of all leaves free. Groups of high and of low powers have sums of their own where both have
-// factors that are no integers (TOTALS = 2). Sums may wrap on the way, the whole of each must not.
-// A code of a padded tap is 0 and has no bits.
+// with its factor, an integer: 2^(i+j), or where m is a real number the nearest fixed-point number with as many bits
+// of fraction as the sum of all leaves free. Groups of high and of low powers have sums of their own where both have
+// factors that are no integers (TOTALS = 2). Sums may wrap on the way, the whole of each must not. A code of a padded
+// tap is 0 and has no bits.
 // Kernels: pack_codes, pack_weights, tap_rectangles, multiply.
 // Layout: x NHWC u8 with channels a multiple of CB, w [K][O] u8.
-// -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), FRACTIONAL (factors have fractions), TOTALS;
-// lists by group: SHIFTS (i + j), ENTRIES (i·ABITS + j of the entry of m that the factor reads; −1: none is removed),
-// TOTAL_OF (0 low, 1 high).
+// -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), TOTALS; lists by group: SHIFTS (i + j),
+// ENTRIES (i·ABITS + j of the entry of m that the factor reads; −1: none is removed), TOTAL_OF (0 low, 1 high).
 #include "output-tile.cuh"
 
 #ifdef BM
@@ -87,17 +86,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #endif
         const OutputTile at = {bits.row0(tile), bits.column0(tile), 0, warp * 16, 0, rows.sum, rows.y, rows.x};
         const double low = 1.0 / (1 << lowBits), high = 1.0 / (1 << highBits);
-        storeDequantized<1, 8, PAIRS, FRACTIONAL, true>(
-            at, {ofCodes, BN}, g, zero, y, [&](int, int ni, int element, const TapsInside &, int) {
-              const int2 whole = make_int2(totals[0][ni][element], totals[0][ni][element + 1]);
-              if (!FRACTIONAL) return SumPair{whole, {}};
-              double2 sum = {whole.x * low, whole.y * low};
-              if (TOTALS > 1) {
-                const u32(&of)[4] = totals[TOTALS - 1][ni];
-                sum = make_double2(sum.x + (int)of[element] * high, sum.y + (int)of[element + 1] * high);
-              }
-              return SumPair{make_int2(0, 0), sum};
-            });
+        storeDequantized<1, 8, PAIRS>(at, {ofCodes, BN}, g, zero, y, [&](int, int ni, int element, const TapsInside &, int) {
+          auto sum = [&](int at) {
+            const double of = (int)totals[0][ni][at] * low;
+            return TOTALS > 1 ? of + (int)totals[TOTALS - 1][ni][at] * high : of;
+          };
+          return make_double2(sum(element), sum(element + 1));
+        });
       });
 }
 #else
@@ -164,7 +159,7 @@ extern "C" __global__ void __launch_bounds__(256)
 extern "C" __global__ void __launch_bounds__(256)
     pack_weights(const u8 *__restrict__ w, u32 *__restrict__ packed, int inner, int columns) {
   // A column's codes are read from another bank each.
-  __shared__ u8 codes[64][132];
+  __shared__ __align__(4) u8 codes[64][132];
   const int column0 = blockIdx.y * 64, k0 = blockIdx.x * 128;
 #pragma unroll
   for (int i = 0; i < 32; i++) {

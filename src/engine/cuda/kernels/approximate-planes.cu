@@ -299,26 +299,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   if (warpK > 0) return;
 
   const OutputTile tile = {row0, column0, group, warpRow, warpColumn, rowSum, rowY, rowX};
-  constexpr bool fractional = ACCUMULATORS > 1;
-  storeDequantized<MI, NI, PAIRS, fractional, !TABULATED>(
-      tile, ofCodes, g, zero, y, [&](int mi, int ni, int element, const TapsInside &taps, int n) {
-        SumPair pair = {make_int2(sums[0][mi][ni][element], sums[0][mi][ni][element + 1]), make_double2(0, 0)};
-        if (OFFSETS) {
-          // Added as integers that wrap: only the whole must fit.
-          const int2 constants = taps(ofConstants.sums + n);
-          pair.whole = make_int2((u32)pair.whole.x + constants.x, (u32)pair.whole.y + constants.y);
-        }
-        if (fractional) {
+  storeDequantized<MI, NI, PAIRS>(tile, ofCodes, g, zero, y, [&](int mi, int ni, int element, const TapsInside &taps, int n) {
+    const int2 constants = OFFSETS ? taps(ofConstants.sums + n) : make_int2(0, 0);
+    double2 pair = {0, 0};
 #pragma unroll
-          for (int digit = ACCUMULATORS - 1; digit >= 0; digit--) {
-            pair.fraction.x = pair.fraction.x * 0.00390625 + (digit > 0 ? sums[digit][mi][ni][element] : pair.whole.x);
-            pair.fraction.y = pair.fraction.y * 0.00390625 + (digit > 0 ? sums[digit][mi][ni][element + 1] : pair.whole.y);
-          }
-          pair.whole = make_int2(0, 0);
-          pair.fraction = make_double2(pair.fraction.x / (1 << WEIGHT_SHIFT), pair.fraction.y / (1 << WEIGHT_SHIFT));
-        }
-        return pair;
-      });
+    for (int digit = ACCUMULATORS - 1; digit >= 0; digit--) {
+      // Added as integers that wrap: only the whole must fit.
+      const u32 first = sums[digit][mi][ni][element] + (digit == 0 ? constants.x : 0);
+      const u32 second = sums[digit][mi][ni][element + 1] + (digit == 0 ? constants.y : 0);
+      pair.x = pair.x * 0.00390625 + (int)first;
+      pair.y = pair.y * 0.00390625 + (int)second;
+    }
+    return make_double2(pair.x / (1 << WEIGHT_SHIFT), pair.y / (1 << WEIGHT_SHIFT));
+  });
 }
 #else
 

@@ -9,11 +9,7 @@ struct ZeroPoints {
   const float *xScale, *xZero, *wScale, *wZero;
 };
 
-/** What is inside the parentheses. */
-INLINE double centred(double sum, double weightSum, double inputSum, double count, double xZero, double wZero) {
-  return sum - xZero * weightSum - wZero * (inputSum - xZero * count);
-}
 INLINE float dequantized(double sum, double weightSum, double inputSum, double count, double xScale, double xZero, double wScale,
                          double wZero) {
-  return (float)(xScale * wScale * centred(sum, weightSum, inputSum, count, xZero, wZero));
+  return (float)(xScale * wScale * (sum - xZero * weightSum - wZero * (inputSum - xZero * count)));
 }

@@ -190,7 +190,6 @@ export function bitProduct(
     ...bitDefines(groups, node.attributes),
     ...layoutDefines(g, layout),
     PAIRS: g.outputs % 2 === 0 ? 1 : 0,
-    FRACTIONAL: fractions.length > 0 ? 1 : 0,
     TOTALS: totals.count,
     SHIFTS: list(groups.map(({ shift }) => shift)),
     ENTRIES: list(groups.map(({ entry }) => entry ?? -1)),

@@ -229,7 +229,6 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
     COLUMNS: gathered ? 1 : 0,
     PAIRS: g.outputs % 2 === 0 ? 1 : 0,
     OFFSETS: factors?.constant ? 1 : 0,
-    TABULATED: factors ? 1 : 0,
   };
   const areaBytes = 4 * (factors?.constant ? 2 : 1) * (g.kh + 1) * (g.kw + 1) * tile.columns;
   const exchangeBytes = tile.warpsK > 1 ? 4 * (1 + fractionDigits) * tile.rows * tile.columns : 0;
