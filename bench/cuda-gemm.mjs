@@ -1,10 +1,10 @@
 // The approximate convolution on a GPU: ResNet18's four layer shapes (batch 256) as bit planes (a truncation of six
-// columns: seven planes), as trained structure (eight planes of two digits), as low-rank planes of multipliers that are
-// no truncation, and as a full-rank table by look-ups.
+// columns: seven planes), as trained structure of eight columns, or with a θ per product (eight planes of two digits),
+// as low-rank planes of multipliers that are no truncation, and as a full-rank table by look-ups.
 // Each is first checked against integer arithmetic on sampled outputs; then the kernel alone is timed (device events,
 // mean of 20), in T products per second, beside the share of the device's int8 rate (4096 multiply-accumulates per
-// multiprocessor and clock on Hopper) that the planes' products are. The low-rank ones must have the same bits as their
-// look-ups, whose time is printed too.
+// multiprocessor and clock on Hopper) that the planes' products are. The low-rank ones must have the same bits as
+// their look-ups, whose time is printed too.
 //   npm run build && node bench/cuda-gemm.mjs [kinds]
 const root = process.env.TRAM_BUILD ?? '../dist';
 const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
@@ -39,6 +39,16 @@ const structure = f32(
   [8, 8],
   Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 8 ? random.uniform() : 0)),
 );
+/** A θ for each of eight columns, and what it makes of the partial products. */
+const theta = f32(
+  [8],
+  Float32Array.from({ length: 8 }, () => random.uniform()),
+);
+const columnOf = Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 8 ? (at >> 3) + (at & 7) : -1));
+const columns = f32(
+  [8, 8],
+  Float32Array.from(columnOf, (column) => (column < 0 ? 0 : theta.data[column])),
+);
 const errorTable = (products) => tensor('i32', [256, 256], errorByCodes(products));
 const mapped = (search, theta) => errorTable(mapStructure({ weightBits: 8, activationBits: 8, theta, search }).table);
 const generated = (spec) => errorTable(simulate(generateFromSpec(spec).network));
@@ -56,11 +66,11 @@ const tables = {
 /** Matrix products that a table's planes are made of; none for look-ups. */
 const planesOf = (kind) =>
   kind === 'table' ? undefined : factorize(tables[kind].data, { weightBits: 8, activationBits: 8 }, 32);
-const kinds = process.argv[2]?.split(';') ?? ['planes', 'structure', ...Object.keys(tables)];
+const kinds = process.argv[2]?.split(';') ?? ['planes', 'columns', 'structure', ...Object.keys(tables)];
 
 function errorOf(kind) {
   if (tables[kind]) return (w, x) => tables[kind].data[(w << 8) | x];
-  const m = kind === 'planes' ? removed : structure;
+  const m = { planes: removed, columns, structure }[kind];
   const errors = Float64Array.from({ length: 65536 }, (_, at) => {
     let sum = 0;
     for (let i = 0; i < 8; i++)
@@ -112,18 +122,24 @@ async function measure(kind, x, w, shape, emulation) {
   const zeros = f32([channels], new Float32Array(channels));
   const operands = [xs, ws, graph.scalar(1), graph.scalar(0), graph.constant(per), graph.constant(zeros)];
   const constant = tables[kind] ?? (kind === 'planes' ? removed : undefined);
-  const error = constant ? graph.constant(constant) : graph.input('m', [8, 8]);
+  const widths = { weightBits: 8, activationBits: 8 };
+  const error = constant
+    ? graph.constant(constant)
+    : kind === 'columns'
+      ? graph.apply1('structureMatrix', [graph.input('theta', [8])], { ...widths, index: columnOf })
+      : graph.input('m', [8, 8]);
   const attributes = {
-    ...{ stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1, weightBits: 8, activationBits: 8 },
+    ...{ stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1, ...widths },
     error: tables[kind]
       ? { kind: 'table', ...(emulation ? { emulation } : {}) }
-      : { kind: 'removal', integer: kind !== 'structure' },
+      : { kind: 'removal', integer: kind === 'planes' },
   };
   graph.output('y', graph.apply1('axmConv2d', [...operands, error], attributes));
   const session = await backend.openSession();
   const program = await session.compile(graph);
   program.write('x', x.data);
   program.write('w', w.data);
+  if (kind === 'columns') program.write('theta', theta.data);
   if (kind === 'structure') program.write('m', structure.data);
   await program.run();
   const y = await program.read('y');

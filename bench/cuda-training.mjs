@@ -45,7 +45,8 @@ for (const { name, arithmetic, structure } of chosen) {
   });
   const compile = async (graph) => keep(programs[programs.push(await session.compile(graph)) - 1]);
   const observed = { ...session, compile };
-  for (const method of ['write', 'read', 'variableNames']) observed[method] = session[method].bind(session);
+  for (const method of ['write', 'read', 'variableNames', 'checkReplicas'])
+    observed[method] = session[method].bind(session);
   await trainEpochs({
     ...{
       session: observed,

@@ -148,8 +148,11 @@ int cuModuleUnload(handle module) { return (void)module, 0; }
 int cuModuleGetFunction(uint64_t *function, handle module, const char *name) {
   return (void)module, (void)name, *function = made++, 0;
 }
+/** Dynamic shared memory that kernels are allowed: 48 KiB, or what was set. */
+static unsigned allowed_shared[1 << 16];
 int cuFuncSetAttribute(handle function, int attribute, int value) {
-  return (void)function, (void)attribute, (void)value, 0;
+  if (attribute == 8) allowed_shared[(uintptr_t)function & 0xffff] = (unsigned)value;
+  return 0;
 }
 int cuLaunchKernel(handle function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared, handle stream, void *params, void *extra) {
@@ -159,7 +162,10 @@ int cuLaunchKernel(handle function, unsigned gx, unsigned gy, unsigned gz, unsig
 }
 int cuGraphCreate(uint64_t *graph, unsigned flags) { return (void)flags, make(graph, GRAPHS); }
 int cuGraphAddKernelNode_v2(uint64_t *node, handle graph, void *before, size_t count, void *parameters) {
-  (void)graph, (void)before, (void)count, (void)parameters;
+  (void)graph, (void)before, (void)count;
+  // The function, a grid and a block of three each, and then the shared memory.
+  const unsigned allowed = allowed_shared[*(uint64_t *)parameters & 0xffff], wanted = ((unsigned *)parameters)[8];
+  if (wanted > (allowed ? allowed : 48 * 1024)) return 1;
   return *node = made++, 0;
 }
 int cuGraphAddChildGraphNode(uint64_t *node, handle graph, uint64_t *before, size_t count, handle child) {

@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import type koffi from 'koffi';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { Graph } from '../../src/engine/graph/graph.ts';
+import { square } from '../../src/engine/graph/window.ts';
+import { f32 } from '../../src/tensor/tensor.ts';
 import { compileLibrary, describeC } from '../c-compiler.ts';
 
 const ffi = createRequire(import.meta.url)('koffi') as typeof koffi;
@@ -195,6 +197,28 @@ describeC('a session of a group of GPUs', () => {
     await program.run();
     await program.read('y');
     expect(blocked() - before).toBe(1);
+    await session.dispose();
+  });
+
+  test('lets a kernel have the most shared memory that any of its launches wants', async () => {
+    const session = await fakes.cuda.cudaBackend().openSession();
+    // The same kernel of counted bits; the longer the inner axis, the more it keeps of where its parts are.
+    const convolve = (graph: Graph, channels: number) => {
+      const columns = Float32Array.from({ length: 64 }, (_, at) => ((at >> 3) + (at & 7) < 6 ? 1 : 0));
+      const removed = graph.constant(f32([8, 8], columns));
+      const [zero, one] = [0, 1].map((value) => graph.constant(f32([64], new Float32Array(64).fill(value))));
+      const x = graph.input(`x${channels}`, [2, 8, 8, channels], 'u8');
+      const w = graph.input(`w${channels}`, [3, 3, channels, 64], 'u8');
+      const error = { kind: 'removal', integer: true } as const;
+      const attributes = { ...square({ padding: 1 }), weightBits: 8, activationBits: 8, error };
+      const operands = [x, w, graph.scalar(1), graph.scalar(0), one!, zero!, removed];
+      graph.output(`y${channels}`, graph.apply1('axmConv2d', operands, attributes));
+    };
+    for (const channels of [[128], [256, 384], [512, 384, 256]]) {
+      const graph = new Graph();
+      for (const count of channels) convolve(graph, count);
+      await session.compile(graph);
+    }
     await session.dispose();
   });
 });

@@ -209,19 +209,14 @@ describe(nvcc ? 'kernels compile' : 'kernels compile (skipped: nvcc is not on th
     const options = compileOptions({ ...source, defines }, capability).filter((option) => option.startsWith('-D'));
     const architecture = capability === 90 ? '90a' : String(capability);
     const code = `arch=compute_${architecture},code=sm_${architecture}`;
-    const output = join(folder, 'kernel.cubin');
-    const args = [
-      `-gencode=${code}`,
-      '-cubin',
-      '-std=c++17',
-      ...options,
-      '-o',
-      output,
-      join(kernelFolder(), source.file),
-    ];
+    // The text as it is compiled at run time, with its includes put in.
+    const [text, output] = [join(folder, 'kernel.cu'), join(folder, 'kernel.cubin')];
+    writeFileSync(text, readSource(source));
+    const args = [`-gencode=${code}`, '-cubin', '-std=c++17', ...options, '-o', output, text];
     execFileSync(nvcc!, args, { stdio: 'pipe' });
   };
-  const capabilities = ({ file }: KernelSource) => (file === 'approximate-planes.cu' ? [90] : [90, 86]);
+  const ofHopper = new Set(['approximate-planes.cu', 'approximate-bits.cu', 'approximate-bit-gradients.cu']);
+  const capabilities = ({ file }: KernelSource) => (ofHopper.has(file) ? [90] : [90, 86]);
   const all = [...sources].flatMap(([name, source]) =>
     capabilities(source).map((capability) => ({ name, source, capability })),
   );
@@ -233,8 +228,9 @@ describe(nvcc ? 'kernels compile' : 'kernels compile (skipped: nvcc is not on th
 });
 
 /**
- * Of each file and capability the source whose name has the least hash; every one compiles with EVERY_CASE=1, and on a
- * GPU (npm run test:gpu). What all of them read and define is held against the files above (contract.ts).
+ * Of each file, with a tile and without, and capability the source whose name has the least hash; every one compiles
+ * with EVERY_CASE=1, and on a GPU (npm run test:gpu). What all of them read and define is held against the files
+ * above (contract.ts).
  */
 function oneOfEach<T extends { readonly name: string; readonly source: KernelSource; readonly capability: number }>(
   all: readonly T[],
@@ -242,7 +238,7 @@ function oneOfEach<T extends { readonly name: string; readonly source: KernelSou
   const hashOf = ({ name }: T) => sha256(name);
   const least = new Map<string, T>();
   for (const one of all) {
-    const key = `${one.source.file} ${one.capability}`;
+    const key = `${one.source.file} ${'BM' in one.source.defines} ${one.capability}`;
     const found = least.get(key);
     if (!found || hashOf(one) < hashOf(found)) least.set(key, one);
   }

@@ -3,9 +3,10 @@
 
 import { describe, expect, test } from 'vitest';
 import { gradientRules, gradients } from '../../src/engine/graph/gradients.ts';
-import { Graph } from '../../src/engine/graph/graph.ts';
+import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { convOutputShape } from '../../src/engine/graph/inference.ts';
 import type { OpAttributes, OpName } from '../../src/engine/graph/ops.ts';
+import { square } from '../../src/engine/graph/window.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import { forEachProduct } from '../../src/engine/reference/convolution.ts';
 import { clamp, roundHalfEven } from '../../src/engine/reference/kernel.ts';
@@ -296,4 +297,26 @@ test('an operation without a rule throws its name', () => {
   const x = graph.variable('x', [4]);
   const y = graph.apply1('sum', [x], {});
   expect(() => gradients(y, [x])).toThrow(/no gradient rule for the operation sum/);
+});
+
+test('the gradient of a structure matrix says which entries read one parameter, unless it is asked for itself', () => {
+  const build = (targets: (theta: Value, m: Value) => readonly Value[]) => {
+    const graph = new Graph();
+    const theta = graph.input('theta', [2]);
+    const index = [0, 1, -1, 1];
+    const m = graph.apply1('structureMatrix', [theta], { weightBits: 2, activationBits: 2, index });
+    const renamed = graph.apply1('reshape', [m], { shape: [2, 2] });
+    const codes = ['x', 'w'].map((name) => graph.input(name, [1, 1, 1, 1], 'u8'));
+    const [xScale, xZero] = ['xScale', 'xZero'].map((name) => graph.input(name, []));
+    const [wScale, wZero] = ['wScale', 'wZero'].map((name) => graph.input(name, [1]));
+    const operands = [...codes, xScale!, xZero!, wScale!, wZero!, renamed];
+    const error = { kind: 'removal', integer: false } as const;
+    const y = graph.apply1('axmConv2d', operands, { ...square(), weightBits: 2, activationBits: 2, error });
+    gradients(graph.apply1('reshape', [y], { shape: [] }), targets(theta, m));
+    const node = graph.nodes.find(({ op }) => op === 'axmConv2dGradients')!;
+    return (node.attributes as OpAttributes['axmConv2dGradients']).index;
+  };
+  expect(build((theta) => [theta])).toEqual([0, 1, -1, 1]);
+  expect(build((theta, m) => [theta, m])).toBeUndefined();
+  expect(build((_, m) => [m])).toBeUndefined();
 });

@@ -5,6 +5,7 @@
 import type { OpAttributes, OpName } from '../../src/engine/graph/ops.ts';
 import { type PerAxis, square } from '../../src/engine/graph/window.ts';
 import type { ProductError } from '../../src/multiplier/error.ts';
+import { columnStructure, productStructure, type Structure } from '../../src/multiplier/structure.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, codes, constant, floats, make, operands } from './cases.ts';
@@ -77,6 +78,32 @@ export function approximateCase(
   );
 }
 
+/**
+ * A convolution with a structure whose parameters, the last operand, fill the matrix; the gradient goes on to them.
+ */
+export function structureCase(
+  note: string,
+  { x, w, padding = 1, ...window }: ConvolutionShape,
+  { weightBits, activationBits, index }: Pick<Structure, 'weightBits' | 'activationBits' | 'index'>,
+): Case {
+  const error: ProductError = { kind: 'removal', integer: false };
+  const attributes = { ...square({ ...window, padding }), weightBits, activationBits, error };
+  return make(
+    'axmConv2d',
+    `parameters, w${weightBits}a${activationBits}, ${note}`,
+    [...operands(x, w, weightBits, activationBits), floats([Math.max(...index) + 1], 0, 1)],
+    attributes,
+    {
+      differentiate: [0, 1, 2, 4, 6],
+      build: (graph, [...inputs]) => {
+        const theta = inputs.pop()!;
+        const m = graph.apply1('structureMatrix', [theta], { weightBits, activationBits, index });
+        return graph.apply('axmConv2d', [...inputs, m], attributes);
+      },
+    },
+  );
+}
+
 const everyForm: readonly ErrorForm[] = ['exact', 'structure', 'truncation', 'table with slopes'];
 const inGroups = { x: [8, 16, 16, 8], w: [3, 3, 1, 8], groups: 8 };
 /** Images so small that most taps lie outside of them, and many outputs. */
@@ -104,6 +131,43 @@ const approximate: readonly Case[] = [
     ),
   ),
   ...everyForm.map((form) => approximateCase('whole tiles', { x: [2, 5, 5, 16], w: [3, 3, 16, 32] }, [8, 8], form)),
+  // Counts of bits: whole and odd units of the last stage, tiles that are not filled, both blocks of channels.
+  ...(['structure', 'truncation'] as const).flatMap((form) =>
+    (
+      [
+        ['one unit, half of it empty', { x: [4, 8, 8, 64], w: [1, 1, 64, 64], padding: 0 }],
+        ['two units', { x: [3, 7, 9, 64], w: [2, 2, 64, 65] }],
+        ['three units, strided', { x: [3, 9, 11, 64], w: [1, 5, 64, 30], stride: 2 }],
+        ['four units, dilated', { x: [2, 9, 9, 128], w: [2, 2, 128, 96], dilation: 2 }],
+        ['five units', { x: [4, 8, 8, 64], w: [3, 3, 64, 65] }],
+        ['nine units, halved', { x: [2, 8, 8, 128], w: [3, 3, 128, 129] }],
+        ['ten units, halved', { x: [3, 7, 5, 256], w: [1, 5, 256, 64], padding: [0, 2] }],
+      ] as [string, ConvolutionShape][]
+    ).flatMap(([note, shape]) =>
+      [
+        [8, 8],
+        [4, 5],
+      ].map(([w, a]) => approximateCase(`bits: ${note}`, shape, [w!, a!], form)),
+    ),
+  ),
+  // Parameters of eight columns, of all columns, of each product, and of entries of several powers, some read by none.
+  ...(
+    [
+      ['eight columns', columnStructure({ weightBits: 8, activationBits: 8 }, 8)],
+      ['all columns', columnStructure({ weightBits: 8, activationBits: 8 }, 15)],
+      ['each product', productStructure({ weightBits: 8, activationBits: 8 }, 15)],
+      ['any', { weightBits: 5, activationBits: 8, index: Array.from({ length: 40 }, (_, at) => ((at % 9) % 4) - 1) }],
+    ] as const
+  ).flatMap(([which, structure]) =>
+    (
+      [
+        ['images of three rows', { x: [5, 3, 7, 64], w: [3, 3, 64, 64] }],
+        ['128 to 67 channels with stride 2', { x: [4, 9, 11, 128], w: [3, 3, 128, 67], stride: 2 }],
+        ['1×1 to 130 channels', { x: [3, 5, 9, 128], w: [1, 1, 128, 130], padding: 0 }],
+        ['several tiles of a block', { x: [6, 16, 15, 64], w: [1, 1, 64, 128], padding: 0 }],
+      ] as [string, ConvolutionShape][]
+    ).map(([note, shape]) => structureCase(`${which}, ${note}`, shape, structure)),
+  ),
   ...everyForm.map((form) => approximateCase('many positions in eight groups', inGroups, [8, 8], form)),
   ...everyForm.map((form) =>
     approximateCase('many positions, cut unevenly', { ...inGroups, x: [9, 16, 16, 8] }, [8, 8], form),

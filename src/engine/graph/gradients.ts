@@ -9,17 +9,21 @@ import { constant, input, squareRoot, whereGreater } from './expression.ts';
 import { formulaGradient } from './formula-gradient.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
 import { apart } from './movement.ts';
-import type { OpAttributes, OpName, Transposed } from './ops.ts';
+import { type OpAttributes, type OpName, renames, type Transposed } from './ops.ts';
 import { Recomputation } from './recompute.ts';
 import { convGeometryOf } from './window.ts';
 
 type Cotangents = readonly (Value | undefined)[];
-/** `wanted[i]`: whether the gradient of input i is asked for, where a rule can save work by knowing. */
+/**
+ * `wanted[i]`: whether the gradient of input i is asked for, where a rule can save work by knowing; `isTarget`: whether
+ * it is that of a value itself that is asked for, not only of what the value depends on.
+ */
 type Rule<K extends OpName> = (
   node: Node<K>,
   cotangents: Cotangents,
   graph: Graph,
   wanted: readonly boolean[],
+  isTarget: (value: Value) => boolean,
 ) => (Value | undefined)[];
 
 const addition: OpAttributes['add'] = { alpha: 1, beta: 1 };
@@ -144,8 +148,8 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
    * v·dv/scale with dv what the operand v got through the error. Slopes by codes move the other operand: the sums are
    * those of exact products with it.
    */
-  axmConv2d: (node, [g], graph, wanted) => {
-    const [xq, wq, xScale, xZero, wScale, wZero, , weightSlopes, activationSlopes] = node.inputs;
+  axmConv2d: (node, [g], graph, wanted, isTarget) => {
+    const [xq, wq, xScale, xZero, wScale, wZero, m, weightSlopes, activationSlopes] = node.inputs;
     const { weightBits, activationBits, error } = node.attributes;
     const geometry = convGeometryOf(node.attributes);
     const x = graph.apply1('dequantize', [xq!, xScale!, xZero!], { granularity: 'tensor' });
@@ -169,7 +173,9 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
 
     function ofStructure(): readonly Value[] {
       const operands = [g!, xq!, wq!, xScale!, xZero!, wScale!];
-      return graph.apply('axmConv2dGradients', operands, { ...geometry, weightBits, activationBits });
+      const index = indexReadBy(m!, isTarget);
+      const attributes = { ...geometry, weightBits, activationBits, ...(index && { index }) };
+      return graph.apply('axmConv2dGradients', operands, attributes);
     }
     /** With Σ dx·x in place of what x got through the error: less Σ g·exact, which is Σ dw·w less w's share. */
     function throughRows(ofActivations: Value, ofWeights: Value): (Value | undefined)[] {
@@ -209,6 +215,19 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
     graph.apply1('structureMatrixGradient', [g!], { ...attributes, count: theta!.shape[0]! }),
   ],
 };
+
+/**
+ * Which parameter each entry of a structure matrix reads, where its gradient goes on to the parameters alone; undefined
+ * of a matrix that is made otherwise, or whose own gradient is asked for.
+ */
+function indexReadBy(m: Value, isTarget: (value: Value) => boolean): readonly number[] | undefined {
+  const { source } = m;
+  if (isTarget(m) || source.kind !== 'node') return undefined;
+  if (renames.has(source.node.op)) return indexReadBy(source.node.inputs[0]!, isTarget);
+  return source.node.op === 'structureMatrix'
+    ? (source.node as Node as Node<'structureMatrix'>).attributes.index
+    : undefined;
+}
 
 /** What x gets through the mean and the biased variance of each of its channels: (gMean + 2·gVariance·(x − mean))/n. */
 function statisticsGradient(
@@ -264,6 +283,7 @@ export function gradients(
   const graph = scalar.graph;
   const recomputation = new Recomputation(graph, recompute, kept);
   const depends = dependents(graph, targets);
+  const asked = new Set(targets);
   const cotangents = new Map<Value, Value>([[scalar, graph.scalar(1)]]);
   const wholeBehind = firstReaders(graph, targets);
   const tellWhole = (node: Node) => {
@@ -284,7 +304,7 @@ export function gradients(
     const wanted = node.inputs.map((input) => depends.has(input));
     const seen = recomputation.seenBackward(node);
     graph.labelled(node.label, () => {
-      const results = applyRule(seen, given, graph, wanted);
+      const results = applyRule(seen, given, graph, wanted, (value) => asked.has(value));
       node.inputs.forEach((input, index) => {
         const result = results[index];
         if (!result || !wanted[index]) return;
@@ -330,12 +350,13 @@ function applyRule(
   cotangents: Cotangents,
   graph: Graph,
   wanted: readonly boolean[],
+  isTarget: (value: Value) => boolean,
 ): (Value | undefined)[] {
   const rule = gradientRules[node.op] as Rule<OpName> | undefined;
   return concerning(node, () => {
     if (!rule)
       throw new UserError(`no gradient rule for the operation ${node.op}; add one to src/engine/graph/gradients.ts`);
-    return rule(node, cotangents, graph, wanted);
+    return rule(node, cotangents, graph, wanted, isTarget);
   });
 }
 

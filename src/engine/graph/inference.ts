@@ -340,7 +340,11 @@ const inference: { readonly [K in OpName]: Infer<K> } = {
     );
     return inferConv('axmConv2d', inputs, attributes);
   },
-  axmConv2dGradients: ([, , w], { weightBits, activationBits }) => [f32(w!.shape), f32([weightBits, activationBits])],
+  axmConv2dGradients: (inputs, { weightBits, activationBits, index }) => {
+    const fits = index === undefined || index.length === weightBits * activationBits;
+    expect('axmConv2dGradients', fits, inputs, `an index of ${weightBits}×${activationBits} entries`);
+    return [f32(inputs[2]!.shape), f32([weightBits, activationBits])];
+  },
   axmErrorWeightGradient: (inputs, attributes) => {
     expectSlopes('axmErrorWeightGradient', inputs, attributes);
     return [f32(inputs[2]!.shape)];

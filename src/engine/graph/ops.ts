@@ -225,9 +225,11 @@ export interface OpAttributes {
   /**
    * (g, xq, wq, xScale, xZero, wScale) → dw: gradient of the dequantised weight = that of the exact product,
    * [kh,kw,I/groups,O]; dm [weightBits, activationBits] = −2^(i+j) xScale Σ wScale[o]·w[i]·H_j, H_j = weight gradient
-   * of activation bit plane j.
+   * of activation bit plane j. `index`, of the structure that m was read by: of dm only the sums over the entries that
+   * read one parameter are defined; where they stand among those, and what the entries that read none hold (finite), is
+   * the device's choice.
    */
-  axmConv2dGradients: ConvGeometry & OperandWidths;
+  axmConv2dGradients: ConvGeometry & OperandWidths & { readonly index?: readonly number[] };
   /**
    * (g, xq, wq, xScale, weightSlopes) → xScale·Σ g·slope(wq, xq), of w's shape: the weight's gradient through the
    * error.

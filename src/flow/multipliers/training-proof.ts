@@ -261,6 +261,7 @@ async function checkGradient(
   for (let at = 0; at < dw.length; at++) {
     products.add(-dw[at]! * (w![at]! - wZero![at % outputs]!) * wScale![at % outputs]!);
   }
+  // Entries that read one parameter have one m, so their dm may be a sum at any of them; those that read none have 0.
   let found = 0;
   for (let at = 0; at < given.length; at++) found += given[at]! * m[at]!;
   if (products.fits(found, DIFFERENCE_TOLERANCE * ofOutputs)) return;

@@ -25,7 +25,8 @@
 // any plane); lists (1)(2)(4) with an entry per plane: MASKS (bits of x), PLACES (where their AND goes, −1: they stay
 // where they are; of a function: how far its values go left, which fit), READS (which source), SIGNS (1: V is signed,
 // 2: U is), FRACTIONS (1: it has FDIGITS more digits), BITS (the bit j whose column of m it loses; −1: none).
-#include "zero-points.cuh"
+#include "lists.cuh"
+#include "output-tile.cuh"
 
 #define THREADS (32 * WARPS_M * WARPS_N * WARPS_K)
 #define MI (BM / WARPS_M / 16)
@@ -34,22 +35,12 @@
 #define STAGE_BYTES (WARPS_K * CHUNK_BYTES)
 #define ACCUMULATORS (SLICES > PLANES ? 1 + FDIGITS : 1)
 
-// Compilers cut options at commas, so a list comes as (1)(2)(4); its items take turns: 1, EVEN_ITEM (2)(4) → 1, 2,
-// ODD_ITEM (4) → 1, 2, 4, EVEN_ITEM, which without an argument is the name of an item that nothing reads.
-#define ODD_ITEM(value) value, EVEN_ITEM
-#define EVEN_ITEM(value) value, ODD_ITEM
-enum { ODD_ITEM, EVEN_ITEM };
-#define PER_PLANE(NAME, LIST)                                                                                                      \
-  INLINE constexpr int NAME(int plane) {                                                                                           \
-    constexpr int values[] = {ODD_ITEM LIST};                                                                                      \
-    return values[plane];                                                                                                          \
-  }
-PER_PLANE(maskOf, MASKS)
-PER_PLANE(placeOf, PLACES)
-PER_PLANE(sourceOf, READS)
-PER_PLANE(signsOf, SIGNS)
-PER_PLANE(fractionOf, FRACTIONS)
-PER_PLANE(bitOf, BITS)
+LIST(maskOf, MASKS)
+LIST(placeOf, PLACES)
+LIST(sourceOf, READS)
+LIST(signsOf, SIGNS)
+LIST(fractionOf, FRACTIONS)
+LIST(bitOf, BITS)
 INLINE constexpr int digitsOf(int plane) { return 1 + FDIGITS * fractionOf(plane); }
 /**
  * Left shift of the weights of a plane: with a fraction the first digit uses all of its eight bits; all planes of a
@@ -158,7 +149,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   int sums[ACCUMULATORS][MI][NI][4] = {};
   const int warpK = warp / (WARPS_M * WARPS_N), warpOfChunk = warp % (WARPS_M * WARPS_N);
   const int warpRow = (warpOfChunk / WARPS_N) * (BM / WARPS_M), warpColumn = (warpOfChunk % WARPS_N) * (BN / WARPS_N);
-  const int fragmentGroup = lane / 4, quad = lane % 4;
   // Addresses of this lane's matrix rows inside a stage.
   u32 rowA[MI];
 #pragma unroll
@@ -299,82 +289,29 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   }
 #endif
 
-  // Sums of the weight codes, and of their constants, over rectangles of taps: area[ky][kx][n] = Σ over the taps above
-  // and to the left.
-  const int areaWidth = g.kw + 1, areaSize = (g.kh + 1) * areaWidth * BN;
-  int *areas = (int *)shared;
+  // Sums of the weight codes, and of their constants, over rectangles of taps.
+  const Rectangles ofCodes = {(int *)shared, BN}, ofConstants = {ofCodes.sums + (g.kh + 1) * (g.kw + 1) * BN, BN};
   for (int i = thread; i < (1 + OFFSETS) * BN; i += THREADS) {
-    const int n = i % BN, column = column0 + n;
-    const int *ofTap = i < BN ? tapSums : tapConstants;
-    int *area = areas + (i / BN) * areaSize;
-    for (int kx = 0; kx <= g.kw; kx++) area[kx * BN + n] = 0;
-    for (int ky = 1; ky <= g.kh; ky++) {
-      int sum = 0;
-      area[ky * areaWidth * BN + n] = 0;
-      for (int kx = 1; kx <= g.kw; kx++) {
-        if (column < columns) sum += ofTap[((ky - 1) * g.kw + kx - 1) * g.o + group * columns + column];
-        area[(ky * areaWidth + kx) * BN + n] = area[((ky - 1) * areaWidth + kx) * BN + n] + sum;
-      }
-    }
-  }
-  // In place of where a row's window begins: which of its taps lie inside the image.
-  for (int r = thread; r < BM; r += THREADS) {
-    const TapRange inY(rowY[r], g.dilationY, g.h, g.kh), inX(rowX[r], g.dilationX, g.w, g.kw);
-    rowY[r] = inY.first | inY.end << 16;
-    rowX[r] = inX.first | inX.end << 16;
+    const int n = i % BN, column = column0 + n < columns ? group * columns + column0 + n : -1;
+    sumRectangles(i < BN ? ofCodes : ofConstants, i < BN ? tapSums : tapConstants, n, column, g.o, g.kh, g.kw);
   }
   __syncthreads();
   if (warpK > 0) return;
 
-  const double xScale = *zero.xScale, xZero = *zero.xZero;
+  const OutputTile tile = {row0, column0, group, warpRow, warpColumn, rowSum, rowY, rowX};
+  storeDequantized<MI, NI, PAIRS>(tile, ofCodes, g, zero, y, [&](int mi, int ni, int element, const TapsInside &taps, int n) {
+    const int2 constants = OFFSETS ? taps(ofConstants.sums + n) : make_int2(0, 0);
+    double2 pair = {0, 0};
 #pragma unroll
-  for (int ni = 0; ni < NI; ni++) {
-    const int n = warpColumn + ni * 8 + 2 * quad, column = column0 + n;
-    double wScale[2], wZero[2];
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const int o = group * columns + min(column + i, columns - 1);
-      wScale[i] = zero.wScale[o];
-      wZero[i] = zero.wZero[o];
+    for (int digit = ACCUMULATORS - 1; digit >= 0; digit--) {
+      // Added as integers that wrap: only the whole must fit.
+      const u32 first = sums[digit][mi][ni][element] + (digit == 0 ? constants.x : 0);
+      const u32 second = sums[digit][mi][ni][element + 1] + (digit == 0 ? constants.y : 0);
+      pair.x = pair.x * 0.00390625 + (int)first;
+      pair.y = pair.y * 0.00390625 + (int)second;
     }
-#pragma unroll
-    for (int mi = 0; mi < MI; mi++)
-#pragma unroll
-      for (int part = 0; part < 2; part++) {
-        const int r = warpRow + mi * 16 + fragmentGroup + 8 * part, row = row0 + r;
-        if (row >= rows) continue;
-        const int inY = rowY[r], inX = rowX[r], y0 = inY & 0xffff, y1 = inY >> 16, x0 = inX & 0xffff, x1 = inX >> 16;
-        const int count = (y1 - y0) * (x1 - x0) * gi;
-        float values[2];
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-          auto over = [&](const int *area) {
-            int taps = area[(y1 * areaWidth + x1) * BN + n + i];
-            if (y0 > 0) taps -= area[(y0 * areaWidth + x1) * BN + n + i];
-            if (x0 > 0) taps -= area[(y1 * areaWidth + x0) * BN + n + i];
-            if (y0 > 0 && x0 > 0) taps += area[(y0 * areaWidth + x0) * BN + n + i];
-            return taps;
-          };
-          const int weightSum = over(areas);
-          double sum = 0;
-#pragma unroll
-          for (int digit = ACCUMULATORS - 1; digit >= 0; digit--) {
-            u32 whole = sums[digit][mi][ni][2 * part + i];
-            if (OFFSETS && digit == 0) whole += over(areas + areaSize);
-            sum = sum * 0.00390625 + (int)whole;
-          }
-          sum /= 1 << WEIGHT_SHIFT;
-          values[i] = dequantized(sum, weightSum, rowSum[r], count, xScale, xZero, wScale[i], wZero[i]);
-        }
-        float *to = y + (size_t)row * g.o + group * columns + column;
-        if (PAIRS) {
-          if (column < columns) *(float2 *)to = make_float2(values[0], values[1]);
-        } else {
-          if (column < columns) to[0] = values[0];
-          if (column + 1 < columns) to[1] = values[1];
-        }
-      }
-  }
+    return make_double2(pair.x / (1 << WEIGHT_SHIFT), pair.y / (1 << WEIGHT_SHIFT));
+  });
 }
 #else
 

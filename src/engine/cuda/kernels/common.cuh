@@ -22,10 +22,14 @@ INLINE u32 sharedAddress(const void *pointer) { return (u32)__cvta_generic_to_sh
 INLINE void copyAsync16(u32 to, const void *from, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 16 : 0));
 }
+INLINE void copyAsync8(u32 to, const void *from, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 8 : 0));
+}
 INLINE void copyAsync4(u32 to, const void *from, bool valid) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 4 : 0));
 }
 INLINE void commitCopies() { asm volatile("cp.async.commit_group;\n" ::); }
+INLINE void waitForAllCopies() { asm volatile("cp.async.wait_all;\n" ::); }
 template <int PENDING> INLINE void waitForCopies() { asm volatile("cp.async.wait_group %0;\n" ::"n"(PENDING)); }
 
 /** Four 8×8 matrices of 16-bit elements; lane l gives the address of row l % 8 of matrix l / 8. */
@@ -167,9 +171,52 @@ INLINE u64 describeRows(u32 address) { return (u64)((address & 0x3ffff) >> 4) | 
  * (128-byte swizzle).
  */
 INLINE u64 describeColumns(u32 address) { return (u64)((address & 0x3ffff) >> 4) | (u64)1 << 16 | (u64)(1024 >> 4) << 32 | (u64)1 << 62; }
+/**
+ * Describes rows of 16 bytes, eight of them contiguous, without swizzle, at base + offset: the inner axis goes on
+ * `stride` bytes behind its first 16. All in bytes, multiples of 16; addresses of shared memory are below 2^18.
+ */
+INLINE u64 halvesAt(u32 base, u32 offset, u32 stride) {
+  return (u64)(128 >> 4) << 32 | ((base >> 4) + ((offset >> 4) | (stride >> 4) << 16));
+}
+/** The same with the second half at the address `second`, behind the first. */
+INLINE u64 halvesAnd(u32 base, u32 offset, u32 second) {
+  return (u64)(128 >> 4) << 32 | ((base + offset) >> 4 | (second - base - offset) >> 4 << 16);
+}
 INLINE void beginGroup() { asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory"); }
 INLINE void endGroup() { asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory"); }
 template <int PENDING = 0> INLINE void waitForGroup() { asm volatile("wgmma.wait_group.sync.aligned %0;\n" ::"n"(PENDING) : "memory"); }
+// Warps of one block that hand stages of shared memory to each other (mbarrier): whoever fills one arrives, or has its
+// copies arrive; who reads it waits for the phase. A phase is a parity: 0, 1, 0, …
+INLINE void initBarrier(u32 barrier, int arrivals) { asm volatile("mbarrier.init.shared.b64 [%0], %1;\n" ::"r"(barrier), "r"(arrivals)); }
+/** Behind the initialisation of all barriers, before the block's own barrier. */
+INLINE void publishBarriers() { asm volatile("fence.mbarrier_init.release.cluster;\n" ::: "memory"); }
+INLINE void arriveAt(u32 barrier) { asm volatile("mbarrier.arrive.shared.b64 _, [%0];\n" ::"r"(barrier) : "memory"); }
+/** Arrives, and has the phase wait for so many bytes of bulk copies too. */
+INLINE void arriveWithBytes(u32 barrier, u32 bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;\n" ::"r"(barrier), "r"(bytes) : "memory");
+}
+/** This thread arrives once all of its copies so far are there. */
+INLINE void arriveWithCopies(u32 barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];\n" ::"r"(barrier) : "memory");
+}
+INLINE void waitForPhase(u32 barrier, u32 phase) {
+  asm volatile("{\n.reg .pred done;\nWAIT:\nmbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n@done bra DONE;\nbra WAIT;\nDONE:\n}\n" ::"r"(
+                   barrier),
+               "r"(phase)
+               : "memory");
+}
+/** Contiguous bytes, a multiple of 16, by the copy engine, which tells `barrier` of them. */
+INLINE void copyBulk(u32 to, const void *from, u32 bytes, u32 barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];\n" ::"r"(to), "l"(from), "r"(bytes),
+               "r"(barrier)
+               : "memory");
+}
+/** The barrier `number` of some warps of a block: so many threads. */
+INLINE void meet(int number, int threads) { asm volatile("bar.sync %0, %1;\n" ::"r"(number), "r"(threads) : "memory"); }
+/** Registers of a thread from here on, of all four warps of a warpgroup. */
+template <int COUNT> INLINE void takeRegisters() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;\n" ::"n"(COUNT)); }
+template <int COUNT> INLINE void giveRegisters() { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;\n" ::"n"(COUNT)); }
+
 /** Ordinary copies to shared memory become visible to the matrix unit's own reads. */
 INLINE void publishCopies() { asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory"); }
 
@@ -203,6 +250,26 @@ INLINE void multiplyBytesGroup128(int (*d)[4], const u32 (&a)[4], u64 b, bool si
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
   BY_SIGNS(signedA, signedB, M64N128K32)
 #undef M64N128K32
+}
+/**
+ * d += popcounts of a AND b, or where `first` d = them, whatever it was, 64 columns, inner length 256 bits: a as in
+ * multiplyBytes, b as halvesAt says.
+ */
+INLINE void countBitsGroup64(int (*d)[4], const u32 (&a)[4], u64 b, bool first) {
+  if (first) {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n64k256.s32.b1.b1.and.popc " SUMS_32 ", {%32,%33,%34,%35}, %36, 0;\n"
+                 : EIGHT_FOURS("+r", d)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  } else {
+    asm volatile("wgmma.mma_async.sync.aligned.m64n64k256.s32.b1.b1.and.popc " SUMS_32 ", {%32,%33,%34,%35}, %36, 1;\n"
+                 : EIGHT_FOURS("+r", d)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+  }
+}
+/** Behind a wait: the sums are there from here on, for the compiler too. */
+INLINE void takeSums(int (*d)[4]) {
+#pragma unroll
+  for (int i = 0; i < 8; i++) asm volatile("" : FOUR("+r", d[i])::"memory");
 }
 /** d += a·b on f16 operands, 64 columns, inner length 16; b as describeColumns says. */
 INLINE void multiplyF16Group64(float (*d)[4], const u32 (&a)[4], u64 b) {

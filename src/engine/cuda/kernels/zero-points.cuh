@@ -1,7 +1,7 @@
 // The zero-point terms of an approximate convolution. The matrix units sum products of raw codes, S = Σ (w·x + E(w, x))
 // over the valid taps; the contract wants xScale·wScale·(S − xZero·Σw − wZero·Σx + xZero·wZero·count), sums over the
-// valid taps. Everything inside the parentheses is an integer when the zero points are, so doubles hold it exactly; the
-// order of the products is the reference's.
+// valid taps. Everything inside the parentheses is an integer when the zero points are, so doubles hold it exactly,
+// whatever the order; that of the products outside is the reference's.
 #pragma once
 #include "common.cuh"
 
@@ -9,7 +9,7 @@ struct ZeroPoints {
   const float *xScale, *xZero, *wScale, *wZero;
 };
 
-INLINE float dequantized(double sum, double weightSum, double inputSum, int count, double xScale, double xZero, double wScale,
+INLINE float dequantized(double sum, double weightSum, double inputSum, double count, double xScale, double xZero, double wScale,
                          double wZero) {
-  return (float)(xScale * wScale * (sum - xZero * weightSum - wZero * inputSum + xZero * wZero * count));
+  return (float)(xScale * wScale * (sum - xZero * weightSum - wZero * (inputSum - xZero * count)));
 }

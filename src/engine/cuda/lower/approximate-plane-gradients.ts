@@ -2,6 +2,7 @@
 
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
+import { bitGradients } from './approximate-bit-gradients.ts';
 import { CODE_PLACES, codePlaces, gather, INNER_STEP } from './approximate-codes.ts';
 import { depthwisePlaneGradients } from './approximate-depthwise-gradients.ts';
 import { ceilDivide, convolutionOf, geometryArgument, roundUp, sharesOf, steps, stepsOf } from './geometry.ts';
@@ -33,6 +34,8 @@ export function planeGradients(node: Node<'axmConv2dGradients'>, target: Target)
   const g = convolutionOf(image!.shape, weight!.shape, gradient!.shape, node.attributes);
   const depthwise = depthwisePlaneGradients(node, g, target);
   if (depthwise) return depthwise;
+  const byBits = bitGradients(node, g, target);
+  if (byBits) return byBits;
   const { weightBits, activationBits } = node.attributes;
   const { multiprocessors, precision, warpgroups } = target;
   const digits = precision === 'fp32' ? 2 : 1;

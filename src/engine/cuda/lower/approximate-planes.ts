@@ -121,6 +121,9 @@ function factored(error: Int32Array, widths: OperandWidths, mostPlanes: number):
   return form;
 }
 
+/** Digits of all planes of a form, each of them a product of 8-bit integers. */
+export const slicesFor = ({ planes }: Form, target: Target): number => slicesOf(planes, fractionDigitsOf(target));
+
 const isNarrow = ({ columns }: Tile): boolean => columns < COLUMN_TILE;
 
 function tilesFor(g: Convolution, { planes }: Form, slices: number, fractionDigits: number, { warpgroups }: Target) {

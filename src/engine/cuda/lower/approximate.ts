@@ -5,10 +5,12 @@
 
 import { isInteger } from '../../../multiplier/error.ts';
 import { checkSums } from '../../graph/sums.ts';
+import { bitGradientWays } from './approximate-bit-gradients.ts';
+import { bitProduct, bitWays } from './approximate-bits.ts';
 import { depthwiseApproximate, depthwiseApproximateWays } from './approximate-depthwise.ts';
 import { depthwisePlaneGradientWays } from './approximate-depthwise-gradients.ts';
 import { planeGradients, planeGradientWays } from './approximate-plane-gradients.ts';
-import { formOf, planeProduct, planeWays } from './approximate-planes.ts';
+import { formOf, planeProduct, planeWays, slicesFor } from './approximate-planes.ts';
 import { inputSlopeWays, slopesOfInput, slopesOfWeights, weightSlopeWays } from './approximate-slopes.ts';
 import { structure, structureWays } from './approximate-structure.ts';
 import { lookUpProduct, lookUpWays } from './approximate-table.ts';
@@ -24,8 +26,8 @@ type Approximate =
   | 'structureMatrixGradient';
 
 export const approximateWays: WaysOf<Approximate> = {
-  axmConv2d: { ...depthwiseApproximateWays, ...planeWays, ...lookUpWays },
-  axmConv2dGradients: { ...depthwisePlaneGradientWays, ...planeGradientWays },
+  axmConv2d: { ...depthwiseApproximateWays, ...bitWays, ...planeWays, ...lookUpWays },
+  axmConv2dGradients: { ...depthwisePlaneGradientWays, ...bitGradientWays, ...planeGradientWays },
   axmErrorWeightGradient: weightSlopeWays,
   axmErrorInputGradient: inputSlopeWays,
   ...structureWays,
@@ -41,7 +43,8 @@ export const approximate: Lowerings<Approximate> = {
     const depthwise = depthwiseApproximate(node, g, target);
     if (depthwise) return depthwise;
     const form = formOf(node, target);
-    return form ? planeProduct(node, g, form, target) : lookUpProduct(node, g, target);
+    if (!form) return lookUpProduct(node, g, target);
+    return bitProduct(node, g, slicesFor(form, target), target) ?? planeProduct(node, g, form, target);
   },
 
   axmConv2dGradients: planeGradients,

@@ -5,7 +5,7 @@ import type { Node } from '../../graph/graph.ts';
 import type { Granularity } from '../../graph/ops.ts';
 import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
 import type { FusedNode } from './fuse.ts';
-import type { KernelSource } from './launch.ts';
+import type { Address, KernelLaunch, KernelSource } from './launch.ts';
 import { type Arguments, addresses, doubles, floats, integers, launch } from './launch.ts';
 import {
   elementsOf,
@@ -94,6 +94,16 @@ function overCodes(
       return [launchOverElements(SOURCE, name, count, args)];
     },
   };
+}
+
+/** The values of codes with one scale and zero point, a multiple of four of them. */
+export function dequantizeTensor(
+  count: number,
+  operands: Readonly<Record<'codes' | 'scale' | 'zero' | 'x', Address>>,
+): KernelLaunch {
+  const { codes, scale, zero, x } = operands;
+  const args = { ...addresses({ codes, scale, zero, x }), ...integers({ vectors: count / 4 }) };
+  return launchOverElements(SOURCE, 'tensor_dequantize', count / 4, args);
 }
 
 /** A kernel over the few elements of a range. */

@@ -35,7 +35,9 @@ export function compileOptions({ defines }: KernelSource, capability: number): s
   const macros = Object.entries(defines).map(([name, value]) => `-D${name}=${value}`);
   // Hopper's warpgroup instructions exist only under its own architecture name.
   const architecture = capability === 90 ? 'sm_90a' : `sm_${capability}`;
-  return [`--gpu-architecture=${architecture}`, '--std=c++17', '--extra-device-vectorization', ...macros.sort()];
+  // Everything in a kernel's text is for the device; generic lambdas can be told so by no other means.
+  const always = ['--std=c++17', '--extra-device-vectorization', '--device-as-default-execution-space'];
+  return [`--gpu-architecture=${architecture}`, ...always, ...macros.sort()];
 }
 
 /** What machine code depends on beside its source and options. */

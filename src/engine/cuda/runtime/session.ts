@@ -42,6 +42,8 @@ export class CudaSession extends SharedSession<Address> {
   readonly #pool: MemoryPool;
   readonly #constants = new Map<TensorData, Address>();
   readonly #modules = new Map<string, Promise<bigint>>();
+  /** Kernels of the modules, and the dynamic shared memory that each is allowed. */
+  readonly #functions = new Map<string, { readonly kernel: bigint; readonly shared: number }>();
   readonly group: Communicator | undefined;
   readonly #pinned: PinnedMemory;
   /** Of a session of a group: happens when the runs so far are done. */
@@ -180,17 +182,16 @@ export class CudaSession extends SharedSession<Address> {
       );
     }
     await Promise.all([...sources.keys()].map(async (name) => modules.set(name, await this.#modules.get(name)!)));
-    this.context.use();
-    const kernels = new Map<string, bigint>();
     return ({ source, name, ...launch }) => {
+      this.context.use();
       const module = KernelLibrary.nameOf(source);
       const key = `${module}#${name}`;
-      const known = kernels.get(key);
-      if (known !== undefined) return { kernel: known, ...launch };
-      this.context.use();
-      const kernel = this.context.kernel(modules.get(module)!, name);
-      if (launch.shared > ALWAYS_ALLOWED_SHARED) this.context.allowShared(kernel, launch.shared);
-      kernels.set(key, kernel);
+      const known = this.#functions.get(key);
+      const kernel = known?.kernel ?? this.context.kernel(modules.get(module)!, name);
+      // Launches of one kernel may want different amounts: it is allowed the most that any of them has wanted.
+      const allowed = known?.shared ?? ALWAYS_ALLOWED_SHARED;
+      if (launch.shared > allowed) this.context.allowShared(kernel, launch.shared);
+      this.#functions.set(key, { kernel, shared: Math.max(allowed, launch.shared) });
       return { kernel, ...launch };
     };
   }

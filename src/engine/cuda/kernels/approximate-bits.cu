@@ -1,0 +1,191 @@
+// The approximate convolution as counts of bits that meet (forward of axmConv2d for removals of partial products,
+// exact integers or a trained structure):
+//   Σ_k AxM(w, x) = Σ_ij (1 − m[i, j]) 2^(i+j) C_ij, C_ij = Σ_k w[i]·x[j]
+// on the binary matrix unit, 256 pairs of bits per step; see approximate-bits.cuh. Each group's counts are multiplied
+// with its factor, an integer: 2^(i+j), or where m is a real number the nearest fixed-point number with as many bits
+// of fraction as the sum of all leaves free. Groups of high and of low powers have sums of their own where both have
+// factors that are no integers (TOTALS = 2). Sums may wrap on the way, the whole of each must not. A code of a padded
+// tap is 0 and has no bits.
+// Kernels: pack_codes, pack_weights, tap_rectangles, multiply.
+// Layout: x NHWC u8 with channels a multiple of CB, w [K][O] u8.
+// -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), TOTALS; lists by group: SHIFTS (i + j),
+// ENTRIES (i·ABITS + j of the entry of m that the factor reads; −1: none is removed), TOTAL_OF (0 low, 1 high).
+#include "output-tile.cuh"
+
+#ifdef BM
+#include "approximate-bits.cuh"
+
+LIST(shiftOf, SHIFTS)
+LIST(entryOf, ENTRIES)
+LIST(totalOf, TOTAL_OF)
+
+/**
+ * Grid: as many blocks as the device has multiprocessors, or one per tile. `m`: f32 [WBITS, ABITS], read where an entry
+ * is given; `lowBits`, `highBits`: of the fraction of each total; `rectangles`: of the weight codes (`tap_rectangles`).
+ */
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+    multiply(const Bits bits, const int *__restrict__ rectangles, const float *__restrict__ m, const ZeroPoints zero,
+             float *__restrict__ y, const Geometry geometry, int lowBits, int highBits) {
+  extern __shared__ __align__(1024) u8 shared[];
+  __shared__ u32 factors[GROUPS];
+#if WARPS_K > 1
+  __shared__ u32 exchange[TOTALS * 32][128];
+#endif
+  const Geometry &g = geometry;
+  forEachConstant<0, GROUPS>([&](auto at) {
+    constexpr int group = decltype(at)::value, entry = entryOf(group), shift = shiftOf(group);
+    if (threadIdx.x != group) return;
+    const double share = entry < 0 ? 1 : 1 - (double)m[max(entry, 0)];
+    factors[group] = __double2int_rn(share * (1 << shift) * (1 << (totalOf(group) ? highBits : lowBits)));
+  });
+
+  const int thread = threadIdx.x - COPIERS, warp = thread / 32;
+  u32 totals[TOTALS][8][4];
+  // A tile's rectangles are fetched when it begins and needed when it ends.
+  constexpr int WORDS = (KH + 1) * (KW + 1) * BN, MINE = (WORDS + COUNTERS - 1) / COUNTERS;
+  __shared__ __align__(8) int ofCodes[WORDS];
+  int fetched[MINE];
+  countTiles(
+      shared, bits, g,
+      [&](int tile) {
+#pragma unroll
+        for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] = 0;
+#pragma unroll
+        for (int i = 0; i < MINE; i++) {
+          const int at = thread + i * COUNTERS;
+          if (at < WORDS) fetched[i] = rectangles[at / BN * (bits.columnTiles * BN) + bits.column0(tile) + at % BN];
+        }
+      },
+      [&](auto group, const int(*counts)[4]) {
+        constexpr int total = TOTALS > 1 ? totalOf(decltype(group)::value) : 0;
+        const u32 factor = factors[decltype(group)::value];
+#pragma unroll
+        for (int ni = 0; ni < 8; ni++)
+#pragma unroll
+          for (int i = 0; i < 4; i++) totals[total][ni][i] += factor * (u32)counts[ni][i];
+      },
+      [&](int tile, const Rows &rows) {
+        // Both warpgroups are behind the stores of the tile before.
+        meet(2, COUNTERS);
+#pragma unroll
+        for (int i = 0; i < MINE; i++) {
+          if (thread + i * COUNTERS < WORDS) ofCodes[thread + i * COUNTERS] = fetched[i];
+        }
+#if WARPS_K > 1
+        // The first warpgroup takes over the other's sums.
+        if (warp >= 4) {
+#pragma unroll
+          for (int i = 0; i < TOTALS * 32; i++) exchange[i][thread % 128] = (&totals[0][0][0])[i];
+        }
+        meet(2, COUNTERS);
+        if (warp >= 4) return;
+#pragma unroll
+        for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] += exchange[i][thread % 128];
+#else
+        meet(2, COUNTERS);
+#endif
+        const OutputTile at = {bits.row0(tile), bits.column0(tile), 0, warp * 16, 0, rows.sum, rows.y, rows.x};
+        const double low = 1.0 / (1 << lowBits), high = 1.0 / (1 << highBits);
+        storeDequantized<1, 8, PAIRS>(at, {ofCodes, BN}, g, zero, y, [&](int, int ni, int element, const TapsInside &, int) {
+          auto sum = [&](int at) {
+            const double of = (int)totals[0][ni][at] * low;
+            return TOTALS > 1 ? of + (int)totals[TOTALS - 1][ni][at] * high : of;
+          };
+          return make_double2(sum(element), sum(element + 1));
+        });
+      });
+}
+#else
+
+/** Bit j of byte i changes places with bit i of byte j. */
+INLINE u64 transposeBits(u64 bits) {
+  u64 swapped = (bits ^ bits >> 7) & 0x00aa00aa00aa00aaull;
+  bits ^= swapped ^ swapped << 7;
+  swapped = (bits ^ bits >> 14) & 0x0000cccc0000ccccull;
+  bits ^= swapped ^ swapped << 14;
+  swapped = (bits ^ bits >> 28) & 0x00000000f0f0f0f0ull;
+  return bits ^ swapped ^ swapped << 28;
+}
+
+/** Byte p of the lanes 0 … 7 becomes the eight bytes of lane p. */
+INLINE void transposeBytes(u32 &low, u32 &high) {
+  const int lane = threadIdx.x % 8;
+  auto given = [](u32 word, int distance) { return __shfl_xor_sync(0xffffffffu, word, distance); };
+  const u32 half = given(lane & 4 ? low : high, 4);
+  if (lane & 4) low = half;
+  else high = half;
+  const u32 pairs = given(__byte_perm(low, high, lane & 2 ? 0x5410 : 0x7632), 2);
+  low = __byte_perm(low, pairs, lane & 2 ? 0x3254 : 0x5410);
+  high = __byte_perm(high, pairs, lane & 2 ? 0x3276 : 0x7610);
+  const u32 single = given(__byte_perm(low, high, lane & 1 ? 0x6420 : 0x7531), 1);
+  low = __byte_perm(low, single, lane & 1 ? 0x3514 : 0x5240);
+  high = __byte_perm(high, single, lane & 1 ? 0x3716 : 0x7260);
+}
+
+/**
+ * Planes of the codes of x, and the sums of 64 codes: sums [pixel][channels / 64]. Eight lanes take a piece of 64
+ * channels: each transposes the bits of eight codes, then all of them bytes. Block: 256 threads. -D: CB, ABITS.
+ */
+extern "C" __global__ void __launch_bounds__(256)
+    pack_codes(const uint2 *__restrict__ x, uint2 *__restrict__ packed, int *__restrict__ sums, int pieces) {
+  const int lane = threadIdx.x % 8;
+  // Whole warps go on together.
+  const int end = (pieces + 3) / 4 * 4;
+#pragma unroll 2
+  for (int piece = (blockIdx.x * 256 + threadIdx.x) / 8; piece < end; piece += gridDim.x * 32) {
+    const bool valid = piece < pieces;
+    const uint2 codes = valid ? x[(size_t)piece * 8 + lane] : make_uint2(0, 0);
+    u32 sum = __dp4a(codes.y, 0x01010101u, __dp4a(codes.x, 0x01010101u, 0u));
+#pragma unroll
+    for (int distance = 1; distance < 8; distance *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
+    const u64 bits = transposeBits((u64)codes.y << 32 | codes.x);
+    u32 low = (u32)bits, high = (u32)(bits >> 32);
+    transposeBytes(low, high);
+    if (!valid) continue;
+    if (lane == 0) sums[piece] = (int)sum;
+#if CB == 128
+    const size_t to = ((size_t)(piece / 2) * ABITS + lane) * 2 + piece % 2;
+#else
+    const size_t to = (size_t)piece * ABITS + lane;
+#endif
+    if (lane < ABITS) packed[to] = make_uint2(low, high);
+  }
+}
+
+/**
+ * Planes of the codes of w, the highest first: packed [tile of 64 columns][unit][plane][column][4 words], zeros where
+ * there is no weight. Block: 64 columns × 4 words; grid (units, tiles). -D: WBITS.
+ */
+extern "C" __global__ void __launch_bounds__(256)
+    pack_weights(const u8 *__restrict__ w, u32 *__restrict__ packed, int inner, int columns) {
+  // A column's codes are read from another bank each.
+  __shared__ __align__(4) u8 codes[64][132];
+  const int column0 = blockIdx.y * 64, k0 = blockIdx.x * 128;
+#pragma unroll
+  for (int i = 0; i < 32; i++) {
+    const int n = threadIdx.x % 64, row = threadIdx.x / 64 + 4 * i;
+    codes[n][row] = k0 + row < inner && column0 + n < columns ? w[(size_t)(k0 + row) * columns + column0 + n] : 0;
+  }
+  __syncthreads();
+  const int word = threadIdx.x % 4, n = threadIdx.x / 4;
+  u32 planes[8] = {};
+#pragma unroll
+  for (int part = 0; part < 4; part++) {
+    const u32 *eight = (const u32 *)(codes[n] + word * 32 + part * 8);
+    const u64 bits = transposeBits((u64)eight[1] << 32 | eight[0]);
+#pragma unroll
+    for (int plane = 0; plane < 8; plane++) planes[plane] |= (u32)(bits >> (8 * plane) & 0xff) << (8 * part);
+  }
+  u32 *to = packed + ((size_t)blockIdx.y * gridDim.x + blockIdx.x) * WBITS * 256;
+#pragma unroll
+  for (int plane = 0; plane < WBITS; plane++) to[((WBITS - 1 - plane) * 64 + n) * 4 + word] = planes[plane];
+}
+
+/** rectangles[ky][kx][padded columns] = Σ of the sums of taps above and to the left; a thread has a column. */
+extern "C" __global__ void tap_rectangles(const int *__restrict__ sums, int *__restrict__ rectangles, int kh, int kw, int columns,
+                                          int padded) {
+  const int column = blockIdx.x * blockDim.x + threadIdx.x;
+  if (column >= padded) return;
+  sumRectangles({rectangles, padded}, sums, column, column < columns ? column : -1, columns, kh, kw);
+}
+#endif

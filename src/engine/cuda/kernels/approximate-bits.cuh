@@ -1,0 +1,284 @@
+// Counts of bits that meet, C_ij = Σ_k w[i]·x[j] for bits i of w and j of x, on Hopper's binary matrix unit (eight
+// times the products per clock of 8-bit integers): the loop over tiles and the inner axis that a product by bits and
+// the gradients of a structure share. Pairs of bits whose counts have the same factor are a group and share their
+// sums.
+// Operands are packed beforehand (approximate-bits.cu, `pack_codes` and `pack_weights`). A unit is 128 steps of the
+// inner axis (ky, kx, channel) of one plane, 16 bytes: 128 channels of a tap (CB = 128), or 64 of each of two taps that
+// follow each other (CB = 64).
+//   x [pixel][block of CB channels][plane j][CB / 8 bytes]
+//   w [tile of 64 columns][unit][plane i, the highest first][column][16 bytes]
+// A stage has four units. In shared memory 8 rows × 16 bytes are contiguous, as the unit reads them without swizzle;
+// the planes of x are 16 bytes further apart, so that copies of all planes of a row meet all banks.
+// A block is persistent: one warpgroup copies stages, tile after tile, and two count, 64 rows × 64 columns each
+// (BM = 128), or both the same rows, each its half of the stages (BM = 64). The bits of x come from registers. A unit
+// that is alone in the last stage is multiplied for two pairs of a diagonal, (i, j) and (i − 1, j + 1), at once.
+// -D: WBITS, ABITS, CB (64 or 128), BM (128 or 64), KH, KW, STAGES (2 or 3), TAIL (units of the last stage, 0 if it is
+// whole; BM = 64: 0, the stage is filled with zeros), GROUPS; lists: PAIR_W, PAIR_X (bits of each pair, group after
+// group), MATES (1: the pair takes the next one along in a unit that is alone, 2: it is that one, 0: neither), FIRSTS
+// (where each group begins, and the number of pairs).
+#pragma once
+#include "lists.cuh"
+
+/** One warpgroup that copies, two that count. */
+#define COPIERS 128
+#define COUNTERS 256
+#define THREADS (COPIERS + COUNTERS)
+#define BN 64
+#define UNITS 4
+#define WARPS_K (128 / BM)
+#define STEPS (2 / WARPS_K)
+#define PLANE_A (BM * 16 + 16)
+#define UNIT_A (ABITS * PLANE_A)
+#define PLANE_B (BN * 16)
+#define UNIT_B (WBITS * PLANE_B)
+#define STAGE_BYTES (UNITS * (UNIT_A + UNIT_B))
+/** Blocks of channels in a unit, and in a stage. */
+#define PARTS (128 / CB)
+#define BLOCKS (UNITS * PARTS)
+/** Tiles whose rows are known at once: those of all stages that are under way, and the one whose outputs are stored. */
+#define ROW_TILES 4
+
+LIST(weightBitOf, PAIR_W)
+LIST(inputBitOf, PAIR_X)
+LIST(mateOf, MATES)
+LIST(firstOf, FIRSTS)
+
+#define TAPS (KH * KW)
+
+/** Of the rows of a tile where the window begins, and the sum of its codes. */
+struct Rows {
+  int y[BM], x[BM], sum[BM];
+};
+
+/** In shared memory behind the stages; `blocks`, as many as the stages of a tile have, is the end. */
+struct Control {
+  /** A plane of weights that is empty. */
+  uint4 zeros[BN];
+  u64 full[STAGES], empty[STAGES];
+  Rows rows[ROW_TILES];
+  /** The pixel that each tap of each row meets in the tile that is copied, −1 outside the image; behind them no tap. */
+  int pixels[TAPS + 1][BM];
+  /** Of each block of channels of the inner axis its tap and its place in a pixel. */
+  int2 blocks[1];
+};
+
+/** Packed operands and their extents. */
+struct Bits {
+  const u8 *x, *w;
+  /** Of the codes of x: [pixel][channels / 64]. */
+  const int *sums;
+  int units, columnTiles, tiles;
+  INLINE int stages() const { return (units + UNITS - 1) / UNITS; }
+  INLINE int row0(int tile) const { return tile / columnTiles * BM; }
+  INLINE int column0(int tile) const { return tile % columnTiles * BN; }
+};
+
+/** For each block of channels where it is; behind the last there is no tap. */
+INLINE void locateBlocks(Control &control, const Bits &bits, const Geometry &g) {
+  const int perTap = g.c / CB;
+  for (int at = threadIdx.x; at < bits.stages() * BLOCKS; at += THREADS) {
+    const int tap = at / perTap;
+    control.blocks[at] = make_int2(min(tap, TAPS), at - tap * perTap);
+  }
+}
+
+/** Fills what copying and storing a tile need to know of its rows; those behind the last one read nothing. */
+INLINE void locateRows(Control &control, Rows &rows, int row0, const Bits &bits, const Geometry &g) {
+  const int r = threadIdx.x;
+  if (r >= BM) return;
+  const int row = row0 + r, count = g.pixels(), pieces = g.c / 64;
+  int image, oy, ox;
+  g.locate(min(row, count - 1), image, oy, ox);
+  const int y = row < count ? oy * g.strideY - g.paddingY : -(1 << 20), x = ox * g.strideX - g.paddingX;
+  int pixels[TAPS];
+#pragma unroll
+  for (int tap = 0; tap < TAPS; tap++) {
+    const int sy = y + tap / KW * g.dilationY, sx = x + tap % KW * g.dilationX;
+    pixels[tap] = (u32)sy < (u32)g.h && (u32)sx < (u32)g.w ? (image * g.h + sy) * g.w + sx : -1;
+    control.pixels[tap][r] = pixels[tap];
+  }
+  control.pixels[TAPS][r] = -1;
+  int sum = 0;
+#pragma unroll 1
+  for (int piece = 0; piece < pieces; piece++) {
+#pragma unroll
+    for (int tap = 0; tap < TAPS; tap++) {
+      const int ofPiece = bits.sums[(size_t)max(pixels[tap], 0) * pieces + piece];
+      sum += pixels[tap] < 0 ? 0 : ofPiece;
+    }
+  }
+  rows.y[r] = y;
+  rows.x[r] = x;
+  rows.sum[r] = sum;
+}
+
+/** Copies the bits of x of `units` units of a stage to shared memory; the packed planes have less than 2^32 bytes. */
+INLINE void copyRows(u32 to, int stage, int units, const Control &control, const Bits &bits, const Geometry &g) {
+  // A thread copies one plane of one part of a unit, of some rows.
+  constexpr int LANES = ABITS * PARTS, ROWS = COPIERS / LANES, COUNT = (BM + ROWS - 1) / ROWS, BYTES = CB / 8;
+  const int plane = threadIdx.x % ABITS, part = threadIdx.x / ABITS % PARTS, r0 = threadIdx.x / LANES;
+  if (r0 >= ROWS) return;
+  const u32 pixelBytes = g.c / 8 * ABITS;
+  u32 into = to + plane * PLANE_A + part * BYTES + r0 * 16;
+  const int2 *block = control.blocks + stage * BLOCKS + part;
+#pragma unroll 1
+  for (int unit = 0; unit < units; unit++, block += PARTS, into += UNIT_A) {
+    const int *pixels = control.pixels[block->x] + r0;
+    const u8 *from = bits.x + (block->y * ABITS + plane) * BYTES;
+    int met[COUNT];
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) met[i] = BM % ROWS == 0 || r0 + i * ROWS < BM ? pixels[i * ROWS] : -1;
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+      if (BM % ROWS != 0 && r0 + i * ROWS >= BM) break;
+      const u8 *source = from + (u32)max(met[i], 0) * pixelBytes;
+#if CB == 128
+      copyAsync16(into + i * (ROWS * 16), source, met[i] >= 0);
+#else
+      copyAsync8(into + i * (ROWS * 16), source, met[i] >= 0);
+#endif
+    }
+  }
+}
+
+/** The place of a stage in shared memory, and the phase of its barriers: they go round. */
+struct Slot {
+  int at = 0;
+  u32 phase = 0;
+  INLINE void next() {
+    if (++at == STAGES) {
+      at = 0;
+      phase ^= 1;
+    }
+  }
+};
+
+/** The bits of a warp's 16 rows × 256 steps: those at the shared address `a` and, behind them, at a + stride. */
+INLINE void loadHalves(u32 (&bits)[4], u32 a, int stride) {
+  const int lane = threadIdx.x % 32;
+  loadMatrices(bits, a + lane / 16 * stride + lane % 16 * 16);
+}
+
+/**
+ * Counts of a stage for all groups, `take(Constant<group>, sums)` for each in turn; FULL pairs of units from the
+ * begin of `a` and `b`, and where ALONE one more unit. `a`: shared address of the warp's rows, `b`: of the weights,
+ * `zeros`: of a plane of zeros behind both.
+ */
+template <int FULL, bool ALONE, typename Take> INLINE void countStage(u32 a, u32 b, u32 zeros, Take take) {
+  u32 bits[ABITS][FULL + ALONE][4];
+#pragma unroll
+  for (int plane = 0; plane < ABITS; plane++) {
+#pragma unroll
+    for (int step = 0; step < FULL; step++) loadHalves(bits[plane][step], a + step * 2 * UNIT_A + plane * PLANE_A, UNIT_A);
+    // The plane and the next one; behind the last there is something that meets zeros.
+    if (ALONE) loadHalves(bits[plane][FULL], a + FULL * 2 * UNIT_A + plane * PLANE_A, PLANE_A);
+  }
+  // Two groups take turns: while one is counted the sums of the other are taken.
+  int sums[2][8][4];
+  forEachConstant<0, GROUPS + 1>([&](auto at) {
+    constexpr int group = decltype(at)::value;
+    if constexpr (group < GROUPS) {
+      int(*d)[4] = sums[group % 2];
+      beginGroup();
+      forEachConstant<firstOf(group), firstOf(group + 1)>([&](auto of) {
+        constexpr int pair = decltype(of)::value, i = weightBitOf(pair), j = inputBitOf(pair), mate = mateOf(pair);
+        constexpr bool begins = pair == firstOf(group);
+        constexpr int plane = (WBITS - 1 - i) * PLANE_B;
+#pragma unroll
+        for (int step = 0; step < FULL; step++) {
+          countBitsGroup64(d, bits[j][step], halvesAt(b, plane + step * 2 * UNIT_B, UNIT_B), begins && step == 0);
+        }
+        if constexpr (ALONE && mate < 2) {
+          // A pair without a neighbour: its second half meets zeros.
+          const u64 w = mate == 1 ? halvesAt(b, plane + FULL * 2 * UNIT_B, PLANE_B) : halvesAnd(b, plane + FULL * 2 * UNIT_B, zeros);
+          countBitsGroup64(d, bits[j][FULL], w, begins && FULL == 0);
+        }
+      });
+      endGroup();
+    }
+    if constexpr (group > 0) {
+      constexpr int taken = group - 1;
+      int(*d)[4] = sums[taken % 2];
+      waitForGroup<(group < GROUPS ? 1 : 0)>();
+      takeSums(d);
+      take(Constant<taken>{}, d);
+    }
+  });
+}
+
+/**
+ * The tiles of a block. Of the warpgroups that count, each calls for its part of a tile `begin(tile)`, for each stage
+ * and group `take(Constant<group>, sums)`, and `finish(tile, rows)`; their warps and threads count from 0.
+ */
+template <typename Begin, typename Take, typename Finish>
+INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin begin, Take take, Finish finish) {
+  Control &control = *(Control *)(shared + STAGES * STAGE_BYTES);
+  const u32 base = sharedAddress(shared), full = sharedAddress(control.full), empty = sharedAddress(control.empty);
+  const u32 zeros = sharedAddress(control.zeros);
+  if (threadIdx.x == 0) {
+    for (int slot = 0; slot < STAGES; slot++) {
+      initBarrier(full + 8 * slot, COPIERS + 1);
+      initBarrier(empty + 8 * slot, COUNTERS / 32);
+    }
+    publishBarriers();
+  }
+  if (threadIdx.x < BN) control.zeros[threadIdx.x] = make_uint4(0, 0, 0, 0);
+  locateBlocks(control, bits, g);
+  publishCopies();
+  __syncthreads();
+  const int stages = bits.stages();
+  Slot slot;
+  if (threadIdx.x < COPIERS) {
+    // Together as many as the block is launched with, 168 for each thread: for more it would wait for ever.
+    giveRegisters<72>();
+    for (int tile = blockIdx.x, number = 0; tile < bits.tiles; tile += gridDim.x, number++) {
+      // All are done with the pixels of the tile before.
+      meet(1, COPIERS);
+      locateRows(control, control.rows[number % ROW_TILES], bits.row0(tile), bits, g);
+      meet(1, COPIERS);
+      const u8 *weights = bits.w + (size_t)(tile % bits.columnTiles) * bits.units * UNIT_B;
+      for (int stage = 0; stage < stages; stage++) {
+        waitForPhase(empty + 8 * slot.at, slot.phase ^ 1);
+        const u32 to = base + slot.at * STAGE_BYTES;
+        const int units = min(UNITS, bits.units - stage * UNITS);
+        if (threadIdx.x == 0) {
+          const u32 bytes = units * UNIT_B;
+          arriveWithBytes(full + 8 * slot.at, bytes);
+          copyBulk(to + UNITS * UNIT_A, weights + (size_t)stage * UNITS * UNIT_B, bytes, full + 8 * slot.at);
+        }
+        copyRows(to, stage, WARPS_K > 1 ? UNITS : units, control, bits, g);
+        arriveWithCopies(full + 8 * slot.at);
+        slot.next();
+      }
+    }
+    waitForAllCopies();
+  } else {
+    takeRegisters<216>();
+    const int warp = threadIdx.x / 32 - COPIERS / 32, warpgroup = warp / 4;
+    // Of a shared tile the rows of this warp, or the half of the stage that its warpgroup has.
+    const u32 ofA = WARPS_K == 1 ? warp * 256 : warpgroup * 2 * UNIT_A + warp % 4 * 256;
+    const u32 ofB = UNITS * UNIT_A + (WARPS_K == 1 ? 0 : warpgroup * 2 * UNIT_B);
+    const int whole = TAIL ? stages - 1 : stages;
+    auto leave = [&]() {
+      __syncwarp();
+      if (threadIdx.x % 32 == 0) arriveAt(empty + 8 * slot.at);
+      slot.next();
+    };
+    for (int tile = blockIdx.x, number = 0; tile < bits.tiles; tile += gridDim.x, number++) {
+      begin(tile);
+      for (int stage = 0; stage < whole; stage++) {
+        waitForPhase(full + 8 * slot.at, slot.phase);
+        const u32 from = base + slot.at * STAGE_BYTES;
+        countStage<STEPS, false>(from + ofA, from + ofB, zeros, take);
+        leave();
+      }
+#if TAIL
+      waitForPhase(full + 8 * slot.at, slot.phase);
+      const u32 from = base + slot.at * STAGE_BYTES;
+      countStage<TAIL / 2, TAIL % 2 == 1>(from + ofA, from + ofB, zeros, take);
+      leave();
+#endif
+      finish(tile, control.rows[number % ROW_TILES]);
+    }
+  }
+}

@@ -1,0 +1,252 @@
+// The approximate convolution as counts of bits that meet, on the binary matrix units of Hopper; see
+// kernels/approximate-bits.cuh. What a layer needs of it (packed operands, the tile, its stages) serves the gradients
+// of a structure too.
+
+import type { Node } from '../../graph/graph.ts';
+import type { OperandWidths } from '../../graph/ops.ts';
+import { FILLING, filling, pathOf } from '../../graph/paths.ts';
+import { type BitGroup, bitDefines, bitGroups, fractionsOf, isOfBits, totalsOf } from './approximate-bit-form.ts';
+import { tapSums, zeroPoints } from './approximate-codes.ts';
+import { type Convolution, ceilDivide, geometryArgument, roundUp, steps, stepsOf } from './geometry.ts';
+import type { Address, Argument, KernelLaunch, LaunchSize } from './launch.ts';
+import { addresses, integers, launch, struct, type Target } from './launch.ts';
+import { Layout, type Lowered } from './lowering.ts';
+
+const FILE = 'approximate-bits.cu';
+/** Steps of the inner axis in a unit, units of a stage, columns of a tile. */
+const UNIT = 128;
+const UNITS = 4;
+const COLUMNS = 64;
+/** Channels whose codes are packed and summed together. */
+const PIECE = 64;
+/** Of the kernels that multiply: a warpgroup that copies and two that count. */
+const THREADS = 384;
+const PACKING_THREADS = 256;
+/** Tiles whose rows a block of them keeps. */
+const ROW_TILES = 4;
+
+/** How the bits of a layer lie in memory and are tiled. */
+export interface BitLayout {
+  /** Channels of a block of the packed activations. */
+  readonly block: 64 | 128;
+  readonly units: number;
+  readonly paddedColumns: number;
+  readonly packedBytes: number;
+  /** Of the sums of codes of x. */
+  readonly sumBytes: number;
+  readonly weightBytes: number;
+  readonly rectangleBytes: number;
+  /** Rows of a tile. */
+  readonly rows: 128 | 64;
+  readonly tiles: number;
+  /** Units of the last stage where it is not whole, and is not filled with zeros. */
+  readonly tail: 0 | 1 | 2 | 3;
+  readonly stages: 2 | 3;
+  readonly sharedBytes: number;
+}
+
+/** The layout of a layer; undefined where the device or the layer takes another way. */
+export function bitLayout(g: Convolution, widths: OperandWidths, target: Target): BitLayout | undefined {
+  if (!target.warpgroups || g.groups > 1 || g.c % PIECE !== 0) return undefined;
+  const { weightBits, activationBits } = widths;
+  const packedBytes = (g.n * g.h * g.w * g.c * activationBits) / 8;
+  if (packedBytes >= 2 ** 31) return undefined;
+  const block = g.c % 128 === 0 ? 128 : 64;
+  const units = ceilDivide(g.inner, UNIT);
+  const paddedColumns = roundUp(g.outputs, COLUMNS);
+  const tilesOf = (rows: number) => ceilDivide(g.pixels, rows) * (paddedColumns / COLUMNS);
+  // Halves of the inner axis keep both warpgroups busy where there are few tiles.
+  const rows = tilesOf(128) < target.multiprocessors && units >= 2 * UNITS ? 64 : 128;
+  const tail = rows === 64 ? 0 : ((units % UNITS) as 0 | 1 | 2 | 3);
+  const stageBytes = 16 * UNITS * (activationBits * (rows + 1) + weightBits * COLUMNS);
+  const blockBytes = 8 * ceilDivide(units, UNITS) * UNITS * (UNIT / block);
+  const rowBytes = 4 * rows * (3 * ROW_TILES + g.kh * g.kw + 1);
+  const controlBytes = 16 * COLUMNS + 16 * 3 + rowBytes + blockBytes;
+  // Behind it the kernels' own arrays: factors, sums of weight codes, and sums that warpgroups exchange.
+  const ownBytes = 1024 + 4 * (g.kh + 1) * (g.kw + 1) * COLUMNS + (rows === 64 ? 2 * 4 * 64 * COLUMNS : 0);
+  const room = target.sharedBytesPerBlock - controlBytes - ownBytes;
+  const stages = Math.min(3, Math.floor(room / stageBytes));
+  if (stages < 2) return undefined;
+  return {
+    ...{ block, units, paddedColumns, rows, tail, stages: stages as 2 | 3 },
+    packedBytes,
+    sumBytes: (4 * g.n * g.h * g.w * g.c) / PIECE,
+    weightBytes: 16 * units * weightBits * paddedColumns,
+    rectangleBytes: 4 * (g.kh + 1) * (g.kw + 1) * paddedColumns,
+    tiles: tilesOf(rows),
+    sharedBytes: stages * stageBytes + controlBytes,
+  };
+}
+
+/** The macros of a layout for the kernels that multiply. */
+export const layoutDefines = (g: Convolution, { block, rows, tail, stages }: BitLayout) => ({
+  CB: block,
+  BM: rows,
+  TAIL: tail,
+  STAGES: stages,
+  KH: g.kh,
+  KW: g.kw,
+  WGMMA: 1,
+});
+
+/** Where packed operands are. */
+export interface PackedOperands {
+  readonly x: Address;
+  readonly w: Address;
+  /** Of the codes of x. */
+  readonly sums: Address;
+}
+
+/** Packs both operands into planes of bits. */
+export function packBits(
+  g: Convolution,
+  { weightBits, activationBits }: OperandWidths,
+  { block, units, paddedColumns }: BitLayout,
+  [x, w]: readonly [Address, Address],
+  packed: PackedOperands,
+): KernelLaunch[] {
+  const pieces = (g.n * g.h * g.w * g.c) / PIECE;
+  const grid = Math.min(ceilDivide(pieces, PACKING_THREADS / 8), 2048);
+  return [
+    launch(
+      { file: FILE, defines: { CB: block, ABITS: activationBits, WBITS: weightBits } },
+      'pack_codes',
+      { grid, block: PACKING_THREADS },
+      { ...addresses({ x, packed: packed.x, sums: packed.sums }), ...integers({ pieces }) },
+    ),
+    launch(
+      { file: FILE, defines: { CB: block, ABITS: activationBits, WBITS: weightBits } },
+      'pack_weights',
+      { grid: [units, paddedColumns / COLUMNS], block: PACKING_THREADS },
+      { ...addresses({ w, packed: packed.w }), ...integers({ inner: g.inner, columns: g.outputs }) },
+    ),
+  ];
+}
+
+/** The kernels' `Bits`. */
+export const bitsArgument = ({ x, w, sums }: PackedOperands, { units, paddedColumns, tiles }: BitLayout): Argument =>
+  struct({ ...addresses({ x, w, sums }), ...integers({ units, columnTiles: paddedColumns / COLUMNS, tiles }) });
+
+/** Persistent blocks, one per multiprocessor. */
+export const bitLaunchSize = (
+  { tiles, sharedBytes }: BitLayout,
+  { multiprocessors }: Target,
+): LaunchSize & { readonly grid: number } => ({
+  grid: Math.min(tiles, multiprocessors),
+  block: THREADS,
+  shared: sharedBytes,
+});
+
+/** Aspects of a layout's path, and those that a layout has. */
+export const layoutAspects = {
+  tile: ['128×64', '64×64 halved'],
+  blocks: ['64 channels', '128 channels'],
+  tail: ['0', '1', '2', '3'],
+  stages: ['2', '3'],
+  columns: FILLING,
+  rows: FILLING,
+  ...steps,
+} as const;
+export function aspectsOfLayout(g: Convolution, { rows, block, tail, stages }: BitLayout) {
+  return {
+    tile: rows === 128 ? '128×64' : '64×64 halved',
+    blocks: block === 128 ? '128 channels' : '64 channels',
+    tail: `${tail}`,
+    stages: `${stages}`,
+    columns: filling(g.outputs, COLUMNS),
+    rows: filling(g.pixels, rows),
+    ...stepsOf(g),
+  } as const;
+}
+
+export const bitWays = {
+  bits: { factors: ['integers', 'fractions', 'high fractions'], pairs: ['even', 'odd'], ...layoutAspects },
+} as const;
+
+/**
+ * Products of 8-bit integers of the planes, a digit each, that take as long as counting a pair of bits of 128 steps: an
+ * eighth of them, by what each kernel reaches of its unit's rate.
+ */
+const COST_OF_PAIR = 1 / 8;
+
+/** The product by counts of bits; undefined where another way is taken. `slices`: digits of all planes of that one. */
+export function bitProduct(
+  node: Node<'axmConv2d'>,
+  g: Convolution,
+  slices: number,
+  target: Target,
+): Lowered | undefined {
+  if (!isOfBits(node.attributes)) return undefined;
+  const groups = bitGroups(node.attributes, node.inputs[6]!);
+  const fractions = fractionsOf(groups, node.attributes.error);
+  const readsM = groups.some(({ entry }) => entry !== undefined);
+  const layout = bitLayout(g, node.attributes, target);
+  if (!layout || groups.length === 0 || (fractions.length > 0 && target.precision === 'fp32')) return undefined;
+  if (countedUnits(groups, layout) * COST_OF_PAIR * UNIT > slices * g.inner) return undefined;
+  const { weightBits, activationBits } = node.attributes;
+  const totals = totalsOf(groups, fractions, g.inner);
+  const list = (values: readonly number[]) => values.map((value) => `(${value})`).join('');
+  const defines = {
+    ...bitDefines(groups, node.attributes),
+    ...layoutDefines(g, layout),
+    PAIRS: g.outputs % 2 === 0 ? 1 : 0,
+    TOTALS: totals.count,
+    SHIFTS: list(groups.map(({ shift }) => shift)),
+    ENTRIES: list(groups.map(({ entry }) => entry ?? -1)),
+    TOTAL_OF: list(totals.of),
+  };
+
+  const space = new Layout();
+  const xAt = space.take(layout.packedBytes);
+  const wAt = space.take(layout.weightBytes);
+  const sumsAt = space.take(layout.sumBytes);
+  const tapSumsAt = space.take(4 * g.kh * g.kw * g.o);
+  const rectanglesAt = space.take(layout.rectangleBytes);
+  return {
+    path: pathOf(bitWays, 'bits', {
+      factors: fractions.length === 0 ? 'integers' : totals.bits[1] > 0 ? 'high fractions' : 'fractions',
+      pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
+      ...aspectsOfLayout(g, layout),
+    }),
+    workspaceBytes: space.bytes,
+    launches: ({ inputs, outputs: [y], workspace }) => {
+      const [x, w, xScale, xZero, wScale, wZero, m] = inputs as [Address, ...Address[]] & Address[];
+      const [packedX, packedW, sums, ofTaps, rectangles] = [xAt, wAt, sumsAt, tapSumsAt, rectanglesAt].map(
+        (offset) => workspace + offset,
+      ) as [Address, Address, Address, Address, Address];
+      const packed = { x: packedX, w: packedW, sums };
+      const padded = layout.paddedColumns;
+      return [
+        ...packBits(g, { weightBits, activationBits }, layout, [x!, w!], packed),
+        tapSums(g, w!, ofTaps),
+        launch(
+          { file: FILE, defines: { CB: layout.block, ABITS: activationBits, WBITS: weightBits } },
+          'tap_rectangles',
+          { grid: padded / COLUMNS, block: COLUMNS },
+          {
+            ...addresses({ sums: ofTaps, rectangles }),
+            ...integers({ kh: g.kh, kw: g.kw, columns: g.outputs, padded }),
+          },
+        ),
+        launch({ file: FILE, defines }, 'multiply', bitLaunchSize(layout, target), {
+          bits: bitsArgument(packed, layout),
+          // Memory that is not read must not be named: the launch would wait for whoever has its neighbour.
+          ...addresses({ rectangles, m: readsM ? m! : 0n }),
+          zero: zeroPoints(xScale!, xZero!, wScale!, wZero!),
+          ...addresses({ y: y! }),
+          geometry: geometryArgument(g),
+          ...integers({ lowBits: totals.bits[0], highBits: totals.bits[1] }),
+        }),
+      ];
+    },
+  };
+}
+
+/** Pairs × units that are multiplied: a unit that is alone in its stage serves two neighbours at once. */
+export function countedUnits(groups: readonly BitGroup[], { units, rows, tail }: BitLayout): number {
+  const pairs = groups.reduce((sum, group) => sum + group.pairs.length, 0);
+  if (rows === 64) return pairs * roundUp(units, UNITS);
+  if (tail % 2 === 0) return pairs * units;
+  const alone = groups.reduce((sum, group) => sum + Math.ceil(group.pairs.length / 2), 0);
+  return pairs * (units - 1) + 2 * alone;
+}
