@@ -1,7 +1,7 @@
 // Widths of each layer beside one multiplier for all: exact multipliers, one for the whole network and K of them, whose
 // widths are searched for each layer at the cost of one, several seeds. `tram sweep` trains them and shares what they
-// have in common, so that the same command goes on after a stop. OUT.json and OUT.md have what is there so far at any
-// time: accuracy against the float network, cost, and the widths that were found.
+// have in common, so that the same command goes on after a stop. Beside OUT, with .json and .md behind its name, is
+// what there is so far at any time: accuracy against the float network, cost, and the widths that were found.
 // Run after `npm run build`; options of `tram run` behind -- hold for all:
 //   node bench/widths.mjs OUT --data cifar10:DIR --model resnet50 --recipe cifar-strong --train-epochs 70
 //       [--kinds 3,8,all] [--cost 4x4] [--uniform 4x4,3x4] [--seeds 1,2] [--epochs 10] [--device cuda:0,cuda:1]

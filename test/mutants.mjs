@@ -1130,6 +1130,20 @@ export const mutants = [
     'test/flow/quantize-options.test.ts',
   ),
   fault(
+    'src/flow/phases/harm.ts',
+    'what one operand does at few bits is measured with the other at as few',
+    'floatOperandOf: () => other',
+    'floatOperandOf: () => undefined',
+    'test/flow/quantize-options.test.ts',
+  ),
+  fault(
+    'src/flow/phases/widths.ts',
+    'a bit is taken to help where it was seen not to',
+    'harms.map((_, at) => Math.max(...harms.slice(at)))',
+    'harms.map((harm, at) => Math.min(harm, harms[0] / 2 ** at))',
+    'test/flow/layer-widths.test.ts',
+  ),
+  fault(
     'src/flow/multipliers/multipliers.ts',
     'layers of different widths count alike in the power of the loss',
     'return hasOwnWidths(configuration) ? macs * modelledExactPower',

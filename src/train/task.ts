@@ -12,7 +12,13 @@ import type { Multiplier } from '../multiplier/multiplier.ts';
 import type { WeightCodeChoice } from '../multiplier/weight-codes.ts';
 import { type BatchNormScope, Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import type { BatchNorm } from '../quant/fold.ts';
-import { multiplyQuantized, type QuantizerName, type QuantMode, type RangeName } from '../quant/quantized.ts';
+import {
+  multiplyQuantized,
+  type OperandName,
+  type QuantizerName,
+  type QuantMode,
+  type RangeName,
+} from '../quant/quantized.ts';
 import { given } from '../tensor/given.ts';
 
 /** A figure of merit beside the loss. */
@@ -115,6 +121,8 @@ export interface QuantizedArithmetic extends Common {
   readonly weightCodes?: WeightCodeChoice;
   /** Layers that multiply in float32 all the same; default: none. */
   readonly isFloat?: (layer: string) => boolean;
+  /** The operand of a layer that is float32, where the other alone is rounded; default: neither. */
+  readonly floatOperandOf?: (layer: string) => OperandName | undefined;
 }
 
 /** Operand widths of a layer. */
@@ -199,6 +207,9 @@ function multiplication(arithmetic: Arithmetic, mode: QuantMode): Multiply {
   const { channelwise, range = 'with-zero', quantizer = 'clips', weightCodes = 'nearest' } = arithmetic;
   const multiplierOf = ({ name }: MultiplyingLayer) => arithmetic.multiplierOf(name);
   const widthsOf = ({ name }: MultiplyingLayer) => widthsIn(arithmetic, name);
-  const quantized = multiplyQuantized({ widthsOf, channelwise, quantizer, range, mode, multiplierOf, weightCodes });
+  const floatOperandOf = ({ name }: MultiplyingLayer) => arithmetic.floatOperandOf?.(name);
+  const quantized = multiplyQuantized({
+    ...{ widthsOf, channelwise, quantizer, range, mode, multiplierOf, floatOperandOf, weightCodes },
+  });
   return (layer, x, weight) => (arithmetic.isFloat?.(layer.name) ? multiplyFloat : quantized)(layer, x, weight);
 }

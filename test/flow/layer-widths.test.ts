@@ -26,6 +26,8 @@ import { modelledPower } from '../../src/multiplier/power-model.ts';
 import { productStructure } from '../../src/multiplier/structure.ts';
 import { cheapestExact } from '../../src/netlist/exact-cost.ts';
 import { readBytes } from '../../src/tensor/files.ts';
+import { decodeAll, writeSafetensors } from '../../src/tensor/safetensors.ts';
+import { f32 } from '../../src/tensor/tensor.ts';
 import { askOnce, distance } from '../../src/train/answers.ts';
 import type { Arithmetic } from '../../src/train/task.ts';
 
@@ -110,6 +112,48 @@ test('exact multipliers of searched widths: within the cost, few kinds, and made
 
   const points = comparedPoints(compareRuns([folder('mixed')]), 'gates');
   expect(points.map(({ series, power }) => [series, power])).toEqual([['exact-retrained', cost]]);
+});
+
+test('what bits do not help is counted as measured: one channel far above the others', async () => {
+  const path = join(folder('float'), files.float);
+  const tensors = new Map(decodeAll(readBytes(path), path).tensors);
+  // The same network: a channel behind a ReLU is so much larger, and the weights that read it so much smaller.
+  const FAR = 300;
+  const scale = (name: string, factorAt: (at: number) => number) => {
+    const { shape, data } = tensors.get(name)!;
+    tensors.set(
+      name,
+      f32(
+        shape,
+        Float32Array.from(data, (value, at) => value * factorAt(at)),
+      ),
+    );
+  };
+  for (const name of ['weight', 'bias']) scale(`layer1.0.bn1.${name}`, (at) => (at === 0 ? FAR : 1));
+  scale('layer1.0.conv2.weight', (at) => (Math.floor(at / 9) % 16 === 0 ? 1 / FAR : 1));
+  const checkpoint = folder('far.safetensors');
+  writeSafetensors(checkpoint, tensors, {});
+  const more = { ...exact, ...searched(0.12, 3), train: { checkpoint } };
+  await runFlow({ folder: folder('far'), settings: { ...settings, ...more }, phases: ['train', 'quantize'] });
+  const { layerBits, harms, together } = readManifest(folder('far')).phases.quantize!.widths!;
+  const { weights, activations } = harms.find(({ layer }) => layer === 'layer1.0.conv2')!;
+  // Weights alone: of what reads the far channel they lose little, and the less the more bits they have.
+  expect(weights[0]).toBeGreaterThan(2 * weights.at(-1)!);
+  expect(weights.at(-1)).toBeLessThan(activations.at(-1)! / 2);
+  // Activations: up to six bits hold the far channel alone.
+  expect(activations[3]).toBeGreaterThan(0.9 * activations[0]!);
+  expect(activations[3]).toBeGreaterThan(5 * activations[6]!);
+  const sum = layerBits
+    .map((text) => /^(.*)=(\d)x(\d)$/.exec(text)!)
+    .map(([, layer, w, x]) => ({ ...harms.find((one) => one.layer === layer)!, w: Number(w), x: Number(x) }))
+    .reduce(
+      (all, one) => all + Math.max(...one.weights.slice(one.w - 2)) + Math.max(...one.activations.slice(one.x - 2)),
+      0,
+    );
+  expect(together!.expected).toBeCloseTo(sum, 12);
+  expect(together!.measured / sum).toBeGreaterThan(0.8);
+  expect(together!.measured / sum).toBeLessThan(1.25);
+  expect(together!.measured).toBeLessThan(together!.uniform.measured / 2);
 });
 
 test('structures of searched widths: a θ per product for each pair, power the mean over multiplications', async () => {

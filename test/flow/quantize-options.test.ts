@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openDataset } from '../../src/data/registry.ts';
+import { sampleOf } from '../../src/data/sample.ts';
 import type { Session } from '../../src/engine/backend.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
@@ -13,6 +14,7 @@ import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import { runFlow } from '../../src/flow/flow.ts';
 import { foldedBatchNorms, quantizedArithmetic } from '../../src/flow/multipliers/multipliers.ts';
 import { loadToQuantize, observe, observeInput } from '../../src/flow/phases/calibrate.ts';
+import { HarmMeter } from '../../src/flow/phases/harm.ts';
 import { replaceRanges } from '../../src/flow/phases/ranges.ts';
 import { evaluateRun } from '../../src/flow/results/evaluate.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
@@ -32,6 +34,7 @@ import { observerNames } from '../../src/quant/observers.ts';
 import { readBytes } from '../../src/tensor/files.ts';
 import { decodeAll } from '../../src/tensor/safetensors.ts';
 import { f32, type HostTensor } from '../../src/tensor/tensor.ts';
+import { askOnce, distance } from '../../src/train/answers.ts';
 import { evaluator } from '../../src/train/evaluation.ts';
 import { buildNetwork } from '../../src/train/task.ts';
 
@@ -383,8 +386,8 @@ describe('ranges of activations that few large values made too coarse', () => {
     train: { epochs: 12, batchSize: 24, learningRate: 0.05 },
   };
 
-  /** Scales before and after; one value in 500 that layers were seen to read is so many times the largest. */
-  async function ranged(outliers: number) {
+  /** A float network; one value in 500 that its layers were seen to read is so many times the largest. */
+  async function withOutliers(outliers: number) {
     const session = await wasm.openSession();
     const trained = join(parent, 'ranged');
     await runFlow({ folder: trained, settings: few, phases: ['train'], device });
@@ -397,6 +400,12 @@ describe('ranges of activations that few large values made too coarse', () => {
       seen.add(new Float32Array(Math.ceil(seen.count / 500)).fill(outliers * seen.max), name);
       observeInput(run, session, { layer: name, bits: 4, seen });
     }
+    return { run, session, inputs };
+  }
+
+  /** Scales before and after. */
+  async function ranged(outliers: number) {
+    const { run, session, inputs } = await withOutliers(outliers);
     const scales = () =>
       Promise.all(run.layers.map(async ({ name }) => (await session.read(`${name}.input_scale`)).data));
     const [before, replaced] = [
@@ -421,5 +430,35 @@ describe('ranges of activations that few large values made too coarse', () => {
     const { before, replaced, after } = await ranged(1);
     expect(replaced).toBeUndefined();
     expect(after).toEqual(before);
+  });
+
+  test('have no part in what few bits of the weights do: these alone are rounded', async () => {
+    const { run, session, inputs } = await withOutliers(60);
+    const meter = await HarmMeter.open(run, session, inputs);
+    const sample = sampleOf(run.dataset.train, meter.images, run.configuration.seed);
+    const inFloat = () => askOnce(session, run.task, { kind: 'float' }, sample);
+    const asItIs = await inFloat();
+    const layer = 'layer2.0.conv1';
+    const harm = await meter.ofWeight(layer, 3);
+    const [{ shape, data: weights }, { data: scales }, { data: zeros }] = [
+      await session.read(`${layer}.weight`),
+      await session.read(`${layer}.weight_scale`),
+      await session.read(`${layer}.weight_zero_point`),
+    ];
+    const rounded = Float32Array.from(weights, (value, at) => {
+      const [scale, zero] = [scales[at % scales.length]!, zeros[at % zeros.length]!];
+      return (Math.min(Math.max(Math.round(value / scale) + zero, 0), 7) - zero) * scale;
+    });
+    session.write(`${layer}.weight`, f32(shape, rounded));
+    const byHand = distance(await inFloat(), asItIs);
+    expect(byHand).toBeGreaterThan(1e-3);
+    expect(Math.abs(harm - byHand)).toBeLessThan(1e-3 * byHand);
+    session.write(`${layer}.weight`, f32(shape, Float32Array.from(weights)));
+    expect(await meter.ofWeight(layer, 8)).toBeLessThan(byHand / 100);
+    // The layer's inputs do suffer, whatever the bits of its weights are.
+    const { harm: ofInput, range } = await meter.ofInput(layer, 4);
+    expect(ofInput).toBeGreaterThan(0);
+    expect(range).not.toBe('observer');
+    await session.dispose();
   });
 });

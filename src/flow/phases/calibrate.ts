@@ -9,7 +9,7 @@ import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
 import { scaleOfRange } from '../../engine/reference/quantization.ts';
 import { foldBatchNorms } from '../../quant/fold.ts';
-import { Histogram, type ObserverName, observedRange, type Range } from '../../quant/observers.ts';
+import { Histogram, observedRange, type Range } from '../../quant/observers.ts';
 import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
 import { inputStart, type Start, weightStart } from '../../quant/starts.ts';
 import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
@@ -127,14 +127,13 @@ export function observeInput(
   session.write(stateName(layer, 'input', 'max'), f32([], [around.max]));
 }
 
-/** Sets the quantiser of a layer's weights; `by`: another observer than the run's. */
+/** Sets the quantiser of a layer's weights. */
 export async function observeWeight(
   { configuration }: Pick<Calibrated, 'configuration'>,
   session: Session,
-  { layer, bits, by }: Operand & { readonly by?: ObserverName },
+  { layer, bits }: Operand,
 ): Promise<void> {
-  const { quantizer, weightZero, percentile, range } = configuration.quantize;
-  const observer = by ?? configuration.quantize.weightObserver;
+  const { quantizer, weightZero, weightObserver, percentile, range } = configuration.quantize;
   const options = { percentile, holdsZero: range === 'with-zero', bits };
   const weight = await session.read(`${layer}.weight`);
   const channels = configuration.channelwise ? weight.shape.at(-1)! : 1;
@@ -147,12 +146,12 @@ export async function observeWeight(
       return what(histogram);
     });
   if (quantizer === 'steps') {
-    const starts = ofChannels((seen) => weightStart(observer, seen, options, weightZero));
+    const starts = ofChannels((seen) => weightStart(weightObserver, seen, options, weightZero));
     writeSteps(session, layer, 'weight', starts, shape);
     return;
   }
   const ranges = ofChannels((seen) => ({
-    chosen: observedRange(observer, seen, options),
+    chosen: observedRange(weightObserver, seen, options),
     extremes: observedRange('min-max', seen, options),
   }));
   writeQuantizer(session, layer, 'weight', bits, ranges, shape);

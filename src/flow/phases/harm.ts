@@ -9,6 +9,7 @@ import { sampleOf } from '../../data/sample.ts';
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import type { Histogram } from '../../quant/observers.ts';
+import type { OperandName } from '../../quant/quantized.ts';
 import { type Answers, type Asked, asked, askOnce, distance } from '../../train/answers.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import { foldedBatchNorms, quantizedArithmetic } from '../multipliers/multipliers.ts';
@@ -18,8 +19,6 @@ import { observeInput, observeWeight } from './calibrate.ts';
 
 type Harmed = Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>;
 
-/** Of the operand that is not looked at: so many codes that it does not matter which. */
-export const MOST_BITS = 8;
 /** Distances of answers are means over ten figures of each image, and of no label: few images will do. */
 const IMAGES = 256;
 /** A distance that no other range is looked for at. */
@@ -96,10 +95,8 @@ export class HarmMeter {
 
   /** Of the weights of a layer at so many bits. The layer's quantisers are left as they were measured. */
   async ofWeight(layer: string, bits: number): Promise<number> {
-    const [run, session] = [this.#run, this.#session];
-    setRange(run, session, { layer, bits: MOST_BITS, seen: this.inputs.get(layer)!, range: 'observer' });
-    await observeWeight(run, session, { layer, bits, ...(bits === MOST_BITS ? { by: 'min-max' } : {}) });
-    return await this.ofAll(this.#alone(layer, bits, MOST_BITS));
+    await observeWeight(this.#run, this.#session, { layer, bits });
+    return await this.ofAll(this.#alone(layer, 'weight', bits));
   }
 
   /** Of the activations that a layer reads, at so many bits and the range that does least; measured once. */
@@ -113,8 +110,7 @@ export class HarmMeter {
   async #measureInput(layer: string, bits: number): Promise<HarmOfInput> {
     const [run, session] = [this.#run, this.#session];
     const seen = this.inputs.get(layer)!;
-    await observeWeight(run, session, { layer, bits: MOST_BITS, by: 'min-max' });
-    const ask = await this.#ask(this.#alone(layer, MOST_BITS, bits));
+    const ask = await this.#ask(this.#alone(layer, 'input', bits));
     try {
       const harmWith = async (range: RangeChoice): Promise<HarmOfInput> => {
         setRange(run, session, { layer, bits, seen, range });
@@ -132,9 +128,11 @@ export class HarmMeter {
     }
   }
 
-  #alone(layer: string, weights: number, activations: number): QuantizedArithmetic {
-    const configuration = withLayerBits(this.#run.configuration, [`${layer}=${weights}x${activations}`]);
+  /** All but this operand of a layer in float. */
+  #alone(layer: string, operand: OperandName, bits: number): QuantizedArithmetic {
+    const configuration = withLayerBits(this.#run.configuration, [`${layer}=${bits}x${bits}`]);
     const arithmetic = quantizedArithmetic({ ...this.#run, configuration }, exactMultiplier);
-    return { ...arithmetic, isFloat: (other) => other !== layer };
+    const other = operand === 'weight' ? 'input' : 'weight';
+    return { ...arithmetic, isFloat: (one) => one !== layer, floatOperandOf: () => other };
   }
 }

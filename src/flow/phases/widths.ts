@@ -171,17 +171,10 @@ function choosersOf(
 }
 
 /**
- * Never below what more bits do, nor below nothing; and at most half of what a bit less does, since a bit halves the
- * step, and errors of half the size do a quarter of the harm. What was measured beyond that is chance.
+ * Never below what more bits do. It need not fall from bit to bit: where few large values make the step, so many bits
+ * hold nothing but those, and do all the same harm.
  */
-function falling(harms: readonly number[]): readonly number[] {
-  const found: number[] = [];
-  for (const at of harms.keys()) {
-    const measured = Math.max(0, ...harms.slice(at));
-    found.push(at === 0 ? measured : Math.min(measured, found[at - 1]! / 2));
-  }
-  return found;
-}
+const falling = (harms: readonly number[]): readonly number[] => harms.map((_, at) => Math.max(...harms.slice(at)));
 
 /** What one operand of one layer at so many bits does. */
 async function measureHarms(
