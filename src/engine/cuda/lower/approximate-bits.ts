@@ -169,6 +169,12 @@ export const bitWays = {
  */
 const COST_OF_PAIR = 1 / 8;
 
+/**
+ * Of the fraction of factors below 2^8 or 2^10: with fewer, of an inner axis of tens of thousands, sums are no better
+ * than tf32.
+ */
+const FEWEST_LOW_BITS = 4;
+
 /** The product by counts of bits; undefined where another way is taken. `slices`: digits of all planes of that one. */
 export function bitProduct(
   node: Node<'axmConv2d'>,
@@ -183,8 +189,9 @@ export function bitProduct(
   const layout = bitLayout(g, node.attributes, target);
   if (!layout || groups.length === 0 || (fractions.length > 0 && target.precision === 'fp32')) return undefined;
   if (countedUnits(groups, layout) * COST_OF_PAIR * UNIT > slices * g.inner) return undefined;
-  const { weightBits, activationBits } = node.attributes;
   const totals = totalsOf(groups, fractions, g.inner);
+  if (fractions.length > 0 && totals.bits[0] < FEWEST_LOW_BITS) return undefined;
+  const { weightBits, activationBits } = node.attributes;
   const list = (values: readonly number[]) => values.map((value) => `(${value})`).join('');
   const defines = {
     ...bitDefines(groups, node.attributes),
