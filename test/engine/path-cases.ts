@@ -150,6 +150,10 @@ const approximate: readonly Case[] = [
       ].map(([w, a]) => approximateCase(`bits: ${note}`, shape, [w!, a!], form)),
     ),
   ),
+  // Many tiles of a stage each, with three stages: what copies is ahead of what stores by several tiles.
+  ...(['structure', 'truncation'] as const).map((form) =>
+    approximateCase('bits: one stage a tile', { x: [8, 16, 16, 64], w: [1, 1, 64, 130], padding: 0 }, [4, 5], form),
+  ),
   // Parameters of eight columns, of all columns, of each product, and of entries of several powers, some read by none.
   ...(
     [

@@ -35,8 +35,11 @@
 /** Blocks of channels in a unit, and in a stage. */
 #define PARTS (128 / CB)
 #define BLOCKS (UNITS * PARTS)
-/** Tiles whose rows are known at once: those of all stages that are under way, and the one whose outputs are stored. */
-#define ROW_TILES 4
+/**
+ * Tiles whose rows are known at once: the one whose outputs are stored, those of all stages that are under way, and the
+ * next, which is located before a stage of it is free.
+ */
+#define ROW_TILES (STAGES + 2)
 
 LIST(weightBitOf, PAIR_W)
 LIST(inputBitOf, PAIR_X)

@@ -22,8 +22,6 @@ const PIECE = 64;
 /** Of the kernels that multiply: a warpgroup that copies and two that count. */
 const THREADS = 384;
 const PACKING_THREADS = 256;
-/** Tiles whose rows a block of them keeps. */
-const ROW_TILES = 4;
 
 /** How the bits of a layer lie in memory and are tiled. */
 export interface BitLayout {
@@ -60,21 +58,23 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
   const tail = rows === 64 ? 0 : ((units % UNITS) as 0 | 1 | 2 | 3);
   const stageBytes = 16 * UNITS * (activationBits * (rows + 1) + weightBits * COLUMNS);
   const blockBytes = 8 * ceilDivide(units, UNITS) * UNITS * (UNIT / block);
-  const rowBytes = 4 * rows * (3 * ROW_TILES + g.kh * g.kw + 1);
-  const controlBytes = 16 * COLUMNS + 16 * 3 + rowBytes + blockBytes;
+  const sharedBytes = (stages: number) => {
+    // Of the rows of stages + 2 tiles where they begin and their sums, of those of one the pixels of all taps.
+    const rowBytes = 4 * rows * (3 * (stages + 2) + g.kh * g.kw + 1);
+    return stages * (stageBytes + 16) + 16 * COLUMNS + rowBytes + blockBytes;
+  };
   // Behind it the kernels' own arrays: factors, sums of weight codes, and sums that warpgroups exchange.
   const ownBytes = 1024 + 4 * (g.kh + 1) * (g.kw + 1) * COLUMNS + (rows === 64 ? 2 * 4 * 64 * COLUMNS : 0);
-  const room = target.sharedBytesPerBlock - controlBytes - ownBytes;
-  const stages = Math.min(3, Math.floor(room / stageBytes));
-  if (stages < 2) return undefined;
+  const stages = ([3, 2] as const).find((count) => sharedBytes(count) + ownBytes <= target.sharedBytesPerBlock);
+  if (!stages) return undefined;
   return {
-    ...{ block, units, paddedColumns, rows, tail, stages: stages as 2 | 3 },
+    ...{ block, units, paddedColumns, rows, tail, stages },
     packedBytes,
     sumBytes: (4 * g.n * g.h * g.w * g.c) / PIECE,
     weightBytes: 16 * units * weightBits * paddedColumns,
     rectangleBytes: 4 * (g.kh + 1) * (g.kw + 1) * paddedColumns,
     tiles: tilesOf(rows),
-    sharedBytes: stages * stageBytes + controlBytes,
+    sharedBytes: sharedBytes(stages),
   };
 }
 
@@ -169,6 +169,12 @@ export const bitWays = {
  */
 const COST_OF_PAIR = 1 / 8;
 
+/**
+ * Of the fraction of factors below 2^8 or 2^10: with fewer, of an inner axis of tens of thousands, sums are no better
+ * than tf32.
+ */
+const FEWEST_LOW_BITS = 4;
+
 /** The product by counts of bits; undefined where another way is taken. `slices`: digits of all planes of that one. */
 export function bitProduct(
   node: Node<'axmConv2d'>,
@@ -183,8 +189,9 @@ export function bitProduct(
   const layout = bitLayout(g, node.attributes, target);
   if (!layout || groups.length === 0 || (fractions.length > 0 && target.precision === 'fp32')) return undefined;
   if (countedUnits(groups, layout) * COST_OF_PAIR * UNIT > slices * g.inner) return undefined;
-  const { weightBits, activationBits } = node.attributes;
   const totals = totalsOf(groups, fractions, g.inner);
+  if (fractions.length > 0 && totals.bits[0] < FEWEST_LOW_BITS) return undefined;
+  const { weightBits, activationBits } = node.attributes;
   const list = (values: readonly number[]) => values.map((value) => `(${value})`).join('');
   const defines = {
     ...bitDefines(groups, node.attributes),
