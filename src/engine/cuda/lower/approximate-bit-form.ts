@@ -3,8 +3,9 @@
 
 import { isInteger, type ProductError } from '../../../multiplier/error.ts';
 import type { Value } from '../../graph/graph.ts';
-import type { AxmConvAttributes, OperandWidths } from '../../graph/ops.ts';
+import type { OperandWidths } from '../../graph/ops.ts';
 import { sourceOf } from './approximate-plane-form.ts';
+import { macroList } from './launch.ts';
 
 /** Bit i of w and bit j of x. */
 export interface BitPair {
@@ -109,7 +110,6 @@ export function totalsOf(groups: readonly BitGroup[], fractions: readonly BitGro
 
 /** The macros of kernels/approximate-bits.cuh for groups. */
 export function bitDefines(groups: readonly BitGroup[], { weightBits, activationBits }: OperandWidths) {
-  const list = (values: readonly number[]) => values.map((value) => `(${value})`).join('');
   const pairs = groups.flatMap((group) => group.pairs);
   const firsts = [0];
   for (const group of groups) firsts.push(firsts.at(-1)! + group.pairs.length);
@@ -117,10 +117,10 @@ export function bitDefines(groups: readonly BitGroup[], { weightBits, activation
     WBITS: weightBits,
     ABITS: activationBits,
     GROUPS: groups.length,
-    PAIR_W: list(pairs.map(({ i }) => i)),
-    PAIR_X: list(pairs.map(({ j }) => j)),
-    MATES: list(groups.flatMap(({ pairs: ofGroup }) => matesOf(ofGroup))),
-    FIRSTS: list(firsts),
+    PAIR_W: macroList(pairs.map(({ i }) => i)),
+    PAIR_X: macroList(pairs.map(({ j }) => j)),
+    MATES: macroList(groups.flatMap(({ pairs: ofGroup }) => matesOf(ofGroup))),
+    FIRSTS: macroList(firsts),
   };
 }
 
@@ -133,6 +133,3 @@ function matesOf(pairs: readonly BitPair[]): number[] {
   }
   return mates;
 }
-
-/** Whether an error is one whose products are counts of bits. */
-export const isOfBits = ({ error }: AxmConvAttributes): boolean => error.kind === 'removal';

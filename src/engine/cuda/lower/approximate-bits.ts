@@ -5,11 +5,11 @@
 import type { Node } from '../../graph/graph.ts';
 import type { OperandWidths } from '../../graph/ops.ts';
 import { FILLING, filling, pathOf } from '../../graph/paths.ts';
-import { type BitGroup, bitDefines, bitGroups, fractionsOf, isOfBits, totalsOf } from './approximate-bit-form.ts';
+import { type BitGroup, bitDefines, bitGroups, fractionsOf, totalsOf } from './approximate-bit-form.ts';
 import { tapSums, zeroPoints } from './approximate-codes.ts';
 import { type Convolution, ceilDivide, geometryArgument, roundUp, steps, stepsOf } from './geometry.ts';
-import type { Address, Argument, KernelLaunch, LaunchSize } from './launch.ts';
-import { addresses, integers, launch, struct, type Target } from './launch.ts';
+import type { Address, Argument, KernelLaunch, KernelSource, LaunchSize } from './launch.ts';
+import { addresses, integers, launch, macroList, struct, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
 
 const FILE = 'approximate-bits.cu';
@@ -97,27 +97,34 @@ export interface PackedOperands {
   readonly sums: Address;
 }
 
+/** The kernels that prepare operands. */
+const preparing = ({ block }: BitLayout, { weightBits, activationBits }: OperandWidths): KernelSource => ({
+  file: FILE,
+  defines: { CB: block, ABITS: activationBits, WBITS: weightBits },
+});
+
 /** Packs both operands into planes of bits. */
 export function packBits(
   g: Convolution,
-  { weightBits, activationBits }: OperandWidths,
-  { block, units, paddedColumns }: BitLayout,
+  widths: OperandWidths,
+  layout: BitLayout,
   [x, w]: readonly [Address, Address],
   packed: PackedOperands,
 ): KernelLaunch[] {
   const pieces = (g.n * g.h * g.w * g.c) / PIECE;
   const grid = Math.min(ceilDivide(pieces, PACKING_THREADS / 8), 2048);
+  const source = preparing(layout, widths);
   return [
     launch(
-      { file: FILE, defines: { CB: block, ABITS: activationBits, WBITS: weightBits } },
+      source,
       'pack_codes',
       { grid, block: PACKING_THREADS },
       { ...addresses({ x, packed: packed.x, sums: packed.sums }), ...integers({ pieces }) },
     ),
     launch(
-      { file: FILE, defines: { CB: block, ABITS: activationBits, WBITS: weightBits } },
+      source,
       'pack_weights',
-      { grid: [units, paddedColumns / COLUMNS], block: PACKING_THREADS },
+      { grid: [layout.units, layout.paddedColumns / COLUMNS], block: PACKING_THREADS },
       { ...addresses({ w, packed: packed.w }), ...integers({ inner: g.inner, columns: g.outputs }) },
     ),
   ];
@@ -163,10 +170,7 @@ export const bitWays = {
   bits: { factors: ['integers', 'fractions', 'high fractions'], pairs: ['even', 'odd'], ...layoutAspects },
 } as const;
 
-/**
- * Products of 8-bit integers of the planes, a digit each, that take as long as counting a pair of bits of 128 steps: an
- * eighth of them, by what each kernel reaches of its unit's rate.
- */
+/** Of a pair of bits, in products of 8-bit integers: the binary unit does eight in the time of one. */
 const COST_OF_PAIR = 1 / 8;
 
 /**
@@ -182,7 +186,7 @@ export function bitProduct(
   slices: number,
   target: Target,
 ): Lowered | undefined {
-  if (!isOfBits(node.attributes)) return undefined;
+  if (node.attributes.error.kind !== 'removal') return undefined;
   const groups = bitGroups(node.attributes, node.inputs[6]!);
   const fractions = fractionsOf(groups, node.attributes.error);
   const readsM = groups.some(({ entry }) => entry !== undefined);
@@ -191,16 +195,14 @@ export function bitProduct(
   if (countedUnits(groups, layout) * COST_OF_PAIR * UNIT > slices * g.inner) return undefined;
   const totals = totalsOf(groups, fractions, g.inner);
   if (fractions.length > 0 && totals.bits[0] < FEWEST_LOW_BITS) return undefined;
-  const { weightBits, activationBits } = node.attributes;
-  const list = (values: readonly number[]) => values.map((value) => `(${value})`).join('');
   const defines = {
     ...bitDefines(groups, node.attributes),
     ...layoutDefines(g, layout),
     PAIRS: g.outputs % 2 === 0 ? 1 : 0,
     TOTALS: totals.count,
-    SHIFTS: list(groups.map(({ shift }) => shift)),
-    ENTRIES: list(groups.map(({ entry }) => entry ?? -1)),
-    TOTAL_OF: list(totals.of),
+    SHIFTS: macroList(groups.map(({ shift }) => shift)),
+    ENTRIES: macroList(groups.map(({ entry }) => entry ?? -1)),
+    TOTAL_OF: macroList(totals.of),
   };
 
   const space = new Layout();
@@ -224,10 +226,10 @@ export function bitProduct(
       const packed = { x: packedX, w: packedW, sums };
       const padded = layout.paddedColumns;
       return [
-        ...packBits(g, { weightBits, activationBits }, layout, [x!, w!], packed),
+        ...packBits(g, node.attributes, layout, [x!, w!], packed),
         tapSums(g, w!, ofTaps),
         launch(
-          { file: FILE, defines: { CB: layout.block, ABITS: activationBits, WBITS: weightBits } },
+          preparing(layout, node.attributes),
           'tap_rectangles',
           { grid: padded / COLUMNS, block: COLUMNS },
           {
@@ -250,7 +252,7 @@ export function bitProduct(
 }
 
 /** Pairs × units that are multiplied: a unit that is alone in its stage serves two neighbours at once. */
-export function countedUnits(groups: readonly BitGroup[], { units, rows, tail }: BitLayout): number {
+function countedUnits(groups: readonly BitGroup[], { units, rows, tail }: BitLayout): number {
   const pairs = groups.reduce((sum, group) => sum + group.pairs.length, 0);
   if (rows === 64) return pairs * roundUp(units, UNITS);
   if (tail % 2 === 0) return pairs * units;

@@ -9,6 +9,7 @@ import { invariant } from '../../../tensor/errors.ts';
 import type { Value } from '../../graph/graph.ts';
 import type { AxmConvAttributes } from '../../graph/ops.ts';
 import { renames } from '../../graph/ops.ts';
+import { macroList } from './launch.ts';
 
 export interface Plane {
   /** Bits of x that this plane keeps. */
@@ -109,7 +110,7 @@ export function slicesOf(planes: readonly Plane[], fractionDigits: number): numb
 
 /** The macros of kernels/approximate-planes.cu for a form. */
 export function planeDefines({ planes, functions }: Pick<Form, 'planes' | 'functions'>, fractionDigits: number) {
-  const list = (of: (plane: Plane) => number) => planes.map((plane) => `(${of(plane)})`).join('');
+  const list = (of: (plane: Plane) => number) => macroList(planes.map(of));
   const signsOf = ({ factor }: Plane): number => {
     if (!factor) return 0;
     const signedFunction = factor.source > 0 && isSigned(functions[factor.source - 1]!);

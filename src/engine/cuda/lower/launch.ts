@@ -18,6 +18,9 @@ export interface KernelSource {
   readonly defines: Readonly<Record<string, number | string>>;
 }
 
+/** A list as the value of a macro; see kernels/lists.cuh. */
+export const macroList = (values: readonly number[]): string => values.map((value) => `(${value})`).join('');
+
 export interface KernelLaunch {
   readonly source: KernelSource;
   readonly name: string;

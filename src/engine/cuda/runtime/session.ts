@@ -183,15 +183,16 @@ export class CudaSession extends SharedSession<Address> {
     }
     await Promise.all([...sources.keys()].map(async (name) => modules.set(name, await this.#modules.get(name)!)));
     return ({ source, name, ...launch }) => {
-      this.context.use();
       const module = KernelLibrary.nameOf(source);
       const key = `${module}#${name}`;
       const known = this.#functions.get(key);
+      if (known && launch.shared <= known.shared) return { kernel: known.kernel, ...launch };
+      this.context.use();
       const kernel = known?.kernel ?? this.context.kernel(modules.get(module)!, name);
       // Launches of one kernel may want different amounts: it is allowed the most that any of them has wanted.
-      const allowed = known?.shared ?? ALWAYS_ALLOWED_SHARED;
-      if (launch.shared > allowed) this.context.allowShared(kernel, launch.shared);
-      this.#functions.set(key, { kernel, shared: Math.max(allowed, launch.shared) });
+      const shared = Math.max(ALWAYS_ALLOWED_SHARED, launch.shared);
+      if (shared > ALWAYS_ALLOWED_SHARED) this.context.allowShared(kernel, shared);
+      this.#functions.set(key, { kernel, shared });
       return { kernel, ...launch };
     };
   }
