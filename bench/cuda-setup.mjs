@@ -64,7 +64,7 @@ export const stages = [
   { name: 'phase 3', arithmetic: quantized(() => ({ kind: 'removal', removed })) },
 ];
 
-/** Writes initial weights, quantiser state and θ = 1, 1, 1, 1, 0, 0, 0, 0. */
+/** Writes initial weights, quantiser state and θ = 1 where column 0 to 3 reads it, else 0. */
 export function initialize(session, task, arithmetic) {
   const { layers } = buildNetwork(task, arithmetic, 'train', 2);
   layers.parameters.forEach((parameter, at) => {
@@ -86,13 +86,13 @@ export function initialize(session, task, arithmetic) {
       if (operand === 'input') session.write(stateName(name, operand, 'max'), fill(1));
     }
   }
-  session.write(
-    'theta',
-    f32(
-      [COLUMNS],
-      Float32Array.from({ length: COLUMNS }, (_, c) => (c < 4 ? 1 : 0)),
-    ),
-  );
+  const { structure: read = structure } = arithmetic.multiplierOf('');
+  const low = columnStructure({ weightBits: 8, activationBits: 8 }, 4).index;
+  const theta = new Float32Array(read.count);
+  read.index.forEach((at, product) => {
+    if (at >= 0 && low[product] >= 0) theta[at] = 1;
+  });
+  session.write('theta', f32([read.count], theta));
 }
 
 /** The losses of every step of an epoch, and the variables afterwards. */

@@ -1,5 +1,6 @@
 // Seconds per epoch of ResNet18 on images of CIFAR-10's size (random ones, batch 256) on a GPU, evaluation included:
-// float training, phase 1 (trained structure, P = 8), phase 3 (a truncation of five columns) and phase 3 with a
+// float training, phase 1 (trained structure, P = 8; a θ per product, the program's default), phase 3 (a truncation of
+// five columns) and phase 3 with a
 // multiplier that descent mapped, as planes of its factorisation and by look-ups: their losses must be the same. With
 // `profile`, the time of each kind of kernel in one step; with `streamed`, images come from the host as those of a
 // large data set do. STAGES and IMAGES make it shorter.
@@ -10,6 +11,7 @@ const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
 const { trainingBatches } = await import(`${root}/data/batches.js`);
 const { errorByCodes } = await import(`${root}/multiplier/error.js`);
 const { mapStructure } = await import(`${root}/netlist/mapping/map.js`);
+const { productStructure } = await import(`${root}/multiplier/structure.js`);
 const { trainEpochs, atStart } = await import(`${root}/train/loop.js`);
 
 const profile = process.argv.includes('profile');
@@ -24,7 +26,20 @@ const mapped = ['lowrank', 'table'].map((emulation) => ({
   name: `phase 3, ${emulation}`,
   arithmetic: { ...stages.at(-1).arithmetic, multiplierOf: () => ({ kind: 'table', error, emulation }) },
 }));
-const chosen = [...stages, ...mapped].filter(({ name }) => name.startsWith(process.env.STAGES ?? ''));
+const perProduct = productStructure({ weightBits: 8, activationBits: 8 });
+const products = {
+  ...stages.find(({ name }) => name === 'phase 1'),
+  name: 'phase 1, products',
+};
+products.arithmetic = {
+  ...products.arithmetic,
+  multiplierOf: () => ({ kind: 'structure', theta: 'theta', structure: perProduct }),
+};
+products.structure = {
+  ...products.structure,
+  power: { lambda: 0.3, structures: [{ theta: 'theta', structure: perProduct, share: 1 }] },
+};
+const chosen = [...stages, products, ...mapped].filter(({ name }) => name.startsWith(process.env.STAGES ?? ''));
 
 const streamed = process.argv.includes('streamed');
 const opened = cudaBackend({ precision });
