@@ -1,6 +1,7 @@
-// Just enough of CUDA C++ for a host compiler to run kernels that use no matrix units: types, index variables, barriers.
+// Just enough of CUDA C++ for a host compiler to run kernels: types, index variables, barriers, exchanges within a warp.
 // The threads of a block are coroutines on one processor, which change at barriers; blocks run one after the other.
-// What is not there (asynchronous copies, matrix instructions) ends the program where it is called.
+// Matrix units: those of f16 by warpgroups, their operands' loads, and copies to shared memory, which happen at once,
+// so that a missing wait is not noticed. Other instructions end the program where they are called.
 #pragma once
 #include <cmath>
 #include <cstddef>
@@ -78,7 +79,76 @@ inline unsigned __dp4a(unsigned a, unsigned b, unsigned c) {
   for (int i = 0; i < 4; i++) c += ((a >> 8 * i) & 255) * ((b >> 8 * i) & 255);
   return c;
 }
-inline size_t __cvta_generic_to_shared(const void *p) { return (size_t)p; }
+/** Shared memory has addresses of its own, as descriptors of matrices need: from SHARED on. */
+enum { SHARED = 1024 };
+inline size_t __cvta_generic_to_shared(const void *p) { return (size_t)((const unsigned char *)p - dynamicShared) + SHARED; }
+inline unsigned char *inShared(unsigned address) { return dynamicShared + (address - SHARED); }
+
+inline unsigned __reduce_max_sync(unsigned, unsigned value) {
+  for (unsigned offset = 16; offset > 0; offset /= 2) value = max(value, exchange(value, offset));
+  return value;
+}
+
+typedef _Float16 half;
+inline unsigned packF16(float low, float high) {
+  const half both[2] = {(half)low, (half)high};
+  unsigned packed;
+  memcpy(&packed, both, 4);
+  return packed;
+}
+
+inline void copyAsync16(unsigned to, const void *from, bool valid) {
+  if (valid) memcpy(inShared(to), from, 16);
+  else memset(inShared(to), 0, 16);
+}
+inline void commitCopies() {}
+inline void publishCopies() {}
+template <int PENDING> inline void waitForCopies() {}
+
+/** Row `lane % 8` of matrix `lane / 8` is at the lane's address; lane l gets elements 2·(l % 4), + 1 of row l / 4. */
+template <bool TRANSPOSED> inline void loadEightByEight(unsigned (&r)[4], unsigned address) {
+  const unsigned lane = threadIdx.x % 32;
+  for (unsigned matrix = 0; matrix < 4; matrix++) {
+    unsigned short pair[2];
+    for (unsigned i = 0; i < 2; i++) {
+      const unsigned row = TRANSPOSED ? 2 * (lane % 4) + i : lane / 4, column = TRANSPOSED ? lane / 4 : 2 * (lane % 4) + i;
+      const unsigned from = exchange(address, lane ^ (8 * matrix + row));
+      memcpy(&pair[i], inShared(from) + 2 * column, 2);
+    }
+    memcpy(&r[matrix], pair, 4);
+  }
+}
+inline void loadMatrices(unsigned (&r)[4], unsigned address) { loadEightByEight<false>(r, address); }
+inline void loadMatricesTransposed(unsigned (&r)[4], unsigned address) { loadEightByEight<true>(r, address); }
+
+inline void beginGroup() {}
+inline void endGroup() {}
+template <int PENDING = 0> inline void waitForGroup() {}
+/**
+ * The warp's 16 rows of m64n64k16: a[0], a[1] are elements 2q, 2q + 1 of rows l / 4 and l / 4 + 8, a[2], a[3] those eight
+ * further; b are 16 rows of 64 halves, 128 bytes each, 16-byte chunks swizzled by the row.
+ */
+inline void multiplyF16Group64(float (*d)[4], const unsigned (&a)[4], unsigned long long b) {
+  const unsigned lane = threadIdx.x % 32, base = (unsigned)(b & 0x3fff) << 4;
+  half rows[2][16];
+  for (unsigned quad = 0; quad < 4; quad++)
+    for (unsigned i = 0; i < 4; i++) {
+      const unsigned word = exchange(a[i], lane ^ (lane / 4 * 4 + quad));
+      memcpy(&rows[i % 2][2 * quad + 8 * (i / 2)], &word, 4);
+    }
+  for (unsigned n = 0; n < 8; n++)
+    for (unsigned i = 0; i < 4; i++) {
+      const unsigned column = 8 * n + 2 * (lane % 4) + i % 2;
+      float sum = d[n][i];
+      for (unsigned k = 0; k < 16; k++) {
+        half value;
+        const unsigned row = base + 128 * k;
+        memcpy(&value, inShared(row + (((column / 8) ^ ((row / 128) % 8)) * 16) + column % 8 * 2), 2);
+        sum += (float)rows[i / 2][k] * (float)value;
+      }
+      d[n][i] = sum;
+    }
+}
 
 /** Calls a kernel with a parameter block: each argument at its natural alignment. */
 template <class... A> inline void invoke(void (*kernel)(A...), const unsigned char *block) {

@@ -107,8 +107,8 @@ int main(int argc, char **argv) {
     std::vector<unsigned char> bytes(strlen(hex) / 2);
     for (size_t i = 0; i < bytes.size(); i++) sscanf(hex + 2 * i, "%2hhx", &bytes[i]);
     parameters = bytes.data();
-    std::vector<unsigned char> memory(shared + 16);
-    dynamicShared = (unsigned char *)(((size_t)memory.data() + 15) / 16 * 16);
+    std::vector<unsigned char> memory(shared + 1024);
+    dynamicShared = (unsigned char *)(((size_t)memory.data() + 1023) / 1024 * 1024);
     const unsigned blocks = grid.x * grid.y * grid.z;
     for (unsigned i = 0; i < blocks; i++) {
       const unsigned b = descending ? blocks - 1 - i : i;
