@@ -1,6 +1,6 @@
 // Kernels run on this processor (host-device.ts) and agree with the reference, with threads and blocks in either order:
-// a few cases of each kind, because each needs compilations of its own; of those with matrix units the convolutions on
-// f16.
+// a few cases of each kind, because each needs compilations of its own; of those with matrix units the warpgroups' own,
+// convolutions on f16 and counts of bits.
 // TRAM_HOST_KERNELS=FILTER takes all whose name matches it; those of other kernels then fail, and say so.
 
 import { afterAll, describe, expect, test } from 'vitest';
@@ -19,13 +19,15 @@ const few = [
   ...['mixImages: boxes of partners and of nothing, over every edge', 'dropout: elements: 5×7, rate 0.75'],
   ...['quantize: 3 bits per tensor', 'quantize: per channel', 'clipScale', 'channelSum', 'dot'],
 ];
-/** On f16 matrix units, lowered for tf32. */
-const onF16 = [
+/** On Hopper's matrix units, lowered for tf32. */
+const onWarpgroups = [
   ...['conv2d: 64 channels, 23 columns', 'conv2d: 192 to 64 channels of small images'],
   ...['conv2d: 64 channels with stride 2, pointwise', 'conv2d: 64 channels to 15 columns, stride 2'],
   'conv2d: 192 to 64 channels of small images, stride 2',
+  ...['axmConv2d: structure, w4a5, bits: one unit, half of it empty'],
+  ...['axmConv2d: truncation, w4a5, bits: three units, strided'],
 ];
-const withOtherMatrixUnits = 'conv2d: 3×3 with padding';
+const withOtherMatrixUnits = 'axmConv2d: exact, 3×3 with padding';
 const chosen = processorCases.filter(({ name }) =>
   filter === undefined ? few.includes(name) : new RegExp(filter).test(name),
 );
@@ -44,7 +46,7 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
     }
   });
 
-  test.runIf(present && filter === undefined).each(onF16)('%s, on f16', async (name) => {
+  test.runIf(present && filter === undefined).each(onWarpgroups)('%s, by warpgroups', async (name) => {
     const item = cases.find((one) => one.name === name)!;
     const inputs = new Map(item.inputs.map((input, at) => [`x${at}`, input]));
     const found = device!.run(graphOf(item), inputs, cudaTargets.tf32!);
@@ -60,6 +62,6 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
 
   test('each of the few is a case', () => {
     const names = cases.map(({ name }) => name);
-    expect([...few, ...onF16].filter((name) => !names.includes(name))).toEqual([]);
+    expect([...few, ...onWarpgroups].filter((name) => !names.includes(name))).toEqual([]);
   });
 });

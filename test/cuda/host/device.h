@@ -1,7 +1,8 @@
 // Just enough of CUDA C++ for a host compiler to run kernels: types, index variables, barriers, exchanges within a warp.
 // The threads of a block are coroutines on one processor, which change at barriers; blocks run one after the other.
-// Matrix units: those of f16 by warpgroups, their operands' loads, and copies to shared memory, which happen at once,
-// so that a missing wait is not noticed. Other instructions end the program where they are called.
+// Matrix units: those of tf32, and of f16 and bits by warpgroups, their operands' loads, barriers of some warps, and copies to
+// shared memory, which happen at once, so that a missing wait is not noticed. Other instructions end the program where
+// they are called.
 #pragma once
 #include <cmath>
 #include <cstddef>
@@ -15,7 +16,7 @@
 #define __restrict__ __restrict
 #define __shared__ static
 #define __align__(n) __attribute__((aligned(n)))
-#define NO_INSTRUCTION(...) noInstruction()
+#define NO_INSTRUCTION(...) noInstruction(#__VA_ARGS__)
 
 struct dim3 {
   unsigned x, y, z;
@@ -26,9 +27,13 @@ struct Position {
 extern "C" Position *position;
 extern "C" unsigned char *dynamicShared;
 extern "C" void barrier();
-extern "C" void noInstruction();
-/** What lane `lane ^ offset` of the warp hands over, four bytes. */
+extern "C" void noInstruction(const char *text);
+/** What lane `lane ^ offset` of the warp hands over, four bytes; all lanes call it. */
 extern "C" unsigned exchange(unsigned value, unsigned offset);
+/** A barrier of `count` threads of the block. */
+extern "C" void meetOthers(unsigned number, unsigned count);
+/** The other threads' turn. */
+extern "C" void yield();
 #define threadIdx (position->thread)
 #define blockIdx (position->block)
 #define blockDim (position->threads)
@@ -101,6 +106,15 @@ inline void copyAsync16(unsigned to, const void *from, bool valid) {
   if (valid) memcpy(inShared(to), from, 16);
   else memset(inShared(to), 0, 16);
 }
+inline void copyAsync8(unsigned to, const void *from, bool valid) {
+  if (valid) memcpy(inShared(to), from, 8);
+  else memset(inShared(to), 0, 8);
+}
+inline void copyAsync4(unsigned to, const void *from, bool valid) {
+  if (valid) memcpy(inShared(to), from, 4);
+  else memset(inShared(to), 0, 4);
+}
+inline void waitForAllCopies() {}
 inline void commitCopies() {}
 inline void publishCopies() {}
 template <int PENDING> inline void waitForCopies() {}
@@ -120,6 +134,87 @@ template <bool TRANSPOSED> inline void loadEightByEight(unsigned (&r)[4], unsign
 }
 inline void loadMatrices(unsigned (&r)[4], unsigned address) { loadEightByEight<false>(r, address); }
 inline void loadMatricesTransposed(unsigned (&r)[4], unsigned address) { loadEightByEight<true>(r, address); }
+
+/** m16n8k8 as a warp holds it: a of rows l / 4 + 8·(i % 2), inner l % 4 + 4·(i / 2); b of inner l % 4 + 4·i, column l / 4. */
+inline void multiplyTf32(float (&d)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {
+  const unsigned lane = threadIdx.x % 32, a[4] = {a0, a1, a2, a3}, b[2] = {b0, b1};
+  auto operand = [](unsigned word) { return __uint_as_float(word & 0xffffe000u); };
+  float rows[2][8], columns[2][8];
+  for (unsigned quad = 0; quad < 4; quad++) {
+    for (unsigned i = 0; i < 4; i++) rows[i % 2][quad + 4 * (i / 2)] = operand(exchange(a[i], lane ^ (lane / 4 * 4 + quad)));
+    for (unsigned i = 0; i < 4; i++) {
+      const unsigned column = 2 * (lane % 4) + i / 2;
+      columns[i / 2][quad + 4 * (i % 2)] = operand(exchange(b[i % 2], lane ^ (column * 4 + quad)));
+    }
+  }
+  for (unsigned i = 0; i < 4; i++)
+    for (unsigned k = 0; k < 8; k++) d[i] += rows[i / 2][k] * columns[i % 2][k];
+}
+
+/** A barrier in shared memory: arrivals and bytes that its phase still waits for, arrivals of each, and the phase. */
+struct PhaseBarrier {
+  short left, bytes16;
+  unsigned short arrivals;
+  unsigned short phase;
+  void settle() {
+    if (left == 0 && bytes16 == 0) left = arrivals, phase ^= 1;
+  }
+};
+inline PhaseBarrier &barrierAt(unsigned address) { return *(PhaseBarrier *)inShared(address); }
+inline void initBarrier(unsigned at, int arrivals) { barrierAt(at) = {(short)arrivals, 0, (unsigned short)arrivals, 0}; }
+inline void publishBarriers() {}
+inline void arriveAt(unsigned at) { barrierAt(at).left--, barrierAt(at).settle(); }
+inline void arriveWithCopies(unsigned at) { arriveAt(at); }
+inline void arriveWithBytes(unsigned at, unsigned bytes) { barrierAt(at).bytes16 += bytes / 16, arriveAt(at); }
+inline void waitForPhase(unsigned at, unsigned phase) {
+  while (barrierAt(at).phase == phase) yield();
+}
+inline void copyBulk(unsigned to, const void *from, unsigned bytes, unsigned at) {
+  memcpy(inShared(to), from, bytes);
+  barrierAt(at).bytes16 -= bytes / 16, barrierAt(at).settle();
+}
+inline void meet(int number, int threads) { meetOthers(number, threads); }
+template <int COUNT> inline void takeRegisters() {}
+template <int COUNT> inline void giveRegisters() {}
+inline void __syncwarp() { exchange(0, 0); }
+inline int __double2int_rn(double x) { return (int)nearbyint(x); }
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
+  const unsigned long long both = (unsigned long long)high << 32 | low;
+  unsigned result = 0;
+  for (int i = 0; i < 4; i++) result |= (unsigned)(both >> 8 * (selector >> 4 * i & 7) & 255) << 8 * i;
+  return result;
+}
+
+/** Of an operand of bits as halvesAt describes it: word `word` (of 8) of row `row`. */
+inline unsigned bitsOf(unsigned long long operand, unsigned row, unsigned word) {
+  const unsigned base = (unsigned)(operand & 0x3fff) << 4, half = (unsigned)(operand >> 16 & 0x3fff) << 4, eight = (unsigned)(operand >> 32 & 0x3fff) << 4;
+  unsigned bits;
+  memcpy(&bits, inShared(base + row / 8 * eight + row % 8 * 16 + word / 4 * half + word % 4 * 4), 4);
+  return bits;
+}
+/** Counts of m64n64k256 for the warp's 16 rows; `rows` gives word `word` of the row l / 4 + 8·part. */
+template <typename RowBits> inline void countBits(int (*d)[4], RowBits rows, unsigned long long b, bool first) {
+  const unsigned lane = threadIdx.x % 32;
+  for (unsigned n = 0; n < 8; n++)
+    for (unsigned i = 0; i < 4; i++) {
+      int count = first ? 0 : d[n][i];
+      for (unsigned word = 0; word < 8; word++) count += __builtin_popcount(rows(i / 2, word) & bitsOf(b, 8 * n + 2 * (lane % 4) + i % 2, word));
+      d[n][i] = count;
+    }
+}
+inline void countBitsGroup64(int (*d)[4], const unsigned (&a)[4], unsigned long long b, bool first) {
+  const unsigned lane = threadIdx.x % 32;
+  unsigned words[2][8];
+  for (unsigned quad = 0; quad < 4; quad++)
+    for (unsigned i = 0; i < 4; i++) words[i % 2][quad + 4 * (i / 2)] = exchange(a[i], lane ^ (lane / 4 * 4 + quad));
+  countBits(d, [&](unsigned part, unsigned word) { return words[part][word]; }, b, first);
+}
+/** The same with rows in shared memory. */
+inline void countSharedBitsGroup64(int (*d)[4], unsigned long long a, unsigned long long b, bool first) {
+  const unsigned warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
+  countBits(d, [&](unsigned part, unsigned word) { return bitsOf(a, warp * 16 + lane / 4 + 8 * part, word); }, b, first);
+}
+inline void takeSums(int (*)[4]) {}
 
 inline void beginGroup() {}
 inline void endGroup() {}
