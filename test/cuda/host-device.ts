@@ -22,7 +22,8 @@ const folder = join(import.meta.dirname, 'host');
 /** Functions of kernels that device.h replaces. */
 const onHost = [
   ...['packF16', 'copyAsync16', 'commitCopies', 'waitForCopies', 'publishCopies'],
-  ...['multiplyTf32', 'copyAsync4', 'copyAsync8', 'waitForAllCopies', 'initBarrier', 'publishBarriers', 'arriveAt', 'arriveWithCopies'],
+  ...['multiplyTf32', 'copyAsync4', 'copyAsync8', 'waitForAllCopies'],
+  ...['initBarrier', 'publishBarriers', 'arriveAt', 'arriveWithCopies'],
   ...['arriveWithBytes', 'waitForPhase', 'copyBulk', 'meet', 'takeRegisters', 'giveRegisters', 'takeSums'],
   ...['countBitsGroup64', 'countSharedBitsGroup64'],
   ...['loadMatrices', 'loadMatricesTransposed', 'beginGroup', 'endGroup', 'waitForGroup', 'multiplyF16Group64'],
