@@ -1,6 +1,6 @@
-// One operand rounded beside a float network, chosen while a program runs: what a layer reads goes through a quantiser of
-// eight bits and a table of the values that its codes stand for, or past it as it is. One program then has every layer
-// rounded at any width, one after the other, without being formed again.
+// One operand rounded beside a float network, chosen while a program runs: what a layer reads goes through a quantiser
+// of eight bits and a table of the values that its codes stand for, or past it as it is. One program then has every
+// layer rounded at any width, one after the other, without being formed again.
 
 import { whereGreater } from '../engine/graph/expression.ts';
 import type { Value } from '../engine/graph/graph.ts';

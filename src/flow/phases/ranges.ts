@@ -76,8 +76,8 @@ export async function replaceRanges(
 }
 
 /**
- * The layers' ranges of least harm, all of them or none, whichever is nearer; then of each layer by itself the other one
- * where the network as a whole is nearer by that.
+ * The layers' ranges of least harm, all of them or none, whichever is nearer; then of each layer by itself the other
+ * one where the network as a whole is nearer by that.
  */
 async function nearest(
   run: Ranged,
