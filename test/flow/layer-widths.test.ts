@@ -322,7 +322,18 @@ test('what is said of some layers stays, and what cannot be is refused', async (
   let refusals = 0;
   const refused = (more: ConfigurationInput) =>
     runFlow({ folder: folder(`refused${refusals++}`), from, settings: more });
-  await expect(refused({ ...exact, ...searched(0.02, 1) })).rejects.toThrow(/2×2 bits in all layers .* is 0\.0250/);
+  await expect(refused({ ...exact, ...searched(0.02, 1) })).rejects.toThrow(
+    /the cheapest pair of widths, 2×2, costs 0\.025;/,
+  );
+  const wide = { ...exact, quantize: { layerBits: ['layer1.*=8'], layerCost: 0.1 } };
+  await expect(refused(wide)).rejects.toThrow(
+    /with 2×2 bits in all layers that are searched the mean gate cost is 0\.4/,
+  );
+  const settled = { ...exact, quantize: { layerBits: ['convolutions=4'], layerCost: 0.3 } };
+  await expect(refused(settled)).rejects.toThrow(
+    /quantize\.layerBits gives widths to every layer .* leave one of them out/,
+  );
+  await expect(refused({ ...exact, ...searched(0.2, 50) })).rejects.toThrow(/quantize\.layerKinds: .*49/);
   await expect(refused({ quantize: { layerKinds: 2 } })).rejects.toThrow(/no widths are searched/);
   await expect(refused({ map: { multiplier: 'dadda:8x8' }, ...searched(0.2, 1) })).rejects.toThrow(/choose exact/);
   await expect(refused({ ...searched(0.2, 1), explore: { grain: 'column' } })).rejects.toThrow(/grain product/);

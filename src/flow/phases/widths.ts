@@ -46,11 +46,17 @@ function openLayers({ configuration, layers }: Network) {
 
 const work = (all: readonly RunLayer[]) => all.reduce((sum, { macs }) => sum + macs, 0);
 
-/** Throws a UserError for a cost that no widths have. */
+/** Throws a UserError for a cost that no widths have, or where there is no layer to search them for. */
 export function requireLayerCost(network: Network): void {
   const { layerCost } = network.configuration.quantize;
   if (layerCost === undefined) return;
-  const least = openLayers(network).meanWith(costOfWidths(widths[0]!));
+  const { open, meanWith } = openLayers(network);
+  if (open.length === 0) {
+    throw new UserError(
+      'settings: quantize.layerCost is given, but quantize.layerBits gives widths to every layer that is approximated: there are none to search for; leave one of them out (--unset layer-widths where the run has it from before)',
+    );
+  }
+  const least = meanWith(costOfWidths(widths[0]!));
   if (layerCost >= least) return;
   throw new UserError(
     `settings: quantize.layerCost is ${layerCost}, but with 2×2 bits in all layers that are searched the mean gate cost is ${fixed(least, 4)}; choose at least that`,
@@ -63,7 +69,6 @@ export async function searchWidths(context: RunContext, float: Uint8Array): Prom
   const { layerCost, layerKinds } = configuration.quantize;
   if (layerCost === undefined) return undefined;
   const { open, searched, meanWith, all, ofSettled } = openLayers(context);
-  if (open.length === 0) return undefined;
   const session = await context.backend.openSession();
   try {
     loadToQuantize(context, float, session);
