@@ -5,7 +5,7 @@ import type { Graph, Value } from '../../src/engine/graph/graph.ts';
 import { square } from '../../src/engine/graph/window.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
-import { type Case, constant, floats, make, operands } from './cases.ts';
+import { type Case, constant, floats, floatsOf, make, operands } from './cases.ts';
 import { approximateCase } from './path-cases.ts';
 
 const plus = { alpha: 1, beta: 1 };
@@ -199,4 +199,30 @@ const reductions: readonly Case[] = [
   }),
 ];
 
-export const joinedCases: readonly Case[] = [...normalizations(), ...ranges, ...sizes, ...convolutions, ...reductions];
+const ofDots = floatsOf(7);
+/** Products of few and many rows less those of others, by fours of channels and one by one. */
+const dotDifferences: readonly Case[] = (
+  [
+    [300, 32],
+    [1000, 12],
+    [3000, 33],
+    [600, 2],
+    [40, 160],
+  ] as const
+).map(([rows, channels]) =>
+  make(
+    'channelDotDifference',
+    `[${rows}, ${channels}]`,
+    [rows, rows, 70, 70].map((of) => ofDots([of, channels], -1, 3)),
+    {},
+  ),
+);
+
+export const joinedCases: readonly Case[] = [
+  ...normalizations(),
+  ...ranges,
+  ...sizes,
+  ...convolutions,
+  ...reductions,
+  ...dotDifferences,
+];

@@ -33,13 +33,14 @@ type Reducing = 'sum' | 'dot' | 'channelSum' | 'channelDotDifference' | 'minMax'
 
 const wholeWays = { 'whole tensor': { slabs: COUNTS } } as const;
 const columnWays = { columns: REDUCTION_ASPECTS } as const;
+const dotWays = { 'four channels at a time': REDUCTION_ASPECTS, 'one channel at a time': REDUCTION_ASPECTS } as const;
 const eitherWays = { ...wholeWays, ...columnWays } as const;
 
 export const reductionWays: WaysOf<Reducing> = {
   sum: wholeWays,
   dot: wholeWays,
   channelSum: columnWays,
-  channelDotDifference: columnWays,
+  channelDotDifference: dotWays,
   minMax: eitherWays,
   minMaxGradient: eitherWays,
 };
@@ -79,22 +80,23 @@ export const reduction: Lowerings<Reducing> = {
   channelSum: total('column_sum', 'channel', ['x', 'y']),
 
   channelDotDifference: ({ inputs: [a, , c] }, target) => {
-    const columns = a!.shape.at(-1)!;
+    const channels = a!.shape.at(-1)!;
+    const width = channels % 4 === 0 ? 4 : 1;
     const split = sizeOf(a!.shape);
     // Rows of the first pair, then rows of the second.
-    const reduction = reductionOf((split + sizeOf(c!.shape)) / columns, columns, target);
+    const reduction = reductionOf((split + sizeOf(c!.shape)) / channels, channels, target, { width });
+    const name = width === 4 ? 'vector_dot_difference' : 'dot_difference';
     return {
-      path: pathOfColumns(reduction),
+      path: pathOf(
+        dotWays,
+        width === 4 ? 'four channels at a time' : 'one channel at a time',
+        reductionAspects(reduction),
+      ),
       workspaceBytes: reductionBytes(reduction),
-      launches: (at) => [
-        reduce(
-          SOURCE,
-          'dot_difference',
-          reduction,
-          { ...tensors(at, 'a', 'b', 'c', 'd', 'y'), ...integers({ split }) },
-          at,
-        ),
-      ],
+      launches: (at) => {
+        const args = { ...tensors(at, 'a', 'b', 'c', 'd', 'y'), ...integers({ split: split / width }) };
+        return [reduce(SOURCE, name, reduction, args, at)];
+      },
     };
   },
 
