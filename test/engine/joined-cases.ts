@@ -218,6 +218,37 @@ const dotDifferences: readonly Case[] = (
   ),
 );
 
+const ofSums = floatsOf(8);
+/** Sums that are joined (engine/graph/join.ts): of a quotient and 20 terms, and under the gradient of a relu. */
+const sums: readonly Case[] = [
+  make(
+    'add',
+    'a quotient and 20 terms',
+    Array.from({ length: 22 }, () => ofSums([8, 8], 1, 2)),
+    plus,
+    {
+      build: (graph, [a, b, ...terms]) => {
+        const quotient = graph.apply1('divide', [a!, b!], {});
+        return [terms.reduce((sum, term) => graph.apply1('add', [sum, term], plus), quotient)];
+      },
+    },
+  ),
+  ...[1020, 1023].map((count) =>
+    make(
+      'reluGradient',
+      `of a sum, 5×${count}`,
+      Array.from({ length: 3 }, () => ofSums([5, count])),
+      {},
+      {
+        build: (graph, [a, b, y]) => {
+          const dx = graph.apply1('reluGradient', [graph.apply1('add', [a!, b!], plus), y!], {});
+          return [dx, graph.apply1('affine', [dx], { scale: 2, offset: 0 }), graph.apply1('sum', [dx], {})];
+        },
+      },
+    ),
+  ),
+];
+
 export const joinedCases: readonly Case[] = [
   ...normalizations(),
   ...ranges,
@@ -225,4 +256,5 @@ export const joinedCases: readonly Case[] = [
   ...convolutions,
   ...reductions,
   ...dotDifferences,
+  ...sums,
 ];
