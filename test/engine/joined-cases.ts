@@ -218,6 +218,65 @@ const dotDifferences: readonly Case[] = (
   ),
 );
 
+const ofAverages = floatsOf(9);
+/** Batch norm with a relu behind it, and running averages of its statistics. */
+const averages: readonly Case[] = (
+  [
+    [2, 3, 5, 20],
+    [3000, 32],
+    [2, 3, 5, 7],
+    [3000, 33],
+  ] as readonly Shape[]
+).map((shape) => {
+  const c = [shape.at(-1)!];
+  const scales = [ofAverages(c, 0.5, 1.5), ofAverages(c)];
+  return make(
+    'batchNorm',
+    `a relu and running averages, [${shape.join(', ')}]`,
+    [ofAverages(shape, -1, 3), ...scales, ofAverages(c), ofAverages(c, 0.5, 2)],
+    { epsilon: 1e-5 },
+    {
+      build: (graph, [x, gamma, beta, ...running]) => {
+        const [y, ...moments] = graph.apply('batchNorm', [x!, gamma!, beta!], { epsilon: 1e-5 });
+        const shares = [
+          { alpha: 0.9, beta: 0.1 },
+          { alpha: 0.75, beta: 0.3 },
+        ] as const;
+        const moved = moments.map((moment, at) => graph.apply1('add', [running[at]!, moment], shares[at]!));
+        const end = graph.apply1('relu', [y!], {});
+        return [end, ...moments, ...moved, graph.apply1('affine', [x!], { scale: 2, offset: 0 })];
+      },
+    },
+  );
+});
+
+const ofRanges = floatsOf(10);
+/** The gradient of a range and what it is added to, as that of a quantiser's weight is. */
+const rangeGradients: readonly Case[] = (
+  [
+    ['tensor', [12]],
+    ['tensor', [40_001]],
+    ['channel', [7, 20]],
+    ['channel', [40, 64]],
+    ['channel', [3000, 33]],
+  ] as const
+).map(([granularity, shape]) => {
+  const of = granularity === 'tensor' ? [] : [shape.at(-1)!];
+  return make(
+    'minMaxGradient',
+    `and a sum, [${shape.join(', ')}] per ${granularity}`,
+    [ofRanges(shape, -1, 3), ofRanges(of), ofRanges(of), ofRanges(shape)],
+    { granularity },
+    {
+      build: (graph, [x, gMin, gMax, other]) => {
+        const range = graph.apply('minMax', [x!], { granularity });
+        const slope = graph.apply1('minMaxGradient', [gMin!, gMax!, x!, ...range], { granularity });
+        return [graph.apply1('add', [other!, slope], plus)];
+      },
+    },
+  );
+});
+
 const ofSums = floatsOf(8);
 /** Sums that are joined (engine/graph/join.ts): of a quotient and 20 terms, and under the gradient of a relu. */
 const sums: readonly Case[] = [
@@ -257,4 +316,6 @@ export const joinedCases: readonly Case[] = [
   ...reductions,
   ...dotDifferences,
   ...sums,
+  ...averages,
+  ...rangeGradients,
 ];

@@ -116,12 +116,14 @@ KERNEL extreme_counts(const float *x, const float *min, const float *max, float 
   REDUCE(ExtremeCounts{x, min, max, lows, highs});
 }
 /**
- * Share of the gradients of the extremes among the elements that attain them; lows and highs count those per channel.
+ * Share of the gradients of the extremes among the elements that attain them, plus `other` unless null; lows and highs
+ * count those elements per channel.
  */
 KERNEL extremes_gradient(const float *gMin, const float *gMax, const float *x, const float *min, const float *max, const float *lows,
-                         const float *highs, float *dx, int count, int channels) {
+                         const float *highs, const float *other, float *dx, int count, int channels) {
   map(dx, count, [=](int i) {
     const int c = (u32)i % (u32)channels;
-    return (x[i] == min[c] ? gMin[c] / lows[c] : 0.0f) + (x[i] == max[c] ? gMax[c] / highs[c] : 0.0f);
+    const float slope = (x[i] == min[c] ? gMin[c] / lows[c] : 0.0f) + (x[i] == max[c] ? gMax[c] / highs[c] : 0.0f);
+    return other ? other[i] + slope : slope;
   });
 }

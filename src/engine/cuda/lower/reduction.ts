@@ -5,11 +5,13 @@ import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
+import type { FusedNode } from './fuse.ts';
 import type { KernelSource } from './launch.ts';
 import { type Arguments, addresses, floats, integers, type Target } from './launch.ts';
 import {
   elementsOf,
   Layout,
+  type Lowered,
   type Lowering,
   type Lowerings,
   launchOverElements,
@@ -44,6 +46,8 @@ export const reductionWays: WaysOf<Reducing> = {
   minMax: eitherWays,
   minMaxGradient: eitherWays,
 };
+
+export const fusedReductionWays: WaysOf<'addedRangeGradient'> = { addedRangeGradient: eitherWays };
 
 const pathOfWhole = ({ slabs }: Reduction): Path => pathOf(wholeWays, 'whole tensor', { slabs: oneOrSeveral(slabs) });
 const pathOfColumns = (reduction: Reduction): Path => pathOf(columnWays, 'columns', reductionAspects(reduction));
@@ -111,32 +115,39 @@ export const reduction: Lowerings<Reducing> = {
     };
   },
 
-  minMaxGradient: (node, target) => {
-    const { granularity } = node.attributes;
-    const reduction = granular(node.inputs[2]!, granularity, target);
-    const { columns: channels } = reduction;
-    const count = elementsOf(node);
-    const layout = new Layout();
-    const countsAt = layout.take(8 * channels);
-    const partialsAt = layout.take(reductionBytes(reduction));
-    return {
-      path: pathBy(granularity, reduction),
-      workspaceBytes: layout.bytes,
-      launches: (at) => {
-        const lows = at.workspace + countsAt;
-        const highs = lows + BigInt(4 * channels);
-        const [gMin, gMax, x, min, max] = at.inputs;
-        const range = addresses({ x: x!, min: min!, max: max!, lows, highs });
-        return [
-          reduce(SOURCE, 'extreme_counts', reduction, range, behind(at, partialsAt)),
-          launchOverElements(SOURCE, 'extremes_gradient', count, {
-            ...addresses({ gMin: gMin!, gMax: gMax! }),
-            ...range,
-            ...addresses({ dx: at.outputs[0]! }),
-            ...integers({ count, channels }),
-          }),
-        ];
-      },
-    };
-  },
+  minMaxGradient: rangeGradient,
 };
+
+/** The gradient of a range with the sum behind it (fuse.ts). */
+export const fusedReduction: {
+  readonly addedRangeGradient: Lowering<never, FusedNode<'addedRangeGradient'>>;
+} = { addedRangeGradient: rangeGradient };
+
+function rangeGradient(node: Node<'minMaxGradient'> | FusedNode<'addedRangeGradient'>, target: Target): Lowered {
+  const { granularity } = node.attributes;
+  const reduction = granular(node.inputs[2]!, granularity, target);
+  const { columns: channels } = reduction;
+  const count = elementsOf(node);
+  const layout = new Layout();
+  const countsAt = layout.take(8 * channels);
+  const partialsAt = layout.take(reductionBytes(reduction));
+  return {
+    path: pathBy(granularity, reduction),
+    workspaceBytes: layout.bytes,
+    launches: (at) => {
+      const lows = at.workspace + countsAt;
+      const highs = lows + BigInt(4 * channels);
+      const [gMin, gMax, x, min, max, other = 0n] = at.inputs;
+      const range = addresses({ x: x!, min: min!, max: max!, lows, highs });
+      return [
+        reduce(SOURCE, 'extreme_counts', reduction, range, behind(at, partialsAt)),
+        launchOverElements(SOURCE, 'extremes_gradient', count, {
+          ...addresses({ gMin: gMin!, gMax: gMax! }),
+          ...range,
+          ...addresses({ other, dx: at.outputs[0]! }),
+          ...integers({ count, channels }),
+        }),
+      ];
+    },
+  };
+}
