@@ -86,7 +86,8 @@ function trainingStep(batch: number) {
     multiplierOf: () => ({ kind: 'structure', theta: 'theta', structure }),
   };
   const { graph, layers, loss } = buildNetwork(imageTask(findModel('resnet18'), images), arithmetic, 'train', batch);
-  const variables = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
+  const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
+  const variables = [...parameters, graph.variable('theta', [structure.count])];
   appendUpdates(loss, [{ variables, rate: 'rate', momentum: 0.9, weightDecay: 5e-4 }]);
   return graph;
 }
