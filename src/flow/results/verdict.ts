@@ -122,8 +122,8 @@ function nextStep(
 }
 
 /**
- * The option that spends more power on accuracy (`direction` 1), or less (−1). Of two targets it is the one that counted:
- * the loss where it held the power above its target.
+ * The option that spends more power on accuracy (`direction` 1), or less (−1). Of two targets it is the one that
+ * counted: the loss where it held the power above its target.
  */
 function otherTarget(
   { lambda = 0, power, maxLoss }: Configuration['explore'],

@@ -241,8 +241,8 @@ const endsHard = (explore: Pick<Explore, 'power' | 'maxLoss'> & { harden: number
 
 /**
  * What exploration aims at: what is said; else with a θ per product a part of the power that exact multipliers of the
- * widths have, which any of them can save, and with a θ per column, or where few may go, the published λ. Of widths that
- * are still to be searched nobody knows what they have: there it has to be said (refuseStructures).
+ * widths have, which any of them can save, and with a θ per column, or where few may go, the published λ. Of widths
+ * that are still to be searched nobody knows what they have: there it has to be said (refuseStructures).
  */
 function usualAim({ bits, quantize, explore }: z.output<typeof givenConfiguration>): Pick<Explore, 'lambda' | 'power'> {
   const { lambda, grain, columns, initiallyRemoved, powerModel } = explore;
