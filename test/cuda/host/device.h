@@ -78,6 +78,13 @@ inline unsigned __dp4a(unsigned a, unsigned b, unsigned c) {
   for (int i = 0; i < 4; i++) c += ((a >> 8 * i) & 255) * ((b >> 8 * i) & 255);
   return c;
 }
+/** Four bytes of b·2^32 + a, each picked by four bits. */
+inline unsigned __byte_perm(unsigned a, unsigned b, unsigned picks) {
+  const unsigned long long bytes = (unsigned long long)b << 32 | a;
+  unsigned result = 0;
+  for (int i = 0; i < 4; i++) result |= (unsigned)(bytes >> 8 * (picks >> 4 * i & 7) & 255) << 8 * i;
+  return result;
+}
 inline size_t __cvta_generic_to_shared(const void *p) { return (size_t)p; }
 
 /** Calls a kernel with a parameter block: each argument at its natural alignment. */

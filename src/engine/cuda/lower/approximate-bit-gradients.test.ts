@@ -57,7 +57,11 @@ test('the gradient of a structure is counted where the device and the layer let 
   expect(way({}, { ...hopper, precision: 'bf16' })).toBe('bits');
   expect(way({}, { ...hopper, precision: 'fp32' })).toBe('by warpgroups');
   expect(way({}, { ...hopper, warpgroups: false })).toBe('by warps');
-  expect(way({ channels: 96 })).toBe('by warpgroups');
+  expect(way({ channels: 3, outputs: 10, stride: 2 })).toBe('bits');
+  expect(way({ channels: 28 })).toBe('bits');
+  // Windows of more than 256 codes, and of several groups, are not packed.
+  expect(way({ channels: 29 })).toBe('by warpgroups');
+  expect(way({ channels: 6, groups: 2 })).toBe('by warpgroups');
   expect(way({ channels: 128, outputs: 128, groups: 2 })).toBe('by warpgroups');
   expect(way({ index: index.map(() => -1) })).toBe('by warpgroups');
 });
