@@ -6,12 +6,14 @@
 //   node bench/widths.mjs OUT --data cifar10:DIR --model resnet50 --recipe cifar-strong --train-epochs 70
 //       [--kinds 3,8,all] [--cost 4x4] [--uniform 4x4,3x4] [--seeds 1,2] [--epochs 10] [--device cuda:0,cuda:1]
 //       [--jobs 4] [--minutes 9] [--report] [-- --OPTION VALUE …]
+// With `-- --checkpoint FILE` all seeds begin with that float network, and none is trained.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { networkExactPower } from '../dist/flow/multipliers/multipliers.js';
+import { readHarms } from '../dist/flow/phases/harms.js';
 import { readManifest, withSearchedWidths } from '../dist/flow/run/manifest.js';
 import { readMetrics } from '../dist/flow/run/metrics.js';
 import { fields, readFields } from '../dist/flow/settings/fields.js';
@@ -118,7 +120,7 @@ function rowOf({ name, point }) {
     multipliers: map?.multipliers?.length,
     together: widths?.together,
     layerBits: widths?.layerBits,
-    harms: widths?.harms,
+    harms: phases.harms && readHarms({ folder, manifest }).layers,
     halvedRate: recover?.halvedRate,
   };
 }

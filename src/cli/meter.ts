@@ -7,6 +7,7 @@ import { clockTime, grouped, percent, type Style } from './style.ts';
 
 type StepOf = Extract<RunEvent, { kind: 'step' }>;
 type EpochOf = Extract<RunEvent, { kind: 'epoch' }>;
+type MeasuredOf = Extract<RunEvent, { kind: 'measured' }>;
 
 export class PhaseMeter {
   readonly phase: Phase;
@@ -19,6 +20,9 @@ export class PhaseMeter {
   #previousStep: number | undefined;
   #images = 0;
   #imageTime = 0;
+  /** What was known when this process began to measure, and when that was. */
+  #knownBefore: { readonly done: number; readonly at: number } | undefined;
+  #measured: (MeasuredOf & { readonly at: number }) | undefined;
 
   constructor(phase: Phase, title: string, now: number) {
     this.phase = phase;
@@ -41,12 +45,18 @@ export class PhaseMeter {
     this.#epoch = event;
   }
 
+  measure(event: MeasuredOf, now: number): void {
+    this.#knownBefore ??= { done: event.done, at: now };
+    this.#measured = { ...event, at: now };
+  }
+
   elapsed(now: number): number {
     return now - this.#started;
   }
 
-  /** Share of the phase's steps that are done, 0…1, in all processes that worked on it. */
+  /** Share of the phase's steps or measurements that are done, 0…1, in all processes that worked on it. */
   get fraction(): number {
+    if (this.#measured) return this.#measured.done / this.#measured.of;
     if (!this.#latest) return 0;
     const { epoch, epochs, step, steps } = this.#latest;
     return ((epoch - 1) * steps + step) / (epochs * steps);
@@ -59,11 +69,23 @@ export class PhaseMeter {
 
   /** Milliseconds that the rest of the phase will take at the pace so far. */
   remaining(now: number): number | undefined {
+    if (this.#measured) {
+      const pace = this.#measuredPerSecond;
+      return pace === undefined ? undefined : (1000 * (this.#measured.of - this.#measured.done)) / pace;
+    }
     if (!this.#latest || this.#firstStep === undefined || this.#stepsDone < 2) return undefined;
     const { epoch, epochs, step, steps } = this.#latest;
     const left = (epochs - epoch) * steps + (steps - step);
     const pace = ((this.#previousStep ?? now) - this.#firstStep) / (this.#stepsDone - 1);
     return left * pace;
+  }
+
+  /** Of what this process measured itself; undefined before the first. */
+  get #measuredPerSecond(): number | undefined {
+    if (!this.#measured || !this.#knownBefore) return undefined;
+    const { done, at } = this.#knownBefore;
+    const time = this.#measured.at - at;
+    return time > 0 ? (1000 * (this.#measured.done - done)) / time : undefined;
   }
 
   /**
@@ -73,12 +95,16 @@ export class PhaseMeter {
   line(width: number, now: number, style: Style): string {
     const room = Math.max(1, width - 1);
     const parts = this.#parts(now, style);
-    return composeLine(parts, room, this.#latest ? (bar) => barOf(this.fraction, bar, style) : undefined);
+    return composeLine(
+      parts,
+      room,
+      this.#latest || this.#measured ? (bar) => barOf(this.fraction, bar, style) : undefined,
+    );
   }
 
   /** The same in words, for a stream that only grows. */
   text(now: number): string {
-    if (!this.#latest) return `${this.phase}: at work for ${clockTime(this.elapsed(now))}`;
+    if (!this.#latest && !this.#measured) return `${this.phase}: at work for ${clockTime(this.elapsed(now))}`;
     const [, ...facts] = this.#parts(now);
     return `${this.phase}: ${facts.map(({ text }) => text.trim().replace(/ +/g, ' ')).join(', ')}`;
   }
@@ -87,6 +113,7 @@ export class PhaseMeter {
   #parts(now: number, style?: Style): Part[] {
     const clock = clockTime(this.elapsed(now));
     const latest = this.#latest;
+    if (this.#measured) return this.#measuredParts(this.#measured, now, style);
     if (!latest) {
       return [
         { text: this.title, rank: 0, paint: style?.bold },
@@ -98,7 +125,6 @@ export class PhaseMeter {
     const left = this.remaining(now);
     const power = latest.power ?? this.#epoch?.record.power;
     const test = this.#epoch?.record.testAccuracy;
-    const counted = (value: number, of: number) => `${String(value).padStart(String(of).length)}/${of}`;
     const share = (value: number) => percent(value, 1).padStart('100.0 %'.length);
     const parts: (Part | undefined)[] = [
       { text: this.phase, rank: 0, paint: style?.bold },
@@ -114,7 +140,21 @@ export class PhaseMeter {
     ];
     return parts.filter((part) => part !== undefined);
   }
+
+  #measuredParts({ done, of }: MeasuredOf, now: number, style?: Style): Part[] {
+    const rate = this.#measuredPerSecond;
+    const left = this.remaining(now);
+    return [
+      { text: this.phase, rank: 0, paint: style?.bold },
+      { text: `${counted(done, of)} measured`, rank: 1 },
+      ...(rate === undefined ? [] : [{ text: `${rate.toFixed(1).padStart('999.9'.length)}/s`, rank: 4 }]),
+      { text: clockTime(this.elapsed(now)).padStart('59:59'.length), rank: 3, paint: style?.dim },
+      ...(left === undefined ? [] : [{ text: `${clockTime(left).padStart('59:59'.length)} left`, rank: 2 }]),
+    ];
+  }
 }
+
+const counted = (value: number, of: number) => `${String(value).padStart(String(of).length)}/${of}`;
 
 interface Part {
   readonly text: string;

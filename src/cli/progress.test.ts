@@ -96,6 +96,18 @@ describe('in a pipe, with time', () => {
     ]);
   });
 
+  test('a phase that measures says how much of it is known, the rate, and the time left by what it did itself', () => {
+    const stream = recorder();
+    const progress = createProgress({ stream, style: plain });
+    progress.listener({ kind: 'phase-start', phase: 'harms', title: 'measure', resumed: false });
+    for (const done of [40, 50, 60]) {
+      progress.listener({ kind: 'measured', phase: 'harms', done, of: 126 });
+      vi.advanceTimersByTime(20_000);
+    }
+    progress.close();
+    expect(stream.texts.at(-1)).toBe('harms: 60/126 measured, 0.5/s, 1:00, 2:12 left\n');
+  });
+
   test('a phase without steps says how long it has been at work, unless something was told within the minute', () => {
     const stream = recorder();
     const progress = createProgress({ stream, style: plain });
@@ -162,8 +174,10 @@ describe('the meter', () => {
 
   test('never writes past the width of the terminal, however narrow, nor any control character', () => {
     const fresh = new PhaseMeter('quantize', 'quantise', 0);
+    const measuring = new PhaseMeter('harms', 'measure', 0);
+    for (const done of [3, 9]) measuring.measure({ kind: 'measured', phase: 'harms', done, of: 742 }, 1000 * done);
     for (let width = 1; width <= 160; width++) {
-      for (const shown of [meter(), fresh]) {
+      for (const shown of [meter(), fresh, measuring]) {
         const line = shown.line(width, 3000, plain);
         expect(line.length).toBeLessThanOrEqual(Math.max(1, width - 1));
         expect(line).not.toMatch(controls);

@@ -70,6 +70,9 @@ function liveProgress({ stream, style, now = Date.now }: ProgressOptions): Progr
       case 'epoch':
         meter?.finishEpoch(event);
         return bar?.update(meter?.fraction ?? 0);
+      case 'measured':
+        meter?.measure(event, now());
+        return bar?.update(meter?.fraction ?? 0);
       case 'note':
         return print(style.dim(`  ${wrapped(event.text, columns() - 3).replaceAll('\n', '\n  ')}`));
       case 'phase-end': {
@@ -125,6 +128,8 @@ function plainProgress({ stream, now = Date.now }: ProgressOptions): Progress {
         return print(`${event.phase}: ${event.title}${event.resumed ? ' (resumed)' : ''}`);
       case 'step':
         return meter?.step(event, now());
+      case 'measured':
+        return meter?.measure(event, now());
       case 'epoch': {
         const { record, epochs } = event;
         meter?.finishEpoch(event);

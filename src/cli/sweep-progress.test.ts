@@ -24,6 +24,24 @@ const epoch = (job: string, number: number): SweepEvent => ({
   event: { kind: 'epoch', epochs: 4, record: { phase: 'recover', epoch: number, testAccuracy: 0.5 } as never },
 });
 
+test('of what a run measures a pipe is told each tenth, with the time left by what was measured here', () => {
+  const { shown, text, after } = progress();
+  shown.tell({ kind: 'plan', trials: 2, done: 0, shared: 1, epochs: 0, jobs: 1 });
+  shown.tell({ kind: 'begin', job: 'shared/harms-0', device: undefined, epochs: 0 });
+  for (let done = 50; done <= 100; done += 5) {
+    shown.tell({ kind: 'run', job: 'shared/harms-0', event: { kind: 'measured', phase: 'harms', done, of: 200 } });
+    after(1000);
+  }
+  shown.close();
+  expect(text().split('\n').slice(2)).toEqual([
+    'shared/harms-0: harms: 50/200 measured, 0:00',
+    'shared/harms-0: harms: 60/200 measured, 5.0/s, 0:02, 0:28 left',
+    'shared/harms-0: harms: 80/200 measured, 5.0/s, 0:06, 0:24 left',
+    'shared/harms-0: harms: 100/200 measured, 5.0/s, 0:10, 0:20 left',
+    '',
+  ]);
+});
+
 test('a pipe is told the budget, each epoch and how each trial ended; the time left follows the pace of all epochs', () => {
   const { shown, text, after } = progress();
   shown.tell({ kind: 'plan', trials: 3, done: 0, shared: 1, epochs: 12, jobs: 2 });

@@ -2,14 +2,17 @@
 // plain lines. Time left is told from the pace of the epochs so far, in all runs that are side by side.
 
 import { SingleBar } from 'cli-progress';
+import type { RunEvent } from '../flow/run/events.ts';
 import type { SweepEvent } from '../flow/sweep/events.ts';
-import { barOf } from './meter.ts';
+import { barOf, PhaseMeter } from './meter.ts';
 import { clockTime, isLive, type Output, percent, type Style } from './style.ts';
 
 interface AtWork {
   readonly epochs: number;
   /** Epochs that are done, the one in progress in part. */
   done: number;
+  /** Of what it measures beside its epochs. */
+  meter?: PhaseMeter;
 }
 
 /** Milliseconds between two lines about all of it in a pipe. */
@@ -139,7 +142,18 @@ export class SweepProgress {
       if (work) work.done = Math.min(work.epochs, Math.floor(work.done) + 1);
       this.#plain(`${job}: ${record.phase} epoch ${record.epoch}/${epochs}: test ${percent(record.testAccuracy)}`);
     }
+    if (event.kind === 'measured' && work) this.#measured(job, work, event);
     this.#bar?.update(0);
+  }
+
+  /** A line for each tenth that is measured. */
+  #measured(job: string, work: AtWork, event: Extract<RunEvent, { kind: 'measured' }>): void {
+    const now = this.#now();
+    work.meter ??= new PhaseMeter(event.phase, '', now);
+    const tenths = () => Math.floor(10 * work.meter!.fraction);
+    const before = tenths();
+    work.meter.measure(event, now);
+    if (tenths() > before) this.#plain(`${job}: ${work.meter.text(now)}`);
   }
 
   #end(job: string): void {

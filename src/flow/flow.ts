@@ -13,6 +13,7 @@ import { lookAhead, requireNewFolder } from './ahead.ts';
 import { openLogs } from './logs/logs.ts';
 import { expectedGraphs } from './phases/expected.ts';
 import { explore } from './phases/explore.ts';
+import { harms } from './phases/harms.ts';
 import { map } from './phases/map.ts';
 import { quantize } from './phases/quantize.ts';
 import { recover } from './phases/recover.ts';
@@ -86,6 +87,7 @@ export interface FlowOptions extends Material {
 /** What each phase does; one that reads the folder alone (phaseFacts) asks for no more of the context than that. */
 const work: Readonly<Record<Phase, (context: RunContext) => Promise<PhaseResult>>> = {
   train: trainFloat,
+  harms,
   quantize,
   explore,
   map,
@@ -114,10 +116,10 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const given = mergeSettings((old ?? source)?.given ?? {}, said);
   const configuration = parseConfiguration(given, 'settings');
   refuseIdleSmoothing(said, configuration);
-  const wanted = wantedPhases(options, configuration);
-  if (old && wanted.every((phase) => phaseFacts[phase].reads === 'folder')) {
+  const asked = wantedPhases(options, configuration);
+  if (old && asked.every((phase) => phaseFacts[phase].reads === 'folder')) {
     requireIntact(folder, old.phases);
-    return await doPhases(options, discard(folder, old), wanted, lock, new Map(), undefined);
+    return await doPhases(options, discard(folder, old), asked, lock, new Map(), undefined);
   }
 
   const known = (old ?? source)?.inputs;
@@ -125,11 +127,13 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const opened = await openTask(configuration, known, options, tell);
   const vouched = inputsOf(configuration, opened, said, old ?? source);
   const { kept, discarding }: Plan = old
-    ? planPhases({ folder, old, configuration, inputs: vouched, wanted, redo: options.redo ?? false })
+    ? planPhases({ folder, old, configuration, inputs: vouched, wanted: asked, redo: options.redo ?? false })
     : { kept: {}, discarding: undefined };
   requireIntact(folder, kept);
   const taken = source && from !== undefined ? phasesToTake(from, source, configuration, vouched, kept) : [];
   const done = { ...kept, ...Object.fromEntries(taken.map((phase) => [phase, source!.phases[phase]])) };
+  // Older programs measured harms in quantisation itself.
+  const wanted = done.quantize && !done.harms ? asked.filter((phase) => phase !== 'harms') : asked;
   requireOrder(folder, configuration, wanted, done);
   const toDo = wanted.filter((phase) => !done[phase] || isView(phase));
   const inputs = inputsOf(configuration, opened, said, old ?? source, toDo);
@@ -323,10 +327,17 @@ function sourceRun(from: string, folder: string): Manifest {
   return readManifest(from);
 }
 
-/** Those of the phases asked for that the run has; asking for none but such as it has not is a mistake. */
+/**
+ * Those of the phases asked for that the run has, quantisation with what is measured for it; asking for none but such
+ * as it has not is a mistake.
+ */
 function wantedPhases({ folder, phases: asked = phases }: FlowOptions, configuration: Configuration): readonly Phase[] {
   const own = phasesOf(configuration);
-  const wanted = asked.filter((phase) => own.includes(phase));
+  const isAlone = asked.includes('quantize') && !asked.includes('harms');
+  const all = isAlone
+    ? asked.flatMap((phase) => (phase === 'quantize' ? (['harms', phase] as const) : [phase]))
+    : asked;
+  const wanted = all.filter((phase) => own.includes(phase));
   if (wanted.length > 0) return wanted;
   throw new UserError(
     `${folder} uses the multiplier ${configuration.map.multiplier}, which is measured on the quantised network: nothing is explored; tram run ${folder} --unset multiplier --redo goes back to a trained one`,

@@ -178,7 +178,7 @@ export class Control {
     } else if (event.kind === 'note') this.#say(work, { said: event.text });
     else if (event.kind === 'phase-start') this.#say(work, { said: event.title });
     else if (event.kind === 'phase-end') this.#say(work, { said: event.summary });
-    if (event.kind !== 'step' && hasManifest(join(library.root, work.job.name))) {
+    if (event.kind !== 'step' && event.kind !== 'measured' && hasManifest(join(library.root, work.job.name))) {
       void (library.hasRun(work.job.name) ? library.lookAt(work.job.name) : library.scan());
     }
   }

@@ -203,6 +203,11 @@ function dotsBeside(file: string): DotDiagram | string {
     return 'no dot diagram: the file holds gates or products only, not the adders they came from';
   }
   const { structure, certificate } = readJson(report) as MappingReport;
-  if (structure && certificate?.sha256?.[found[0]] === sha256(readBytes(file))) return dotsOfMapped(structure);
-  return `no dot diagram: ${report} is no report of tram map about this very file`;
+  if (!structure || certificate?.sha256?.[found[0]] !== sha256(readBytes(file))) {
+    return `no dot diagram: ${report} is no report of tram map about this very file`;
+  }
+  if (structure.adders.length > 0 && structure.partialProducts.length === 0) {
+    return 'no dot diagram: its adders add up other bits than partial products';
+  }
+  return dotsOfMapped(structure);
 }

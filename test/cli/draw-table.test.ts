@@ -53,6 +53,15 @@ describe('draw', () => {
     ]);
   });
 
+  test('a mapping to Booth’s multiplier has no partial products, and is not drawn as if all were removed', async () => {
+    const exactly = ['--start', 'baugh-wooley', '--search', 'exact', '--theta', '0,0'];
+    await tram('map', '--bits', '8', ...exactly, '--out', file('booth'));
+    const { out } = await tram('draw', file('booth/multiplier.v'), '--signed', '--out', file('b'), '--json');
+    const { files, notes } = JSON.parse(out);
+    expect(files).toHaveLength(2);
+    expect(notes).toEqual(['no dot diagram: its adders add up other bits than partial products']);
+  });
+
   test.each([
     ['drum:4x4', 'no dot diagram: a drum multiplier is more than partial products and adders'],
     [file('dadda_3x3.blif'), 'no dot diagram: the file holds gates or products only'],

@@ -20,6 +20,16 @@ import { byteSize, type HostTensor, type TensorData } from '../../src/tensor/ten
 export const BASE = 0x7000_0000_0000n;
 const folder = join(import.meta.dirname, 'host');
 
+/** Functions of kernels that device.h replaces. */
+const onHost = [
+  ...['packF16', 'copyAsync16', 'commitCopies', 'waitForCopies', 'publishCopies'],
+  ...['multiplyTf32', 'copyAsync4', 'copyAsync8', 'waitForAllCopies'],
+  ...['initBarrier', 'publishBarriers', 'arriveAt', 'arriveWithCopies'],
+  ...['arriveWithBytes', 'waitForPhase', 'copyBulk', 'meet', 'takeRegisters', 'giveRegisters', 'takeSums'],
+  ...['countBitsGroup64', 'countSharedBitsGroup64'],
+  ...['loadMatrices', 'loadMatricesTransposed', 'beginGroup', 'endGroup', 'waitForGroup', 'multiplyF16Group64'],
+];
+
 export function findHostCompiler(): string | undefined {
   try {
     execFileSync('g++', ['--version'], { stdio: 'pipe' });
@@ -120,7 +130,9 @@ export class HostDevice {
     const text = readSource(source)
       .replace(/asm\("(min|max)\.NaN\.f32 %0, %1, %2;"[^;]*;/g, 'y = a != a || b != b ? NAN : f$1f(a, b);')
       .replace(/\basm( volatile)?\(/g, 'NO_INSTRUCTION(')
-      .replace(/extern __shared__ __align__\(16\) (\w+) (\w+)\[\];/g, '$1 *$2 = ($1 *)dynamicShared;');
+      // What device.h has in place of instructions.
+      .replace(new RegExp(`(INLINE \\w+) (${onHost.join('|')})\\(`, 'g'), '$1 $2OnDevice(')
+      .replace(/extern __shared__ __align__\(\d+\) (\w+) (\w+)\[\];/g, '$1 *$2 = ($1 *)dynamicShared;');
     const names = [...text.matchAll(/(?:^KERNEL|__global__ void(?: __launch_bounds__\([^)]*\))?)\s+(\w+)\(/gm)];
     const calls = names.map(
       ([, name]) =>

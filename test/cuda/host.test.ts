@@ -1,5 +1,6 @@
-// Kernels without matrix units run on this processor (host-device.ts) and agree with the reference, with threads and
-// blocks in either order: a few cases of each kind, because each needs compilations of its own.
+// Kernels run on this processor (host-device.ts) and agree with the reference, with threads and blocks in either order:
+// a few cases of each kind, because each needs compilations of its own; of those with matrix units the warpgroups' own,
+// convolutions on f16 and counts of bits.
 // TRAM_HOST_KERNELS=FILTER takes all whose name matches it; those of other kernels then fail, and say so.
 
 import { afterAll, describe, expect, test } from 'vitest';
@@ -9,7 +10,7 @@ import { convOutputShape } from '../../src/engine/graph/inference.ts';
 import type { ConvGeometry, OperandWidths } from '../../src/engine/graph/ops.ts';
 import { square } from '../../src/engine/graph/window.ts';
 import type { Shape } from '../../src/tensor/tensor.ts';
-import { processorCases } from '../engine/all-cases.ts';
+import { cases, processorCases } from '../engine/all-cases.ts';
 import { codes } from '../engine/cases.ts';
 import { expectedOf, problemsOf } from '../engine/conformance.ts';
 import { cudaTargets } from '../engine/devices.ts';
@@ -25,7 +26,17 @@ const few = [
   ...['mixImages: boxes of partners and of nothing, over every edge', 'dropout: elements: 5×7, rate 0.75'],
   ...['quantize: 3 bits per tensor', 'quantize: per channel', 'clipScale', 'channelSum', 'dot'],
 ];
-const withMatrixUnits = 'conv2d: 3×3 with padding';
+/** On Hopper's matrix units, lowered for tf32. */
+const onWarpgroups = [
+  ...['conv2d: 64 channels, 23 columns', 'conv2d: 192 to 64 channels of small images'],
+  ...['conv2d: 64 channels with stride 2, pointwise', 'conv2d: 64 channels to 15 columns, stride 2'],
+  'conv2d: 192 to 64 channels of small images, stride 2',
+  ...['axmConv2d: structure, w4a5, bits: one unit, half of it empty'],
+  ...['axmConv2d: truncation, w4a5, bits: three units, strided'],
+  ...['axmConv2d: parameters, w4a4, bits: windows of 27 codes, by columns'],
+  ...['axmConv2d: truncation, w8a5, bits: windows of 147 codes'],
+];
+const withOtherMatrixUnits = 'axmConv2d: exact, 3×3 with padding';
 const chosen = processorCases.filter(({ name }) =>
   filter === undefined ? few.includes(name) : new RegExp(filter).test(name),
 );
@@ -93,8 +104,16 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
     }
   });
 
-  test.runIf(present)('kernels with matrix units end with an error', () => {
-    const item = processorCases.find(({ name }) => name === withMatrixUnits)!;
+  test.runIf(present && filter === undefined).each(onWarpgroups)('%s, by warpgroups', async (name) => {
+    const item = cases.find((one) => one.name === name)!;
+    const inputs = new Map(item.inputs.map((input, at) => [`x${at}`, input]));
+    const found = device!.run(graphOf(item), inputs, cudaTargets.tf32!);
+    expect(problemsOf(item, found, await expectedOf(item), 2e-3)).toEqual([]);
+    expect(device!.run(graphOf(item), inputs, cudaTargets.tf32!, true)).toEqual(found);
+  });
+
+  test.runIf(present)('kernels with other matrix units end with an error', () => {
+    const item = processorCases.find(({ name }) => name === withOtherMatrixUnits)!;
     const inputs = new Map(item.inputs.map((input, at) => [`x${at}`, input]));
     expect(() => device!.run(graphOf(item), inputs, cudaTargets.fp32!)).toThrow(/an instruction that a host has not/);
   });
@@ -131,7 +150,7 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
   );
 
   test('each of the few is a case', () => {
-    const names = processorCases.map(({ name }) => name);
-    expect(few.filter((name) => !names.includes(name))).toEqual([]);
+    const names = cases.map(({ name }) => name);
+    expect([...few, ...onWarpgroups].filter((name) => !names.includes(name))).toEqual([]);
   });
 });

@@ -162,6 +162,13 @@ const convolutions: readonly Case[] = (
   [
     ['64 channels, pointwise', [2, 6, 7, 64], [1, 1, 64, 64], 1, 0],
     ...[23, 31, 39].map((width) => [`64 channels, ${width} columns`, [1, 3, width, 64], [3, 3, 64, 64], 1, 1] as const),
+    ['64 channels with stride 2, pointwise', [2, 6, 14, 64], [1, 1, 64, 64], 2, 0],
+    ...[7, 15, 23, 31, 39].map(
+      (width) => [`64 channels to ${width} columns, stride 2`, [1, 4, 2 * width, 64], [3, 3, 64, 64], 2, 1] as const,
+    ),
+    ['192 to 64 channels of small images, stride 2', [7, 4, 4, 192], [3, 3, 192, 64], 2, 1],
+    ['5×5 to 128 channels, stride 2', [3, 12, 10, 64], [5, 5, 64, 128], 2, 2],
+    ['64 to 128 channels of many pixels, stride 2', [5, 18, 22, 64], [3, 3, 64, 128], 2, 1],
     ['128 channels with stride 2', [2, 32, 32, 128], [3, 3, 128, 16], 2, 1],
     ['3 to 640 channels', [2, 5, 5, 3], [3, 3, 3, 640], 1, 1],
   ] as [string, Shape, Shape, number, number][]

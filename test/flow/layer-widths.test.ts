@@ -2,25 +2,30 @@
 // that is printed makes the same network, and power of the whole is the mean over the layers' own multipliers, of exact
 // ones and of structures.
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { sampleOf } from '../../src/data/sample.ts';
 import { wasmBackend } from '../../src/engine/wasm/runtime/backend.ts';
 import { runFlow } from '../../src/flow/flow.ts';
 import { quantizedArithmetic } from '../../src/flow/multipliers/multipliers.ts';
 import { parseTheta } from '../../src/flow/multipliers/theta.ts';
+import { HarmMeter } from '../../src/flow/phases/harm.ts';
+import { readHarms } from '../../src/flow/phases/harms.ts';
 import { checkRun } from '../../src/flow/results/check.ts';
 import { compareRuns } from '../../src/flow/results/compare.ts';
 import { comparedPoints } from '../../src/flow/results/compared-front.ts';
 import { evaluateRun } from '../../src/flow/results/evaluate.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
 import { loadModel } from '../../src/flow/run/checkpoint.ts';
+import type { RunEvent } from '../../src/flow/run/events.ts';
 import { files } from '../../src/flow/run/folder.ts';
 import { openTask } from '../../src/flow/run/inputs.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import { readSweep } from '../../src/flow/sweep/folder.ts';
+import { sweep } from '../../src/flow/sweep/sweep.ts';
 import { exactMultiplier } from '../../src/multiplier/multiplier.ts';
 import { modelledPower } from '../../src/multiplier/power-model.ts';
 import { productStructure } from '../../src/multiplier/structure.ts';
@@ -135,7 +140,8 @@ test('what bits do not help is counted as measured: one channel far above the ot
   writeSafetensors(checkpoint, tensors, {});
   const more = { ...exact, ...searched(0.12, 3), train: { checkpoint } };
   await runFlow({ folder: folder('far'), settings: { ...settings, ...more }, phases: ['train', 'quantize'] });
-  const { layerBits, harms, together } = readManifest(folder('far')).phases.quantize!.widths!;
+  const { layerBits, together } = readManifest(folder('far')).phases.quantize!.widths!;
+  const { layers: harms } = readHarms({ folder: folder('far'), manifest: readManifest(folder('far')) });
   const { weights, activations } = harms.find(({ layer }) => layer === 'layer1.0.conv2')!;
   // Weights alone: of what reads the far channel they lose little, and the less the more bits they have.
   expect(weights[0]).toBeGreaterThan(2 * weights.at(-1)!);
@@ -154,6 +160,96 @@ test('what bits do not help is counted as measured: one channel far above the ot
   expect(together!.measured / sum).toBeGreaterThan(0.8);
   expect(together!.measured / sum).toBeLessThan(1.25);
   expect(together!.measured).toBeLessThan(together!.uniform.measured / 2);
+});
+
+test('harms that are measured stay: stopped anywhere it goes on behind them, and other kinds and costs ask for none', async () => {
+  const measured = vi.spyOn(HarmMeter.prototype, 'ofWeight');
+  const from = folder('float');
+  const whole = { folder: folder('whole'), from, settings: { ...exact, ...searched(0.12, 2) } };
+  const harmsOf = (name: string) => readHarms({ folder: folder(name), manifest: readManifest(folder(name)) });
+  await runFlow({ ...whole, phases: ['train', 'harms'] });
+  const all = measured.mock.calls.length;
+  expect(all).toBeGreaterThan(18);
+  const path = join(folder('stopped'), files.harms);
+  const asked: string[] = [];
+  for (const after of [5, 9, 14]) {
+    measured.mockClear();
+    const stop = new AbortController();
+    let seen = 0;
+    const listener = (event: RunEvent) => {
+      if (event.kind === 'measured' && seen++ === after) stop.abort(new Error('stopped here'));
+    };
+    const stopped = { ...whole, folder: folder('stopped'), listener, signal: stop.signal };
+    await expect(runFlow({ ...stopped, phases: ['train', 'harms'] })).rejects.toThrow('stopped here');
+    asked.push(...measured.mock.calls.map(String));
+  }
+  // What a kill leaves of a file that is being written is none.
+  writeFileSync(`${path}.part`, '{');
+  measured.mockClear();
+  const told: number[] = [];
+  const listener = (event: RunEvent) => {
+    if (event.kind === 'measured') told.push(event.done / event.of);
+  };
+  await runFlow({ ...whole, folder: folder('stopped'), listener, phases: ['train', 'harms'] });
+  asked.push(...measured.mock.calls.map(String));
+  expect(told[0]).toBeGreaterThan(0.1);
+  expect(told).toEqual(told.toSorted((a, b) => a - b));
+  expect(told.at(-1)).toBe(1);
+  // Each once, in all parts together, to the same bits.
+  expect(new Set(asked).size).toBe(asked.length);
+  expect(asked).toHaveLength(all);
+  expect(harmsOf('stopped')).toEqual(harmsOf('whole'));
+
+  // Other searches take them.
+  measured.mockClear();
+  await runFlow({
+    folder: folder('other'),
+    from: whole.folder,
+    settings: searched(0.1, 1),
+    phases: ['train', 'harms', 'quantize'],
+  });
+  expect(measured).not.toHaveBeenCalled();
+  expect(harmsOf('other')).toEqual(harmsOf('whole'));
+  // Those that depend on something else do not, whole or in part.
+  const { quantize } = searched(0.1, 1);
+  const range = 'as-observed';
+  const stop = new AbortController();
+  const part = { ...whole, folder: folder('part'), phases: ['train', 'harms'] as const };
+  const stopping = (event: RunEvent) => event.kind === 'measured' && event.done > 4 && stop.abort(new Error('stopped'));
+  await expect(runFlow({ ...part, listener: stopping, signal: stop.signal })).rejects.toThrow('stopped');
+  for (const name of ['part', 'other']) {
+    const asked = { folder: folder(name), settings: { quantize: { ...quantize, range } }, redo: true } as const;
+    await runFlow({ ...asked, phases: ['train', 'harms'] });
+  }
+  expect(harmsOf('part')).toEqual(harmsOf('other'));
+  expect(harmsOf('part').facts).not.toBe(harmsOf('whole').facts);
+  measured.mockRestore();
+});
+
+test('a sweep over kinds and costs measures once for each seed', async () => {
+  const measured = vi.spyOn(HarmMeter.prototype, 'ofWeight');
+  const plan = {
+    settings: { ...settings, ...exact, train: { epochs: 1, batchSize: 16 }, recover: { epochs: 1 } },
+    over: [
+      { name: 'layer-widths', values: ['0.12', '0.1'] },
+      { name: 'layer-kinds', values: ['1', '3'] },
+    ],
+  };
+  await sweep({ folder: folder('sweep'), plan, synthesis: null });
+  const asked = measured.mock.calls.map(String);
+  expect(asked.length).toBeGreaterThan(18);
+  expect(new Set(asked).size).toBe(asked.length);
+  measured.mockRestore();
+  const costs = readSweep(folder('sweep')).trials.map(({ name }) => {
+    const { quantize } = readManifest(join(folder('sweep'), 'trials', name)).phases;
+    return {
+      cost: quantize!.widths!.cost,
+      kinds: new Set(quantize!.widths!.layerBits.map((one) => one.split('=')[1])).size,
+    };
+  });
+  expect(costs).toHaveLength(4);
+  expect(costs.map(({ kinds }) => kinds <= 1)).toEqual([true, false, true, false]);
+  expect(Math.max(...costs.slice(2).map(({ cost }) => cost))).toBeLessThanOrEqual(0.1);
 });
 
 test('structures of searched widths: a θ per product for each pair, power the mean over multiplications', async () => {

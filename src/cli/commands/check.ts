@@ -3,6 +3,7 @@
 
 import { type Command, Option } from 'commander';
 import type { CheckResult } from '../../flow/results/check.ts';
+import { commandOf } from '../../flow/settings/phases.ts';
 import { nonEmpty } from '../../flow/settings/values.ts';
 import { Exit } from '../failure.ts';
 import { wantsColor } from '../options.ts';
@@ -52,7 +53,7 @@ export function checkText(result: CheckResult, style: Style): string {
   if (!whole) {
     const count = faults.length === 1 ? '1 fault' : `${faults.length} faults`;
     const from = faults.find(({ phase }) => phase !== undefined)?.phase;
-    const redo = from === undefined ? '' : `, or tram ${from} ${folder} --redo makes it anew from there`;
+    const redo = from === undefined ? '' : `, or tram ${commandOf(from)} ${folder} --redo makes it anew from there`;
     return [...lines, `${style.red('not whole:')} ${folder}, ${count}; restore what the run wrote${redo}`].join('\n');
   }
   const done = donePhases.length === 0 ? 'no phase is done yet' : `done: ${donePhases.join(', ')}`;

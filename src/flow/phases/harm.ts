@@ -21,6 +21,8 @@ type Harmed = Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>;
 
 /** Distances of answers are means over ten figures of each image, and of no label: few images will do. */
 const IMAGES = 256;
+/** The least width of an operand. */
+const LEAST_BITS = 2;
 /** A distance that no other range is looked for at. */
 export const NEARLY_NOTHING = 1e-3;
 /** Shares of the values inside the range, in percent. */
@@ -29,10 +31,12 @@ const PERCENTILES = [99.99, 99.9, 99] as const;
 /** A layer's range of activations: as the run's observer has it, or the percentile that does less harm. */
 export type RangeChoice = number | 'observer';
 
-interface HarmOfInput {
+export interface HarmOfInput {
   readonly harm: number;
   readonly range: RangeChoice;
 }
+
+const keyOf = (layer: string, bits: number) => `${bits} ${layer}`;
 
 /** Sets the range of what a layer reads. */
 export function setRange(
@@ -48,6 +52,13 @@ export function setRange(
 /** Whether a layer may have a range of its own: learned steps that begin at the least squared error. */
 export const mayReplaceRanges = ({ configuration: { quantize } }: Pick<Harmed, 'configuration'>): boolean =>
   quantize.quantizer === 'steps' && quantize.observer === 'mse';
+
+/** What is known of layers before they are measured: for each width of its activations from 2 bits on. */
+export type KnownInputs = readonly {
+  readonly layer: string;
+  readonly activations: readonly number[];
+  readonly ranges: readonly RangeChoice[];
+}[];
 
 /** Measures a float network in a session; `inputs`: what each layer was seen to read. */
 export class HarmMeter {
@@ -74,13 +85,23 @@ export class HarmMeter {
     this.images = images;
   }
 
-  static async open(run: Harmed, session: Session, inputs: ReadonlyMap<string, Histogram>): Promise<HarmMeter> {
+  static async open(
+    run: Harmed,
+    session: Session,
+    inputs: ReadonlyMap<string, Histogram>,
+    known: KnownInputs = [],
+  ): Promise<HarmMeter> {
     const { configuration, dataset, task } = run;
     const sample = sampleOf(dataset.train, Math.min(IMAGES, dataset.train.count), configuration.seed);
     const inFloat = { kind: 'float', folded: foldedBatchNorms(run) } as const;
     const float = await askOnce(session, task, inFloat, sample);
     const ask = (arithmetic: QuantizedArithmetic) => asked(session, task, arithmetic, sample);
-    return new HarmMeter(run, session, inputs, { float, images: sample.count, ask });
+    const meter = new HarmMeter(run, session, inputs, { float, images: sample.count, ask });
+    for (const { layer, activations, ranges } of known) {
+      for (const [at, harm] of activations.entries())
+        meter.#known.set(keyOf(layer, at + LEAST_BITS), Promise.resolve({ harm, range: ranges[at]! }));
+    }
+    return meter;
   }
 
   /** Of the network as a whole, as its quantisers stand. */
@@ -101,7 +122,7 @@ export class HarmMeter {
 
   /** Of the activations that a layer reads, at so many bits and the range that does least; measured once. */
   ofInput(layer: string, bits: number): Promise<HarmOfInput> {
-    const key = `${bits} ${layer}`;
+    const key = keyOf(layer, bits);
     const found = this.#known.get(key) ?? this.#measureInput(layer, bits);
     this.#known.set(key, found);
     return found;

@@ -1,6 +1,6 @@
-// The search for widths of each layer: what one operand of one layer at few bits does to the network's answers while
-// all else stays float, for all layers, operands and widths (harm.ts); then those widths that do least together at the
-// cost that is allowed. Harms of the two operands, and of layers, are taken to add up, and a width never to do less
+// The search for widths of each layer: of what one operand of one layer at few bits does to the network's answers while
+// all else stays float, for all layers, operands and widths (harms.ts), those widths that do least together at the cost
+// that is allowed. Harms of the two operands, and of layers, are taken to add up, and a width never to do less
 // than a wider one. Whether that holds is measured before anything is trained: the network as the run would quantise
 // it, beside the best widths that are the same for all layers. What is nearest to the float network is what is found.
 
@@ -12,35 +12,31 @@ import { allocateKinds, type Chooser, costOf, harmOf } from '../multipliers/allo
 import { type Network, quantizedArithmetic } from '../multipliers/multipliers.ts';
 import type { RunContext } from '../run/context.ts';
 import type { WidthsRecord } from '../run/manifest.ts';
-import { approximateLayers, type RunLayer, type Widths, widthsSaid, withLayerBits } from '../settings/layers.ts';
+import {
+  approximateLayers,
+  type RunLayer,
+  searchedLayers,
+  type Widths,
+  widthsSaid,
+  withLayerBits,
+} from '../settings/layers.ts';
 import { loadToQuantize, observedInputs } from './calibrate.ts';
-import { HarmMeter, NEARLY_NOTHING } from './harm.ts';
+import { HarmMeter } from './harm.ts';
+import { BITS, type LayerHarms, MOST_HARM, readHarms } from './harms.ts';
 import { calibrateToBear } from './ranges.ts';
 
-/** Widths of an operand, as `harms` of the record has them. */
-const BITS = [2, 3, 4, 5, 6, 7, 8] as const;
-/**
- * Widths are measured from the least up, so many at least, until one does nearly nothing. From there each bit leaves a
- * quarter, as it does of the square of an error that is halved.
- */
-const LEAST_MEASURED = 2;
-const LEFT_BY_A_BIT = 1 / 4;
 /** What all together do is more than a sum says by so much: harms do not add up here. */
 const FAR_ABOVE = 2;
 /** Bits below which nothing goes where they do not. */
 const FLOOR = 3;
-/** An answer that is no number harms as much as can be, and a sum of such is one still. */
-const MOST_HARM = 1e6;
 
 const widths: readonly Widths[] = BITS.flatMap((weights) => BITS.map((activations) => ({ weights, activations })));
-
-type Harms = WidthsRecord['harms'][number];
 
 /** What a search has to decide. */
 function openLayers({ configuration, layers }: Network) {
   const settled = widthsSaid(configuration.quantize.layerBits, layers);
   const approximate = approximateLayers(configuration, layers);
-  const open = approximate.filter(({ name }) => !settled.has(name));
+  const open = searchedLayers(configuration, layers);
   const ofSettled = approximate
     .filter((layer) => !open.includes(layer))
     .reduce((sum, { name, macs }) => sum + macs * costOfWidths(settled.get(name)!), 0);
@@ -71,10 +67,8 @@ export async function searchWidths(context: RunContext, float: Uint8Array): Prom
   const session = await context.backend.openSession();
   try {
     loadToQuantize(context, float, session);
-    const meter = await HarmMeter.open(context, session, await observedInputs(context, session));
-    const text = `widths of ${open.length} layers: each at few bits, by how much the answers to ${meter.images} training images differ`;
-    listener({ kind: 'note', text });
-    const harms = await measureHarms(context, meter, open);
+    const { layers: harms } = readHarms(context);
+    const meter = await HarmMeter.open(context, session, await observedInputs(context, session), harms);
     const limit = (layerCost * all - ofSettled) / searched;
     const kinds = layerKinds ?? Number.POSITIVE_INFINITY;
     const of = (chosen: readonly number[], least: number) => ({ chosen, least });
@@ -117,7 +111,7 @@ export async function searchWidths(context: RunContext, float: Uint8Array): Prom
     const pairs = `${different} ${different === 1 ? 'pair' : 'different pairs'} of widths`;
     listener({ kind: 'note', text: describeTogether(together, best === uniform, best.least) });
     listener({ kind: 'note', text: `gate cost ${fixed(cost, 4)} with ${pairs}: --layer-bits ${layerBits.join(',')}` });
-    return { layerBits, cost, harms: [...harms], images: meter.images, together };
+    return { layerBits, cost, images: meter.images, together };
   } finally {
     await session.dispose();
   }
@@ -153,13 +147,13 @@ const costOfWidths = ({ weights, activations }: Widths): number => cheapestExact
 
 /** The choices of each layer, none of which with less than so many bits. */
 function choosersOf(
-  harms: readonly Harms[],
+  harms: readonly LayerHarms[],
   layers: readonly RunLayer[],
   macs: number,
   least: number,
 ): readonly Chooser[] {
-  return layers.map((layer, at) => {
-    const { weights, activations } = harms[at]!;
+  return layers.map((layer) => {
+    const { weights, activations } = harms.find((one) => one.layer === layer.name)!;
     const [ofWeights, ofActivations] = [falling(weights), falling(activations)];
     const choices = widths.map((one) => {
       const harm = ofWeights[one.weights - BITS[0]]! + ofActivations[one.activations - BITS[0]]!;
@@ -175,35 +169,3 @@ function choosersOf(
  * hold nothing but those, and do all the same harm.
  */
 const falling = (harms: readonly number[]): readonly number[] => harms.map((_, at) => Math.max(...harms.slice(at)));
-
-/** What one operand of one layer at so many bits does. */
-async function measureHarms(
-  { listener, signal }: RunContext,
-  meter: HarmMeter,
-  layers: readonly RunLayer[],
-): Promise<readonly Harms[]> {
-  const harms: Harms[] = [];
-  for (const { name } of layers) {
-    signal?.throwIfAborted();
-    const ofAll = async (harmOf: (bits: number) => Promise<number>) => {
-      const found: number[] = [];
-      for (const bits of BITS) {
-        const last = found.at(-1);
-        const isKnown = found.length >= LEAST_MEASURED && last !== undefined && last <= NEARLY_NOTHING;
-        found.push(isKnown ? last * LEFT_BY_A_BIT : Math.min(await harmOf(bits), MOST_HARM));
-      }
-      return found;
-    };
-    const weights = await ofAll((bits) => meter.ofWeight(name, bits));
-    const activations = await ofAll(async (bits) => (await meter.ofInput(name, bits)).harm);
-    harms.push({ layer: name, weights, activations });
-    const told = (values: readonly number[]) =>
-      values
-        .slice(0, 3)
-        .map((value) => fixed(100 * value, 2))
-        .join(', ');
-    const text = `${name}: 2, 3, 4 bits change the answers by ${told(weights)} % (weights), ${told(activations)} % (activations)`;
-    listener({ kind: 'note', text });
-  }
-  return harms;
-}

@@ -11,7 +11,7 @@ import type { Recompute } from '../../train/step.ts';
 import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
 import type { RunLayer } from '../settings/layers.ts';
-import { type Phase, phasesOf } from '../settings/phases.ts';
+import { commandOf, type Phase, phasesOf } from '../settings/phases.ts';
 import { loadModel } from './checkpoint.ts';
 import type { Listener } from './events.ts';
 import type { FloatModel } from './float-model.ts';
@@ -55,7 +55,7 @@ export function requirePhase({ manifest, folder }: Pick<RunFolder, 'manifest' | 
   const record = manifest.phases[phase];
   if (record) return record;
   const missing = phasesOf(manifest.configuration).find((name) => !manifest.phases[name]) ?? phase;
-  throw new UserError(`the phase ${phase} of ${folder} is not done; run tram ${missing} ${folder} first`);
+  throw new UserError(`the phase ${phase} of ${folder} is not done; run tram ${commandOf(missing)} ${folder} first`);
 }
 
 /**

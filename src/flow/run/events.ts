@@ -47,6 +47,8 @@ export type RunEvent =
   | { readonly kind: 'phase-start'; readonly phase: Phase; readonly title: string; readonly resumed: boolean }
   | ({ readonly kind: 'step'; readonly phase: TrainingPhase } & StepProgress)
   | { readonly kind: 'epoch'; readonly record: MetricRecord; readonly epochs: number }
+  /** Of what a phase measures, one after the other, so much is known; the first tells what was known before. */
+  | { readonly kind: 'measured'; readonly phase: Phase; readonly done: number; readonly of: number }
   | { readonly kind: 'note'; readonly text: string }
   | { readonly kind: 'phase-end'; readonly phase: Phase; readonly summary: string }
   | { readonly kind: 'phase-skip'; readonly phase: Phase; readonly reason: string };

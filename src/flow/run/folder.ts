@@ -22,6 +22,8 @@ export const files = {
   float: 'checkpoints/float.safetensors',
   /** phases/train.ts, of a quantised network that was given. */
   quantizers: 'checkpoints/given-quantizers.safetensors',
+  /** phases/harms.ts, where widths of layers are searched. */
+  harms: 'harms.json',
   /** phases/quantize.ts. */
   quantized: 'checkpoints/quantized.safetensors',
   /** phases/explore.ts. */

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, sha256 } from '../../tensor/files.ts';
-import { isView, type Phase, phases } from '../settings/phases.ts';
+import { commandOf, isView, type Phase, phases } from '../settings/phases.ts';
 import type { Manifest } from './manifest.ts';
 import { METRICS_FILE, metricsFault, readMetrics } from './metrics.ts';
 
@@ -66,6 +66,6 @@ export function requireIntact(folder: string, done: Manifest['phases']): void {
   const named = faults.slice(0, 3).map(({ path, detail }) => `${path} ${detail}`);
   const more = faults.length > 3 ? `; and ${faults.length - 3} more` : '';
   const [first] = phases.filter((phase) => faults.some((fault) => fault.phase === phase));
-  const redo = first === undefined ? '' : `, or redo the phase with tram ${first} ${folder} --redo`;
+  const redo = first === undefined ? '' : `, or redo the phase with tram ${commandOf(first)} ${folder} --redo`;
   throw new UserError(`${folder}: ${named.join('; ')}${more}; restore what the run wrote${redo}`);
 }

@@ -27,7 +27,9 @@ test('the default smoothing named is the default smoothing left out', () => {
 
 test('a run with a given multiplier explores nothing, and no setting of the exploration decides about it; the exact layers do', () => {
   const given = (input: object) => parseConfiguration({ ...input, map: { multiplier: 'dadda:8x8' } }, 'test');
-  expect(phasesOf(parseConfiguration({ rivals: 'post-training' }, 'test'))).toEqual(phases);
+  expect(phasesOf(parseConfiguration({ rivals: 'post-training', quantize: { layerCost: 0.2 } }, 'test'))).toEqual(
+    phases,
+  );
   expect(phasesOf(given({}))).toEqual(['train', 'quantize', 'map', 'recover', 'report']);
   for (const phase of ['map', 'recover'] as const) {
     const of = (input: object) => settingsOf(given(input), phase);

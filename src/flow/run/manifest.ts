@@ -122,11 +122,10 @@ const widthsRecord = z.strictObject({
   /** Mean gate cost of exact multipliers of the approximated layers' widths, by their multiplications, 8×8 = 1. */
   cost: z.number(),
   /**
-   * By how much the answers differ when one operand of one layer has so many bits, all else being float: a share of
-   * Σ logits²; behind those that changed nearly nothing it was not measured. Without `together`: by how much the loss
-   * rises.
+   * What runs had before harms were a phase: by how much the answers differ when one operand of one layer has so many
+   * bits, all else being float; without `together`: by how much the loss rises.
    */
-  harms: z.array(z.strictObject({ layer: z.string(), weights: harmsByBits, activations: harmsByBits })),
+  harms: z.array(z.strictObject({ layer: z.string(), weights: harmsByBits, activations: harmsByBits })).exactOptional(),
   /** Training images that it was measured on. */
   images: z.int(),
   /** The same of all layers together, before training: of what was found, the sum, the first choice, and the rival. */

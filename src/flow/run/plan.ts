@@ -8,7 +8,7 @@ import { dirname, join, sep } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { openJsonLines, removeFile as removePath } from '../../tensor/files.ts';
 import type { Configuration } from '../settings/config.ts';
-import { describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from '../settings/phases.ts';
+import { commandOf, describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from '../settings/phases.ts';
 import type { MetricRecord } from './events.ts';
 import { files } from './folder.ts';
 import { type Manifest, type RunInputs, writeManifest } from './manifest.ts';
@@ -69,7 +69,7 @@ export function requireOrder(
     if (!before || kept[before] || wanted.includes(before)) continue;
     const missing = order.find((name) => !kept[name])!;
     throw new UserError(
-      `the phase ${before} of ${folder} is not done with these settings; run tram ${missing} ${folder} first, or tram run ${folder} for all`,
+      `the phase ${before} of ${folder} is not done with these settings; run tram ${commandOf(missing)} ${folder} first, or tram run ${folder} for all`,
     );
   }
 }

@@ -172,6 +172,12 @@ export function approximateLayers<L extends LayerFacts>(configuration: Choice, l
   );
 }
 
+/** The layers that run on the run's multipliers and have no widths of their own: those whose widths are searched. */
+export function searchedLayers<L extends LayerFacts>(configuration: Choice, layers: readonly L[]): readonly L[] {
+  const settled = widthsSaid(configuration.quantize.layerBits, layers);
+  return approximateLayers(configuration, layers).filter(({ name }) => !settled.has(name));
+}
+
 /**
  * The share of a network's multiplications that run on the approximate multiplier, which its power is that of; the
  * matrix products of attention, which never do, are among the others.

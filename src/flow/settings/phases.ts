@@ -7,7 +7,7 @@ import { isOnnxFile } from './model-name.ts';
 import { publishedTraining } from './training.ts';
 
 /** In their order. */
-export const phases = ['train', 'quantize', 'explore', 'map', 'recover', 'rivals', 'report'] as const;
+export const phases = ['train', 'harms', 'quantize', 'explore', 'map', 'recover', 'rivals', 'report'] as const;
 export type Phase = (typeof phases)[number];
 
 /** The phases that train for epochs: they have lines in metrics.jsonl and a resume point. */
@@ -43,6 +43,17 @@ export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
     settings: ({ model, seed, syncBatchNorm, train }) => ({
       ...{ model, seed, train },
       ...(syncBatchNorm && { syncBatchNorm }),
+    }),
+    ...{ done: 'once', reads: 'data' },
+  },
+  harms: {
+    title: () => 'measure what few bits of each layer do',
+    settings: ({ approximate, exactLayers, channelwise, quantize }) => ({
+      // Where the usual layers are approximated, as runs had it before this was a phase.
+      ...(approximate.join() === 'usual' ? {} : { approximate }),
+      ...(exactLayers.length === 0 ? {} : { exactLayers }),
+      channelwise,
+      quantize: ofCalibration(quantize),
     }),
     ...{ done: 'once', reads: 'data' },
   },
@@ -89,20 +100,38 @@ function withoutIdleTeacher({ teacher, teacherWeight, temperature, ...rest }: Co
   return rest.epochs === 0 ? rest : { ...rest, teacher, teacherWeight, temperature };
 }
 
+/** What decides the range of an operand at so many bits, and which layers have widths of their own. */
+function ofCalibration(quantize: Configuration['quantize']): object {
+  const { images, quantizer, weightZero, range, layerBits, observer, weightObserver, percentile, foldBatchNorm } =
+    quantize;
+  return { images, quantizer, weightZero, range, layerBits, observer, weightObserver, percentile, foldBatchNorm };
+}
+
+/** The command that does a phase by itself, with what it needs before it. */
+export function commandOf(phase: Phase): string {
+  if (phase === 'harms') return 'quantize';
+  return phase === 'rivals' ? 'run' : phase;
+}
+
 /** Whether a phase is only a view of the others. */
 export const isView = (phase: Phase): boolean => phaseFacts[phase].done === 'always';
 
 /**
- * The phases that a run has: a given multiplier is measured on the quantised network, and no structure is explored;
- * rivals are measured where that is asked for.
+ * The phases that a run has: harms are measured where widths of layers are searched; a given multiplier is measured on
+ * the quantised network, and no structure is explored; rivals are measured where that is asked for.
  */
-export function phasesOf({ map, rivals }: Pick<Configuration, 'map' | 'rivals'>): readonly Phase[] {
+export function phasesOf({ quantize, map, rivals }: Deciding): readonly Phase[] {
   const left = new Set<Phase>([
+    ...(quantize.layerCost === undefined ? (['harms'] as const) : []),
     ...(map.multiplier === undefined ? [] : (['explore'] as const)),
     ...(rivals === 'none' ? (['rivals'] as const) : []),
   ]);
   return phases.filter((phase) => !left.has(phase));
 }
+
+type Deciding = Pick<Configuration, 'map' | 'rivals'> & {
+  readonly quantize: Pick<Configuration['quantize'], 'layerCost'>;
+};
 
 /** Epochs that the training phases before this one take: their numbers go on through the run. */
 export function epochsBefore(configuration: Configuration, phase: TrainingPhase): number {

@@ -63,3 +63,41 @@ test('nothing is shared where the data differ, nor a network that is only read',
   expect(jobs({}, 'sample=100,200').every(({ trial }) => trial)).toBe(true);
   expect(jobs({ train: { checkpoint: 'a.pth' } }, 'bits=4,5').every(({ trial }) => trial)).toBe(true);
 });
+
+test('what few bits of each layer do is measured once for all costs and numbers of kinds, with nothing of what differs', () => {
+  const settings = { quantize: { images: 64, foldBatchNorm: true }, map: { multiplier: 'exact' } };
+  const options = (kinds: string | undefined, cost = '4x4') => ({
+    ...{ 'layer-widths': cost, ...(kinds === undefined ? {} : { 'layer-kinds': kinds }) },
+  });
+  const trials = [options('3'), options('8'), options(undefined), options('3', '3x4')];
+  const listed = trials.map((options, at) => ({ name: `trial${at}`, options }));
+  const over = [{ name: 'seed', values: ['1', '2'] }];
+  const plan = [...listed, { name: 'all', options: { multiplier: 'exact', bits: '4x4' } }];
+  const all = jobsOf(trialsOf({ settings, trials: plan, over }));
+  const shared = all.filter(({ trial }) => !trial);
+  expect(shared.map(({ path, phases }) => [path.replace(/-\w+$/, ''), phases.length])).toEqual([
+    ...[1, 2].flatMap(() => [
+      ['shared/train', 1],
+      ['shared/harms', 2],
+    ]),
+  ]);
+  const harms = shared[1]!;
+  expect(harms.settings.quantize).toEqual({ images: 64, foldBatchNorm: true, layerCost: expect.any(Number) });
+  const children = all.filter(({ parent }) => parent === harms.path);
+  expect(children.map(({ trial }) => trial!.name)).toEqual(listed.map(({ name }) => `${name}-seed1`));
+  for (const { settings, trial } of children) {
+    expect(settings.quantize).toEqual(trial!.settings.quantize);
+    expect(settings.seed).toBeUndefined();
+  }
+  // Ranges that are chosen in another way, and other layers, are other measurements.
+  const apart = jobsOf(
+    trialsOf({
+      settings: { map: { multiplier: 'exact' }, quantize: { layerCost: 0.2 } },
+      over: [
+        { name: 'observer', values: ['mse', 'percentile'] },
+        { name: 'exact-layers', values: ['none', 'conv1'] },
+      ],
+    }),
+  );
+  expect(apart.filter(({ path }) => path.startsWith('shared/harms'))).toEqual([]);
+});

@@ -3,7 +3,7 @@
 // works on a sweep comes to the same tree.
 
 import { type Configuration, type ConfigurationInput, parseConfiguration, withRecipe } from '../settings/config.ts';
-import { isTraining, type Phase, phases, phasesOf } from '../settings/phases.ts';
+import { isTraining, type Phase, phaseFacts, phases, phasesOf } from '../settings/phases.ts';
 import type { Trial } from './grid.ts';
 import { decidedBy, type PhaseKey, phaseKeys, pick } from './keys.ts';
 
@@ -100,7 +100,9 @@ function jobOf({ settings, configuration }: Way, toDo: readonly Phase[], parent:
   const isSaid = (key: string) => {
     const deciding = decidedBy(configuration, key);
     if (deciding.length === 0) return !parent;
-    return deciding.some((phase) => toDo.includes(phase)) && !deciding.some((phase) => done.includes(phase));
+    // Harms depend on a part of what quantisation is told, which says the whole of it.
+    const isSettled = deciding.some((phase) => phase !== 'harms' && done.includes(phase));
+    return deciding.some((phase) => toDo.includes(phase)) && !isSettled;
   };
   const own = phasesOf(configuration).filter((phase) => toDo.includes(phase));
   const trained = own.filter(isTraining).filter((phase) => !done.includes(phase));
@@ -111,9 +113,16 @@ function jobOf({ settings, configuration }: Way, toDo: readonly Phase[], parent:
   });
   return {
     ...(parent ? { parent: parent.path } : {}),
-    settings: pick(settings, isSaid),
+    settings: toDo.at(-1) === 'harms' ? ofHarms(pick(settings, isSaid), configuration) : pick(settings, isSaid),
     configuration,
     phases: toDo,
     epochs: Object.fromEntries(counts.filter(([, epochs]) => epochs > 0)),
   };
+}
+
+/** Without what the trials that have harms in common do not have in common: the cost need not be that of each. */
+function ofHarms(settings: ConfigurationInput, configuration: Configuration): ConfigurationInput {
+  const { quantize } = phaseFacts.harms.settings(configuration) as { readonly quantize: object };
+  const own = pick(settings.quantize ?? {}, (key) => key in quantize || key === 'layerCost');
+  return { ...settings, quantize: own };
 }

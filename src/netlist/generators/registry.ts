@@ -129,7 +129,7 @@ export const generators: Readonly<Record<string, Generator>> = {
   ),
   booth: exact(
     'Booth radix-4',
-    'exact, signed; recoded activation, half as many rows',
+    'exact, signed; one operand recoded, half as many rows',
     'O. L. MacSorley, Proc. IRE 1961',
     boothMultiplier,
     true,

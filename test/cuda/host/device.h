@@ -1,6 +1,8 @@
-// Just enough of CUDA C++ for a host compiler to run kernels that use no matrix units: types, index variables, barriers.
+// Just enough of CUDA C++ for a host compiler to run kernels: types, index variables, barriers, exchanges within a warp.
 // The threads of a block are coroutines on one processor, which change at barriers; blocks run one after the other.
-// What is not there (asynchronous copies, matrix instructions) ends the program where it is called.
+// Matrix units: those of tf32, and of f16 and bits by warpgroups, their operands' loads, barriers of some warps, and copies to
+// shared memory, which happen at once, so that a missing wait is not noticed. Other instructions end the program where
+// they are called.
 #pragma once
 #include <cmath>
 #include <cstddef>
@@ -14,7 +16,7 @@
 #define __restrict__ __restrict
 #define __shared__ static
 #define __align__(n) __attribute__((aligned(n)))
-#define NO_INSTRUCTION(...) noInstruction()
+#define NO_INSTRUCTION(...) noInstruction(#__VA_ARGS__)
 
 struct dim3 {
   unsigned x, y, z;
@@ -25,9 +27,13 @@ struct Position {
 extern "C" Position *position;
 extern "C" unsigned char *dynamicShared;
 extern "C" void barrier();
-extern "C" void noInstruction();
-/** What lane `lane ^ offset` of the warp hands over, four bytes. */
+extern "C" void noInstruction(const char *text);
+/** What lane `lane ^ offset` of the warp hands over, four bytes; all lanes call it. */
 extern "C" unsigned exchange(unsigned value, unsigned offset);
+/** A barrier of `count` threads of the block. */
+extern "C" void meetOthers(unsigned number, unsigned count);
+/** The other threads' turn. */
+extern "C" void yield();
 #define threadIdx (position->thread)
 #define blockIdx (position->block)
 #define blockDim (position->threads)
@@ -78,14 +84,166 @@ inline unsigned __dp4a(unsigned a, unsigned b, unsigned c) {
   for (int i = 0; i < 4; i++) c += ((a >> 8 * i) & 255) * ((b >> 8 * i) & 255);
   return c;
 }
-/** Four bytes of b·2^32 + a, each picked by four bits. */
-inline unsigned __byte_perm(unsigned a, unsigned b, unsigned picks) {
-  const unsigned long long bytes = (unsigned long long)b << 32 | a;
+/** Shared memory has addresses of its own, as descriptors of matrices need: from SHARED on. */
+enum { SHARED = 1024 };
+inline size_t __cvta_generic_to_shared(const void *p) { return (size_t)((const unsigned char *)p - dynamicShared) + SHARED; }
+inline unsigned char *inShared(unsigned address) { return dynamicShared + (address - SHARED); }
+
+inline unsigned __reduce_max_sync(unsigned, unsigned value) {
+  for (unsigned offset = 16; offset > 0; offset /= 2) value = max(value, exchange(value, offset));
+  return value;
+}
+
+typedef _Float16 half;
+inline unsigned packF16(float low, float high) {
+  const half both[2] = {(half)low, (half)high};
+  unsigned packed;
+  memcpy(&packed, both, 4);
+  return packed;
+}
+
+inline void copyAsync16(unsigned to, const void *from, bool valid) {
+  if (valid) memcpy(inShared(to), from, 16);
+  else memset(inShared(to), 0, 16);
+}
+inline void copyAsync8(unsigned to, const void *from, bool valid) {
+  if (valid) memcpy(inShared(to), from, 8);
+  else memset(inShared(to), 0, 8);
+}
+inline void copyAsync4(unsigned to, const void *from, bool valid) {
+  if (valid) memcpy(inShared(to), from, 4);
+  else memset(inShared(to), 0, 4);
+}
+inline void waitForAllCopies() {}
+inline void commitCopies() {}
+inline void publishCopies() {}
+template <int PENDING> inline void waitForCopies() {}
+
+/** Row `lane % 8` of matrix `lane / 8` is at the lane's address; lane l gets elements 2·(l % 4), + 1 of row l / 4. */
+template <bool TRANSPOSED> inline void loadEightByEight(unsigned (&r)[4], unsigned address) {
+  const unsigned lane = threadIdx.x % 32;
+  for (unsigned matrix = 0; matrix < 4; matrix++) {
+    unsigned short pair[2];
+    for (unsigned i = 0; i < 2; i++) {
+      const unsigned row = TRANSPOSED ? 2 * (lane % 4) + i : lane / 4, column = TRANSPOSED ? lane / 4 : 2 * (lane % 4) + i;
+      const unsigned from = exchange(address, lane ^ (8 * matrix + row));
+      memcpy(&pair[i], inShared(from) + 2 * column, 2);
+    }
+    memcpy(&r[matrix], pair, 4);
+  }
+}
+inline void loadMatrices(unsigned (&r)[4], unsigned address) { loadEightByEight<false>(r, address); }
+inline void loadMatricesTransposed(unsigned (&r)[4], unsigned address) { loadEightByEight<true>(r, address); }
+
+/** m16n8k8 as a warp holds it: a of rows l / 4 + 8·(i % 2), inner l % 4 + 4·(i / 2); b of inner l % 4 + 4·i, column l / 4. */
+inline void multiplyTf32(float (&d)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {
+  const unsigned lane = threadIdx.x % 32, a[4] = {a0, a1, a2, a3}, b[2] = {b0, b1};
+  auto operand = [](unsigned word) { return __uint_as_float(word & 0xffffe000u); };
+  float rows[2][8], columns[2][8];
+  for (unsigned quad = 0; quad < 4; quad++) {
+    for (unsigned i = 0; i < 4; i++) rows[i % 2][quad + 4 * (i / 2)] = operand(exchange(a[i], lane ^ (lane / 4 * 4 + quad)));
+    for (unsigned i = 0; i < 4; i++) {
+      const unsigned column = 2 * (lane % 4) + i / 2;
+      columns[i / 2][quad + 4 * (i % 2)] = operand(exchange(b[i % 2], lane ^ (column * 4 + quad)));
+    }
+  }
+  for (unsigned i = 0; i < 4; i++)
+    for (unsigned k = 0; k < 8; k++) d[i] += rows[i / 2][k] * columns[i % 2][k];
+}
+
+/** A barrier in shared memory: arrivals and bytes that its phase still waits for, arrivals of each, and the phase. */
+struct PhaseBarrier {
+  short left, bytes16;
+  unsigned short arrivals;
+  unsigned short phase;
+  void settle() {
+    if (left == 0 && bytes16 == 0) left = arrivals, phase ^= 1;
+  }
+};
+inline PhaseBarrier &barrierAt(unsigned address) { return *(PhaseBarrier *)inShared(address); }
+inline void initBarrier(unsigned at, int arrivals) { barrierAt(at) = {(short)arrivals, 0, (unsigned short)arrivals, 0}; }
+inline void publishBarriers() {}
+inline void arriveAt(unsigned at) { barrierAt(at).left--, barrierAt(at).settle(); }
+inline void arriveWithCopies(unsigned at) { arriveAt(at); }
+inline void arriveWithBytes(unsigned at, unsigned bytes) { barrierAt(at).bytes16 += bytes / 16, arriveAt(at); }
+inline void waitForPhase(unsigned at, unsigned phase) {
+  while (barrierAt(at).phase == phase) yield();
+}
+inline void copyBulk(unsigned to, const void *from, unsigned bytes, unsigned at) {
+  memcpy(inShared(to), from, bytes);
+  barrierAt(at).bytes16 -= bytes / 16, barrierAt(at).settle();
+}
+inline void meet(int number, int threads) { meetOthers(number, threads); }
+template <int COUNT> inline void takeRegisters() {}
+template <int COUNT> inline void giveRegisters() {}
+inline void __syncwarp() { exchange(0, 0); }
+inline int __double2int_rn(double x) { return (int)nearbyint(x); }
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
+  const unsigned long long both = (unsigned long long)high << 32 | low;
   unsigned result = 0;
-  for (int i = 0; i < 4; i++) result |= (unsigned)(bytes >> 8 * (picks >> 4 * i & 7) & 255) << 8 * i;
+  for (int i = 0; i < 4; i++) result |= (unsigned)(both >> 8 * (selector >> 4 * i & 7) & 255) << 8 * i;
   return result;
 }
-inline size_t __cvta_generic_to_shared(const void *p) { return (size_t)p; }
+
+/** Of an operand of bits as halvesAt describes it: word `word` (of 8) of row `row`. */
+inline unsigned bitsOf(unsigned long long operand, unsigned row, unsigned word) {
+  const unsigned base = (unsigned)(operand & 0x3fff) << 4, half = (unsigned)(operand >> 16 & 0x3fff) << 4, eight = (unsigned)(operand >> 32 & 0x3fff) << 4;
+  unsigned bits;
+  memcpy(&bits, inShared(base + row / 8 * eight + row % 8 * 16 + word / 4 * half + word % 4 * 4), 4);
+  return bits;
+}
+/** Counts of m64n64k256 for the warp's 16 rows; `rows` gives word `word` of the row l / 4 + 8·part. */
+template <typename RowBits> inline void countBits(int (*d)[4], RowBits rows, unsigned long long b, bool first) {
+  const unsigned lane = threadIdx.x % 32;
+  for (unsigned n = 0; n < 8; n++)
+    for (unsigned i = 0; i < 4; i++) {
+      int count = first ? 0 : d[n][i];
+      for (unsigned word = 0; word < 8; word++) count += __builtin_popcount(rows(i / 2, word) & bitsOf(b, 8 * n + 2 * (lane % 4) + i % 2, word));
+      d[n][i] = count;
+    }
+}
+inline void countBitsGroup64(int (*d)[4], const unsigned (&a)[4], unsigned long long b, bool first) {
+  const unsigned lane = threadIdx.x % 32;
+  unsigned words[2][8];
+  for (unsigned quad = 0; quad < 4; quad++)
+    for (unsigned i = 0; i < 4; i++) words[i % 2][quad + 4 * (i / 2)] = exchange(a[i], lane ^ (lane / 4 * 4 + quad));
+  countBits(d, [&](unsigned part, unsigned word) { return words[part][word]; }, b, first);
+}
+/** The same with rows in shared memory. */
+inline void countSharedBitsGroup64(int (*d)[4], unsigned long long a, unsigned long long b, bool first) {
+  const unsigned warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
+  countBits(d, [&](unsigned part, unsigned word) { return bitsOf(a, warp * 16 + lane / 4 + 8 * part, word); }, b, first);
+}
+inline void takeSums(int (*)[4]) {}
+
+inline void beginGroup() {}
+inline void endGroup() {}
+template <int PENDING = 0> inline void waitForGroup() {}
+/**
+ * The warp's 16 rows of m64n64k16: a[0], a[1] are elements 2q, 2q + 1 of rows l / 4 and l / 4 + 8, a[2], a[3] those eight
+ * further; b are 16 rows of 64 halves, 128 bytes each, 16-byte chunks swizzled by the row.
+ */
+inline void multiplyF16Group64(float (*d)[4], const unsigned (&a)[4], unsigned long long b) {
+  const unsigned lane = threadIdx.x % 32, base = (unsigned)(b & 0x3fff) << 4;
+  half rows[2][16];
+  for (unsigned quad = 0; quad < 4; quad++)
+    for (unsigned i = 0; i < 4; i++) {
+      const unsigned word = exchange(a[i], lane ^ (lane / 4 * 4 + quad));
+      memcpy(&rows[i % 2][2 * quad + 8 * (i / 2)], &word, 4);
+    }
+  for (unsigned n = 0; n < 8; n++)
+    for (unsigned i = 0; i < 4; i++) {
+      const unsigned column = 8 * n + 2 * (lane % 4) + i % 2;
+      float sum = d[n][i];
+      for (unsigned k = 0; k < 16; k++) {
+        half value;
+        const unsigned row = base + 128 * k;
+        memcpy(&value, inShared(row + (((column / 8) ^ ((row / 128) % 8)) * 16) + column % 8 * 2), 2);
+        sum += (float)rows[i / 2][k] * (float)value;
+      }
+      d[n][i] = sum;
+    }
+}
 
 /** Calls a kernel with a parameter block: each argument at its natural alignment. */
 template <class... A> inline void invoke(void (*kernel)(A...), const unsigned char *block) {

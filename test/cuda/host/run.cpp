@@ -19,7 +19,9 @@ Position *position;
 unsigned char *dynamicShared;
 void barrier();
 unsigned exchange(unsigned value, unsigned offset);
-void noInstruction();
+void meetOthers(unsigned number, unsigned count);
+void yield();
+void noInstruction(const char *text);
 }
 
 typedef void (*Kernel)(const unsigned char *);
@@ -36,24 +38,37 @@ static Kernel kernel;
 static const unsigned char *parameters;
 
 /** Barriers passed by the block, and threads that wait at the next. */
-static unsigned passed, waiting;
+static unsigned passed, waiting, blockThreads;
 static unsigned words[1024];
 
-static void yield() { swapcontext(&current->context, &scheduler); }
+/** Threads that wait at a barrier of some of the block, and how often it has let them go. */
+struct Meeting {
+  unsigned waiting, passed;
+  void join(unsigned count) {
+    const unsigned before = passed;
+    if (++waiting == count) waiting = 0, passed++;
+    while (passed == before) yield();
+  }
+};
+static Meeting warps[32], named[16];
+
+void yield() { swapcontext(&current->context, &scheduler); }
 void barrier() {
   const unsigned before = passed;
   for (waiting++; passed == before;) yield();
 }
+void meetOthers(unsigned number, unsigned count) { named[number].join(count); }
 unsigned exchange(unsigned value, unsigned offset) {
-  const unsigned at = current - threads.data();
+  const unsigned at = current - threads.data(), lanes = blockThreads - at / 32 * 32;
+  Meeting &warp = warps[at / 32];
   words[at] = value;
-  yield();
+  warp.join(lanes < 32 ? lanes : 32);
   const unsigned other = words[at ^ offset];
-  yield();
+  warp.join(lanes < 32 ? lanes : 32);
   return other;
 }
-void noInstruction() {
-  fprintf(stderr, "an instruction that a host has not\n");
+void noInstruction(const char *text) {
+  fprintf(stderr, "an instruction that a host has not: %s\n", text);
   exit(3);
 }
 static void body() {
@@ -64,6 +79,7 @@ static void body() {
 static void runBlock(dim3 block, dim3 blocks, dim3 size, bool descending) {
   const unsigned count = size.x * size.y * size.z;
   if (threads.size() < count) threads.resize(count);
+  blockThreads = count;
   for (unsigned i = 0; i < count; i++) {
     Thread &t = threads[i];
     t.stack.resize(1 << 16);
@@ -107,8 +123,8 @@ int main(int argc, char **argv) {
     std::vector<unsigned char> bytes(strlen(hex) / 2);
     for (size_t i = 0; i < bytes.size(); i++) sscanf(hex + 2 * i, "%2hhx", &bytes[i]);
     parameters = bytes.data();
-    std::vector<unsigned char> memory(shared + 16);
-    dynamicShared = (unsigned char *)(((size_t)memory.data() + 15) / 16 * 16);
+    std::vector<unsigned char> memory(shared + 1024);
+    dynamicShared = (unsigned char *)(((size_t)memory.data() + 1023) / 1024 * 1024);
     const unsigned blocks = grid.x * grid.y * grid.z;
     for (unsigned i = 0; i < blocks; i++) {
       const unsigned b = descending ? blocks - 1 - i : i;

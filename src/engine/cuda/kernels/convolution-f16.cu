@@ -1,19 +1,68 @@
-// Convolutions that keep the size of the image (stride 1, odd kernel, half of it as padding, dense) on f16 matrix units
-// of Hopper, for operands in f32: f16 has the 11 significant bits of tf32 at half the bytes and twice the rate, and
-// what its exponent lacks is a power of two per block. Each block scales what it reads so that its largest magnitude
-// lies in [2^14, 2^15); where a later chunk has a larger one, the sums so far are scaled down, exactly. Elements below
-// 2^-29 of the largest lose bits, so the error relative to the whole is that of tf32.
+// Convolutions that keep the size of the image or halve it (stride 1 or 2, odd square kernel, half of it as padding,
+// dense; heights and widths that the stride divides) on f16 matrix units of Hopper, for operands in f32: f16 has the 11
+// significant bits of tf32 at half the bytes and twice the rate, and what its exponent lacks is a power of two per
+// block. Each block scales what it reads so that its largest magnitude lies in [2^14, 2^15); where a later chunk has a
+// larger one, the sums so far are scaled down, exactly. Elements below 2^-29 of the largest lose bits, so the error
+// relative to the whole is that of tf32.
 // Since the image keeps its size, tap (ky, kx) of output pixel p is pixel p + (ky − padding)·w + kx − padding: a
 // block's rows are a range of pixels with a margin on both sides, read once for all taps; taps outside the image point
 // to a row of zeros.
+// With stride 2 the pixels whose coordinates agree modulo 2 are a class, an image of the output's size: each tap meets
+// one class, at a distance on the grid of output pixels. Forward, the classes are further chunks of the sum; each class
+// of an input gradient is a product of its own, and so is that of each class with the output's gradient.
 //   convolve_same y[p][n] = Σ_tap Σ_k a[p + tap][k]·b[tap][k][n]: forward, or input gradient with flipped taps and b
-//   transposed weight_gradient dw[tap][m][n] = Σ_p x[p + tap][m]·g[p][n], 3×3
+//   transposed weight_gradient dw[tap][m][n] = Σ_p x[p + tap][m]·g[p][n], 3×3, with stride 2 also 1×1
 // Channels on both sides are multiples of 64. Shared tiles have rows of 128 bytes (64 halves), 16-byte chunk c of row r
 // at c ^ (r % 8).
-// -D: LOADS (vectors of four floats that a thread reads per chunk of the operand with margins), WGMMA.
+// -D: STRIDE (1 or 2), LOADS (vectors of four floats that a thread reads per chunk of the operand with margins), WGMMA.
 #include "common.cuh"
 
 #if WGMMA
+
+#define CLASSES (STRIDE * STRIDE)
+
+/**
+ * Along one axis, the taps of a window that meet pixels of class `at`: `first`, `first` + STRIDE, …, `count` of them.
+ */
+struct ClassTaps {
+  int first, count;
+  INLINE ClassTaps(int at, int padding) {
+    first = STRIDE == 1 ? 0 : (padding + at) % STRIDE;
+    count = (2 * padding + STRIDE - first) / STRIDE;
+  }
+};
+/**
+ * The taps of one class of pixels. Sorted by class, in the order of classes and within one by rows, they lie from
+ * `before` on. `y`, `x`: how far on the grid of output pixels the first lies from the pixel; with `scatter` the
+ * pixel is one of the class and what it meets is on the grid, else the other way about.
+ */
+struct PixelClass {
+  int atY, atX, before, y, x;
+  ClassTaps ofY, ofX;
+  INLINE PixelClass(int number, int padding, bool scatter) : atY(number / STRIDE), atX(number % STRIDE), ofY(atY, padding), ofX(atX, padding) {
+    const int ofZero = ClassTaps(0, padding).count;
+    before = (atY ? ofZero * (2 * padding + 1) : 0) + (atX ? ofY.count * ofZero : 0);
+    // What is divided is a multiple of the stride.
+    y = (ofY.first - padding + (scatter ? atY : -atY)) / STRIDE;
+    x = (ofX.first - padding + (scatter ? atX : -atX)) / STRIDE;
+  }
+  INLINE int taps() const { return ofY.count * ofX.count; }
+  /** The number of the class's pixel at a pixel of the grid. */
+  INLINE int place(const Geometry &g, int pixel) const {
+    if (STRIDE == 1) return pixel;
+    const int line = g.byRow.quotient(pixel), column = pixel - line * g.ow;
+    return (STRIDE * line + atY) * (STRIDE * g.ow) + STRIDE * column + atX;
+  }
+};
+/** Where a tap lies among those that are sorted by class. */
+INLINE int sortedPlace(int tap, int padding) {
+  if (STRIDE == 1) return tap;
+  const int y = tap / (2 * padding + 1), x = tap - y * (2 * padding + 1);
+  const PixelClass of((padding + y) % STRIDE * STRIDE + (padding + x) % STRIDE, padding, false);
+  return of.before + y / STRIDE * of.ofX.count + x / STRIDE;
+}
+/** Pixels before and behind a range that its taps reach. */
+INLINE int marginOf(const Geometry &g) { return (g.paddingY + STRIDE - 1) / STRIDE * (g.ow + 1); }
 
 /**
  * The power of two that brings a magnitude, given as bits, to [2^14, 2^15); at most 126, for all that is smaller and
@@ -53,6 +102,17 @@ template <int VECTORS, int THREADS> struct Staged {
       const int at = row + j * (THREADS / 16), pixel = first + at;
       v[j] = at < rows && pixel >= 0 && pixel < last ? *(const float4 *)from : make_float4(0, 0, 0, 0);
       from += (THREADS / 16) * channels;
+    }
+  }
+  /** The same of a class of pixels: `from` is its tensor's first wanted channel, rows are pixels of the grid. */
+  INLINE void fetchClass(const float *from, int channels, int first, int last, int rows, const Geometry &g, const PixelClass &of) {
+    const int row = threadIdx.x / 16;
+    from += (threadIdx.x % 16) * 4;
+#pragma unroll
+    for (int j = 0; j < VECTORS; j++) {
+      const int at = row + j * (THREADS / 16), pixel = first + at;
+      const bool wanted = at < rows && pixel >= 0 && pixel < last;
+      v[j] = wanted ? *(const float4 *)(from + (size_t)of.place(g, pixel) * channels) : make_float4(0, 0, 0, 0);
     }
   }
   /** The largest magnitude of the warp's vectors, as bits. */
@@ -108,12 +168,13 @@ INLINE int shiftOfWeights(const u32 *maxima) {
 }
 
 /**
- * tiles[column tile][chunk][tap] = 64 inner × 64 column halves. w is [tap][inner][column], or, transposed, [last tap −
- * tap][column][inner].
+ * tiles[column tile][chunk][tap, sorted by class] = 64 inner × 64 column halves. w is [tap][inner][column], or,
+ * transposed, [last tap − tap][column][inner].
  * Grid: (taps, chunks, column tiles).
  */
 extern "C" __global__ void __launch_bounds__(256)
-    lay_out(const float *__restrict__ w, const u32 *__restrict__ maxima, u8 *__restrict__ tiles, int inner, int columns, int transposed) {
+    lay_out(const float *__restrict__ w, const u32 *__restrict__ maxima, u8 *__restrict__ tiles, int inner, int columns, int transposed,
+            int padding) {
   __shared__ float tile[64][65];
   const int tap = blockIdx.x, chunk = blockIdx.y, columnTile = blockIdx.z, thread = threadIdx.x;
   const float scale = powerOfTwo(shiftOfWeights(maxima));
@@ -124,7 +185,7 @@ extern "C" __global__ void __launch_bounds__(256)
     else tile[slow][fast] = w[((size_t)tap * inner + chunk * 64 + slow) * columns + columnTile * 64 + fast];
   }
   __syncthreads();
-  u8 *to = tiles + ((size_t)(columnTile * gridDim.y + chunk) * gridDim.x + tap) * 8192;
+  u8 *to = tiles + ((size_t)(columnTile * gridDim.y + chunk) * gridDim.x + sortedPlace(tap, padding)) * 8192;
 #pragma unroll
   for (int i = thread; i < 64 * 16; i += 256) {
     const int k = i / 16, quarter = i % 16;
@@ -139,46 +200,64 @@ extern "C" __global__ void __launch_bounds__(256)
 
 /**
  * 128 pixels × 64 columns per block, two warpgroups of 64 pixels each. Grid: (row tiles × column tiles, parts of the
- * inner chunks); each part has its own result. Shared memory: STAGES tiles of weights, then the pixels with margins and
- * the row of zeros.
+ * inner chunks, CLASSES where results are `scatter`ed to the classes of pixels, those with most taps first); each part
+ * has its own result. Shared memory: STAGES tiles of weights, then the pixels with margins and the row of zeros.
  */
 extern "C" __global__ void __launch_bounds__(256, 2)
     convolve_same(const float *__restrict__ a, const u8 *__restrict__ weights, const u32 *__restrict__ maxima, float *__restrict__ result,
-                  const Geometry geometry, int chunksPerPart) {
+                  const Geometry geometry, int chunksPerPart, int scatter) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 slots[8];
   const Geometry &g = geometry;
   const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
   const int chunks = g.c / 64, taps = g.kh * g.kw, columnTiles = g.o / 64, pixels = g.pixels();
   const int row0 = (blockIdx.x / columnTiles) * BM, columnTile = blockIdx.x % columnTiles;
-  const int chunk0 = blockIdx.y * chunksPerPart, chunk1 = min(chunks, chunk0 + chunksPerPart), steps = (chunk1 - chunk0) * taps;
-  const int margin = g.paddingY * (g.w + 1), rows = BM + 2 * margin;
+  const int margin = marginOf(g), rows = BM + 2 * margin;
+  // With one tap only the first class has any.
+  const int firstClass = STRIDE > 1 && scatter ? CLASSES - 1 - blockIdx.z : 0, classes = scatter || taps == 1 ? 1 : CLASSES;
+  const PixelClass own(firstClass, g.paddingY, scatter);
+  const int tapsPerChunk = scatter ? own.taps() : taps;
+  const int chunk0 = blockIdx.y * chunksPerPart, chunk1 = tapsPerChunk == 0 ? chunk0 : min(chunks, chunk0 + chunksPerPart);
+  const int steps = (chunk1 - chunk0) * tapsPerChunk;
   u8 *tileA = shared + STAGES * TILE_BYTES;
   if (thread < 8) *(uint4 *)(tileA + rows * 128 + thread * 16) = make_uint4(0, 0, 0, 0);
 
-  // The pixel whose matrix row this lane addresses, and the taps that lie inside its image.
+  // The pixel whose matrix row this lane addresses, and the taps that lie inside its image, by their sorted places.
   const int r = warp * 16 + lane % 16;
   u32 inside = 0;
   if (row0 + r < pixels) {
     int image, y, x;
     g.locate(row0 + r, image, y, x);
-    for (int tap = 0; tap < taps; tap++) {
-      const int ky = tap / g.kw, kx = tap - ky * g.kw;
-      if ((u32)(y + ky - g.paddingY) < (u32)g.h && (u32)(x + kx - g.paddingX) < (u32)g.w) inside |= 1u << tap;
+    for (int number = firstClass; number < firstClass + classes; number++) {
+      const PixelClass of(number, g.paddingY, scatter);
+      int place = of.before;
+      for (int ky = 0; ky < of.ofY.count; ky++)
+        for (int kx = 0; kx < of.ofX.count; kx++, place++)
+          if ((u32)(y + of.y + ky) < (u32)g.oh && (u32)(x + of.x + kx) < (u32)g.ow) inside |= 1u << place;
     }
   }
 
   Staged<LOADS, 256> staged;
-  auto fetch = [&](int chunk) { staged.fetch(a + chunk * 64, g.c, row0 - margin, pixels, rows); };
-  const u8 *tiles = weights + ((size_t)(columnTile * chunks + chunk0) * taps) * TILE_BYTES;
+  auto fetch = [&](int chunk, int number) {
+    if (STRIDE == 1 || scatter) staged.fetch(a + chunk * 64, g.c, row0 - margin, pixels, rows);
+    else staged.fetchClass(a + chunk * 64, g.c, row0 - margin, pixels, rows, g, PixelClass(number, g.paddingY, false));
+  };
+  // Tiles of weights, those of a class where it is alone.
+  const u8 *tiles = weights + ((size_t)(columnTile * chunks + chunk0) * taps + (scatter ? own.before : 0)) * TILE_BYTES;
+  int loaded = 0;
   auto load = [&](int step) {
     const u32 to = sharedAddress(shared + (step % STAGES) * TILE_BYTES) + thread * 16;
-    const u8 *from = tiles + (size_t)step * TILE_BYTES + thread * 16;
+    const u8 *from = tiles + thread * 16;
     copyAsync16(to, from, true);
     copyAsync16(to + TILE_BYTES / 2, from + TILE_BYTES / 2, true);
+    tiles += TILE_BYTES;
+    if (STRIDE > 1 && ++loaded == tapsPerChunk) {
+      loaded = 0;
+      tiles += (taps - tapsPerChunk) * TILE_BYTES;
+    }
   };
 
-  fetch(chunk0);
+  if (steps > 0) fetch(chunk0, firstClass);
 #pragma unroll
   for (int stage = 0; stage < STAGES - 1; stage++) {
     if (stage < steps) load(stage);
@@ -187,7 +266,7 @@ extern "C" __global__ void __launch_bounds__(256, 2)
   float sums[8][4] = {};
   Shift shift;
   int step = 0;
-  for (int chunk = chunk0; chunk < chunk1; chunk++) {
+  for (int chunk = chunk0, number = firstClass; chunk < chunk1;) {
     u32 most = staged.largest();
     if (lane == 0) slots[warp] = most;
     // From here on nobody reads the previous chunk.
@@ -199,9 +278,14 @@ extern "C" __global__ void __launch_bounds__(256, 2)
       for (int i = 0; i < 32; i++) (&sums[0][0])[i] *= factor;
     }
     staged.store(tileA, scale, rows);
-    if (chunk + 1 < chunk1) fetch(chunk + 1);
-    int distance = -margin, kx = 0;
-    for (int tap = 0; tap < taps; tap++, step++) {
+    const PixelClass of(number, g.paddingY, scatter);
+    if (++number == firstClass + classes) {
+      number = firstClass;
+      chunk++;
+    }
+    if (chunk < chunk1) fetch(chunk, number);
+    int distance = of.y * g.ow + of.x, kx = 0;
+    for (int tap = of.before; tap < of.before + of.taps(); tap++, step++) {
       waitForCopies<STAGES - 2>();
       publishCopies();
       __syncthreads();
@@ -219,20 +303,20 @@ extern "C" __global__ void __launch_bounds__(256, 2)
       endGroup();
       waitForGroup();
       distance++;
-      if (++kx == g.kw) {
+      if (++kx == of.ofX.count) {
         kx = 0;
-        distance += g.w - g.kw;
+        distance += g.ow - of.ofX.count;
       }
     }
   }
 
   const float back = powerOfTwo(-shift.value), backW = powerOfTwo(-shiftOfWeights(maxima));
-  result += (size_t)blockIdx.y * pixels * g.o;
+  result += (size_t)blockIdx.y * pixels * (scatter ? CLASSES : 1) * g.o;
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const int pixel = row0 + warp * 16 + lane / 4 + 8 * half;
     if (pixel >= pixels) continue;
-    float *to = result + (size_t)pixel * g.o + columnTile * 64 + 2 * (lane % 4);
+    float *to = result + (size_t)(scatter ? own.place(g, pixel) : pixel) * g.o + columnTile * 64 + 2 * (lane % 4);
 #pragma unroll
     for (int n = 0; n < 8; n++) {
       *(float2 *)(to + 8 * n) = make_float2(sums[n][2 * half] * back * backW, sums[n][2 * half + 1] * back * backW);
@@ -240,33 +324,38 @@ extern "C" __global__ void __launch_bounds__(256, 2)
   }
 }
 
+/** As many as a window of 3×3 has rows, or the most of a class of its taps. */
+#define WARPGROUPS (4 - STRIDE)
 /**
- * 64 input × 64 output channels for all nine taps per block; warpgroup ky has the three taps of kernel row ky. Grid:
- * (tiles, parts of the pixels), a part has stagesPerPart × 64 pixels and its own result. Shared memory: 64 pixels of g,
- * then those of x with margins and zeros.
+ * 64 input × 64 output channels for all nine taps, or those of a class, per block; a warpgroup has the taps of one
+ * kernel row. Grid: (tiles, parts of the pixels, classes, those with most taps first), a part has stagesPerPart × 64
+ * pixels and its own result. Shared memory: 64 pixels of g, then those of x with margins and zeros.
  */
-extern "C" __global__ void __launch_bounds__(384, 1)
+extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
     weight_gradient(const float *__restrict__ x, const float *__restrict__ gradient, float *__restrict__ result, const Geometry geometry,
                     int stagesPerPart) {
+  constexpr int THREADS = 128 * WARPGROUPS, ROW_TAPS = WARPGROUPS, ROWS_G = (64 * 16 + THREADS - 1) / THREADS;
   extern __shared__ __align__(1024) u8 shared[];
-  __shared__ u32 slots[2][12];
+  __shared__ u32 slots[2][THREADS / 32];
   const Geometry &g = geometry;
-  const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, ky = warp / 4, warpRow = warp % 4;
+  const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, line = warp / 4, warpRow = warp % 4;
   const int columnTiles = g.o / 64, pixels = g.pixels();
   const int channel0 = (blockIdx.x / columnTiles) * 64, column0 = (blockIdx.x % columnTiles) * 64;
   const int first = blockIdx.y * stagesPerPart * 64, last = min(pixels, first + stagesPerPart * 64);
-  const int margin = g.w + 1, rows = 64 + 2 * margin;
+  const int margin = marginOf(g), rows = 64 + 2 * margin;
+  const PixelClass of(gridDim.z - 1 - blockIdx.z, g.paddingY, false);
   u8 *tileG = shared, *tileX = shared + 8192;
   if (thread < 8) *(uint4 *)(tileX + rows * 128 + thread * 16) = make_uint4(0, 0, 0, 0);
 
-  Staged<LOADS, 384> stagedX;
-  Staged<3, 384> stagedG;
+  Staged<LOADS, THREADS> stagedX;
+  Staged<ROWS_G, THREADS> stagedG;
   auto fetch = [&](int pixel0) {
-    stagedX.fetch(x + channel0, g.c, pixel0 - margin, pixels, rows);
+    if (STRIDE == 1) stagedX.fetch(x + channel0, g.c, pixel0 - margin, pixels, rows);
+    else stagedX.fetchClass(x + channel0, g.c, pixel0 - margin, pixels, rows, g, of);
     stagedG.fetch(gradient + column0, g.o, pixel0, last, 64);
   };
 
-  float sums[3][8][4] = {};
+  float sums[ROW_TAPS][8][4] = {};
   Shift shiftX, shiftG;
   fetch(first);
   for (int pixel0 = first; pixel0 < last; pixel0 += 64) {
@@ -277,7 +366,7 @@ extern "C" __global__ void __launch_bounds__(384, 1)
     }
     // From here on nobody reads the previous stage.
     __syncthreads();
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < THREADS / 32; i++) {
       mostX = max(mostX, slots[0][i]);
       mostG = max(mostG, slots[1][i]);
     }
@@ -285,13 +374,14 @@ extern "C" __global__ void __launch_bounds__(384, 1)
     const float scaleX = powerOfTwo(shiftX.value), scaleG = powerOfTwo(shiftG.value);
     if (factor != 1.0f) {
 #pragma unroll
-      for (int i = 0; i < 96; i++) (&sums[0][0][0])[i] *= factor;
+      for (int i = 0; i < 32 * ROW_TAPS; i++) (&sums[0][0][0])[i] *= factor;
     }
     stagedX.store(tileX, scaleX, rows);
     stagedG.store(tileG, scaleG, 64);
     publishCopies();
     __syncthreads();
     if (pixel0 + 64 < last) fetch(pixel0 + 64);
+    if (STRIDE > 1 && line >= of.ofY.count) continue;
 #pragma unroll
     for (int k = 0; k < 4; k++) {
       // Matrix i of A: pixels 8·(i / 2) … of this quarter by channels 8·(i % 2) … of the warp's 16; transposed, rows
@@ -299,34 +389,39 @@ extern "C" __global__ void __launch_bounds__(384, 1)
       const int at = 16 * k + (lane / 16) * 8 + lane % 8;
       int image, py, px;
       g.locate(min(pixel0 + at, pixels - 1), image, py, px);
-      const bool line = (u32)(py + ky - 1) < (u32)g.h;
-      u32 fragments[3][4];
+      const bool inside = (u32)(py + of.y + line) < (u32)g.oh;
+      u32 fragments[ROW_TAPS][4];
 #pragma unroll
-      for (int kx = 0; kx < 3; kx++) {
-        const int row = line && (u32)(px + kx - 1) < (u32)g.w ? at + ky * g.w + kx : rows;
+      for (int kx = 0; kx < ROW_TAPS; kx++) {
+        const bool valid = inside && (u32)(px + of.x + kx) < (u32)g.ow && (STRIDE == 1 || kx < of.ofX.count);
+        const int row = valid ? at + margin + (of.y + line) * g.ow + of.x + kx : rows;
         loadMatricesTransposed(fragments[kx], sharedAddress(tileX) + row * 128 + (((2 * warpRow + (lane / 8) % 2) ^ (row & 7)) * 16));
       }
       beginGroup();
 #pragma unroll
-      for (int kx = 0; kx < 3; kx++) multiplyF16Group64(sums[kx], fragments[kx], describeColumns(sharedAddress(tileG) + k * 2048));
+      for (int kx = 0; kx < ROW_TAPS; kx++) multiplyF16Group64(sums[kx], fragments[kx], describeColumns(sharedAddress(tileG) + k * 2048));
       endGroup();
       waitForGroup();
     }
   }
 
+  if (STRIDE > 1 && line >= of.ofY.count) return;
   const float backX = powerOfTwo(-shiftX.value), backG = powerOfTwo(-shiftG.value);
-  result += (size_t)blockIdx.y * 9 * g.c * g.o;
+  result += (size_t)blockIdx.y * g.kh * g.kw * g.c * g.o;
 #pragma unroll
-  for (int kx = 0; kx < 3; kx++)
+  for (int kx = 0; kx < ROW_TAPS; kx++) {
+    if (STRIDE > 1 && kx >= of.ofX.count) continue;
+    const int tap = (of.ofY.first + STRIDE * line) * g.kw + of.ofX.first + STRIDE * kx;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int channel = channel0 + warpRow * 16 + lane / 4 + 8 * half;
-      float *to = result + ((size_t)(ky * 3 + kx) * g.c + channel) * g.o + column0 + 2 * (lane % 4);
+      float *to = result + ((size_t)tap * g.c + channel) * g.o + column0 + 2 * (lane % 4);
 #pragma unroll
       for (int n = 0; n < 8; n++) {
         *(float2 *)(to + 8 * n) = make_float2(sums[kx][n][2 * half] * backX * backG, sums[kx][n][2 * half + 1] * backX * backG);
       }
     }
+  }
 }
 
 #endif

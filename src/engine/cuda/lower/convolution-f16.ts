@@ -1,7 +1,7 @@
-// Convolutions of f32 tensors that keep the size of the image, on the f16 matrix units: operands are laid out as tiles
-// of f16, with a power of two per block in place of the exponent's range; see kernels/convolution-f16.cu. Which ones
-// qualify, how their sums are cut into parts, and the launches: forward and input gradient are one kernel, with the
-// weights laid out first.
+// Convolutions of f32 tensors that keep the size of the image or halve it, on the f16 matrix units: operands are laid
+// out as tiles of f16, with a power of two per block in place of the exponent's range; see kernels/convolution-f16.cu.
+// Which ones qualify, how their sums are cut into parts, and the launches: forward and input gradient are one kernel,
+// with the weights laid out first.
 
 import { COUNTS, oneOrSeveral } from '../../graph/paths.ts';
 import {
@@ -27,58 +27,81 @@ const MAXIMA = 128;
 const THREADS = 256;
 /** Vectors of four floats per thread and chunk that registers have room for. */
 const MOST_LOADS = 13;
-const GRADIENT_THREADS = 384;
-const MOST_GRADIENT_LOADS = 5;
-const TAPS = 9;
+/** Of a weight gradient, by the stride: threads, and vectors per thread that registers have room for. */
+const gradientLimits = { 1: { threads: 384, loads: 5 }, 2: { threads: 256, loads: 9 } } as const;
+type Stride = keyof typeof gradientLimits;
 
 export interface F16Product extends Pick<Lowered, 'workspaceBytes' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly loads: string };
 }
 
-/** Cut inner chunks or pixels, and the vectors per thread that kernels are made for. */
+/** Cut inner chunks or pixels, and the vectors per thread that kernels are made for, by the stride. */
 export function f16Aspects(mode: Mode) {
+  const between = (fewest: number, most: number, stride: Stride) =>
+    Array.from({ length: most - fewest + 1 }, (_, more) => loadsName(fewest + more, stride));
   // Without margins the fewest vectors cover a block's pixels, with the smallest margins those of a weight gradient's
   // tile.
-  const [fewest, most] = mode === WEIGHT_GRADIENT ? [3, MOST_GRADIENT_LOADS] : [8, MOST_LOADS];
-  return { parts: COUNTS, loads: Array.from({ length: most - fewest + 1 }, (_, more) => `${fewest + more}`) };
+  const loads =
+    mode === WEIGHT_GRADIENT
+      ? [...between(3, gradientLimits[1].loads, 1), ...between(4, gradientLimits[2].loads, 2)]
+      : [...between(8, MOST_LOADS, 1), ...between(8, MOST_LOADS, 2)];
+  return { parts: COUNTS, loads };
 }
+
+const loadsName = (loads: number, stride: Stride): string => (stride === 1 ? `${loads}` : `${loads}, stride 2`);
 
 /** The product on f16 tiles; undefined where it has to be formed another way. */
 export function f16ProductOf(mode: Mode, g: Convolution, target: Target): F16Product | undefined {
   const [padding] = g.padding;
-  const dense = [...g.stride, ...g.dilation].every((step) => step === 1);
-  const keepsSize = dense && g.kh === g.kw && g.kh === 2 * padding + 1 && padding === g.padding[1];
+  const stride = strideOf(g);
+  const dense = g.dilation.every((step) => step === 1);
+  const halves = dense && g.kh === g.kw && g.kh === 2 * padding + 1 && padding === g.padding[1];
   const wholeTiles = g.groups === 1 && g.inputs % CHANNELS === 0 && g.outputs % CHANNELS === 0;
-  if (!target.warpgroups || target.precision !== 'tf32' || !keepsSize || !wholeTiles) return undefined;
-  if (mode === WEIGHT_GRADIENT) return weightGradient(g, target);
-  return same(mode === FORWARD ? g : { ...g, c: g.o, o: g.c, inputs: g.outputs, outputs: g.inputs }, mode, target);
+  const isRight = target.warpgroups && target.precision === 'tf32' && halves && wholeTiles;
+  // Taps inside the image are bits of a word.
+  if (!isRight || stride === undefined || g.kh * g.kw > 32) return undefined;
+  if (mode === WEIGHT_GRADIENT) return weightGradient(g, stride, target);
+  const turned = { ...g, c: g.o, o: g.c, inputs: g.outputs, outputs: g.inputs };
+  return same(mode === FORWARD ? g : turned, stride, mode, target);
+}
+
+/** Of both axes, where it divides the image into as many pixels as there are results. */
+function strideOf({ stride: [y, x], h, w, oh, ow }: Convolution): Stride | undefined {
+  return (y === 1 || y === 2) && y === x && h === y * oh && w === x * ow ? y : undefined;
 }
 
 /** Pixels that `count` neighbouring ones meet in all taps. */
-const withMargins = (g: Convolution, count: number): number => count + 2 * g.padding[0] * (g.w + 1);
+const withMargins = (g: Convolution, stride: Stride, count: number): number =>
+  count + 2 * ceilDivide(g.padding[0], stride) * (g.ow + 1);
 
 /** Shared memory for the pixels that the threads' vectors cover, and the row of zeros. */
 const pixelBytes = (loads: number, threads: number): number => 2 * CHANNELS * ((4 * loads * threads) / CHANNELS + 1);
 
-const sourceOf = (loads: number) => ({ file: 'convolution-f16.cu', defines: { LOADS: loads, WGMMA: 1 } });
+const sourceOf = (loads: number, stride: Stride) => ({
+  file: 'convolution-f16.cu',
+  defines: { STRIDE: stride, LOADS: loads, WGMMA: 1 },
+});
 
 /** Blocks are two to a multiprocessor where the inner chunks can be cut into so many parts. */
-function same(g: Convolution, mode: Mode, { multiprocessors }: Target): F16Product | undefined {
-  const rows = withMargins(g, ROWS);
+function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: Target): F16Product | undefined {
+  const rows = withMargins(g, stride, ROWS);
   const loads = ceilDivide(rows * CHANNELS, 4 * THREADS);
   if (loads > MOST_LOADS) return undefined;
   const chunks = g.inputs / CHANNELS;
   const blocks = ceilDivide(g.pixels, ROWS) * (g.outputs / CHANNELS);
-  const chunksPerPart = ceilDivide(chunks, Math.max(1, Math.floor((2 * multiprocessors) / blocks)));
+  // Of an input gradient each class of pixels has blocks of its own.
+  const scatter = stride > 1 && mode === INPUT_GRADIENT ? 1 : 0;
+  const classes = scatter ? stride * stride : 1;
+  const chunksPerPart = ceilDivide(chunks, Math.max(1, Math.floor((2 * multiprocessors) / (blocks * classes))));
   const parts = ceilDivide(chunks, chunksPerPart);
   const taps = g.kh * g.kw;
-  const count = g.pixels * g.outputs;
-  const source = sourceOf(loads);
+  const count = classes * g.pixels * g.outputs;
+  const source = sourceOf(loads, stride);
   const tilesBytes = 2 * taps * g.inputs * g.outputs;
   const maximaBytes = 4 * MAXIMA;
   const transposed = mode === INPUT_GRADIENT ? 1 : 0;
   return {
-    aspects: { parts: oneOrSeveral(parts), loads: `${loads}` },
+    aspects: { parts: oneOrSeveral(parts), loads: loadsName(loads, stride) },
     workspaceBytes: tilesBytes + maximaBytes + (parts > 1 ? 4 * parts * count : 0),
     launches: ({ inputs: [a, w], outputs: [result], workspace: tiles }) => {
       const maxima = tiles + BigInt(tilesBytes);
@@ -94,16 +117,19 @@ function same(g: Convolution, mode: Mode, { multiprocessors }: Target): F16Produ
           source,
           'lay_out',
           { grid: [taps, chunks, g.outputs / CHANNELS], block: THREADS },
-          { ...addresses({ w: w!, maxima, tiles }), ...integers({ inner: g.inputs, columns: g.outputs, transposed }) },
+          {
+            ...addresses({ w: w!, maxima, tiles }),
+            ...integers({ inner: g.inputs, columns: g.outputs, transposed, padding: g.padding[0] }),
+          },
         ),
         launch(
           source,
           'convolve_same',
-          { grid: [blocks, parts], block: THREADS, shared: STAGES * TILE_BYTES + pixelBytes(loads, THREADS) },
+          { grid: [blocks, parts, classes], block: THREADS, shared: STAGES * TILE_BYTES + pixelBytes(loads, THREADS) },
           {
             ...addresses({ a: a!, weights: tiles, maxima, result: parts > 1 ? partials : result! }),
             geometry: geometryArgument(g),
-            ...integers({ chunksPerPart }),
+            ...integers({ chunksPerPart, scatter }),
           },
         ),
         ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
@@ -112,25 +138,28 @@ function same(g: Convolution, mode: Mode, { multiprocessors }: Target): F16Produ
   };
 }
 
-/** One block per multiprocessor, each with its share of the pixels. */
-function weightGradient(g: Convolution, { multiprocessors }: Target): F16Product | undefined {
-  const rows = withMargins(g, CHANNELS);
-  const loads = ceilDivide(rows * CHANNELS, 4 * GRADIENT_THREADS);
-  if (g.kh * g.kw !== TAPS || loads > MOST_GRADIENT_LOADS) return undefined;
+/** One block per multiprocessor, each with its share of the pixels; of those of the classes, which are smaller, two. */
+function weightGradient(g: Convolution, stride: Stride, { multiprocessors }: Target): F16Product | undefined {
+  const { threads, loads: most } = gradientLimits[stride];
+  const rows = withMargins(g, stride, CHANNELS);
+  const loads = ceilDivide(rows * CHANNELS, 4 * threads);
+  const taps = g.kh * g.kw;
+  if (!(taps === 9 || (taps === 1 && stride > 1)) || loads > most) return undefined;
   const tiles = (g.inputs / CHANNELS) * (g.outputs / CHANNELS);
+  const classes = taps === 1 ? 1 : stride * stride;
   const stages = ceilDivide(g.pixels, CHANNELS);
-  const stagesPerPart = ceilDivide(stages, Math.max(1, Math.floor(multiprocessors / tiles)));
+  const stagesPerPart = ceilDivide(stages, Math.max(1, Math.floor((stride * multiprocessors) / (tiles * classes))));
   const parts = ceilDivide(stages, stagesPerPart);
-  const count = TAPS * g.inputs * g.outputs;
-  const shared = TILE_BYTES + pixelBytes(loads, GRADIENT_THREADS);
+  const count = taps * g.inputs * g.outputs;
+  const shared = TILE_BYTES + pixelBytes(loads, threads);
   return {
-    aspects: { parts: oneOrSeveral(parts), loads: `${loads}` },
+    aspects: { parts: oneOrSeveral(parts), loads: loadsName(loads, stride) },
     workspaceBytes: parts > 1 ? roundUp(4 * parts * count, 256) : 0,
     launches: ({ inputs: [x, gradient], outputs: [dw], workspace: partials }) => [
       launch(
-        sourceOf(loads),
+        sourceOf(loads, stride),
         'weight_gradient',
-        { grid: [tiles, parts], block: GRADIENT_THREADS, shared },
+        { grid: [tiles, parts, classes], block: threads, shared },
         {
           ...addresses({ x: x!, gradient: gradient!, result: parts > 1 ? partials : dw! }),
           geometry: geometryArgument(g),
