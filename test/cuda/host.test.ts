@@ -34,7 +34,6 @@ const onWarpgroups = [
   ...['axmConv2d: structure, w4a5, bits: one unit, half of it empty'],
   ...['axmConv2d: truncation, w4a5, bits: three units, strided'],
   ...['axmConv2d: parameters, w4a4, bits: windows of 27 codes, by columns'],
-  ...['axmConv2d: truncation, w8a5, bits: windows of 147 codes'],
 ];
 const withOtherMatrixUnits = 'axmConv2d: exact, 3×3 with padding';
 const chosen = processorCases.filter(({ name }) =>

@@ -6,7 +6,7 @@ import { columnStructure, productStructure } from '../../src/multiplier/structur
 import type { Case } from './cases.ts';
 import { approximateCase, type ConvolutionShape, structureCase } from './path-cases.ts';
 
-const image = { x: [3, 11, 13, 3], w: [3, 3, 3, 64] };
+const image = { x: [2, 9, 11, 3], w: [3, 3, 3, 64] };
 const large = { x: [2, 11, 13, 3], w: [7, 7, 3, 70], stride: 2, padding: 3 };
 const windows: readonly (readonly [string, ConvolutionShape])[] = [
   ['27 codes', image],
