@@ -11,7 +11,7 @@ import type { Graph, Node, Value } from '../engine/graph/graph.ts';
 import type { Granularity, OperandWidths } from '../engine/graph/ops.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import type { WeightCodeChoice } from '../multiplier/weight-codes.ts';
-import { type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
+import type { Multiply, MultiplyingLayer } from '../nn/layers.ts';
 import { invariant } from '../tensor/errors.ts';
 import { sizeOf } from '../tensor/tensor.ts';
 import { nodeError } from './products.ts';
@@ -44,8 +44,6 @@ export interface QuantOptions {
   readonly channelwise: boolean;
   readonly widthsOf: (layer: MultiplyingLayer) => OperandWidths;
   readonly multiplierOf: (layer: MultiplyingLayer) => Multiplier;
-  /** The operand of a layer that is float32, beside the values that the other's codes stand for; default: neither. */
-  readonly floatOperandOf?: (layer: MultiplyingLayer) => OperandName | undefined;
   /** What weights are stored as under a multiplier that is not exact; default: nearest. */
   readonly weightCodes?: WeightCodeChoice;
 }
@@ -103,12 +101,8 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
     const isStored = mode === 'evaluate' || (mode === 'train' && quantizer === 'steps');
     const observe = { mode: isStored ? 'evaluate' : mode, holdsZero: range === 'with-zero', seen } as const;
     const granularity: Granularity = options.channelwise ? 'channel' : 'tensor';
-    const ofInput = () => operandCodes(graph, observe, layer.name, 'input', x, activationBits, 'tensor');
-    const ofWeight = () => operandCodes(graph, observe, layer.name, 'weight', weight, weightBits, granularity);
-    const inFloat = options.floatOperandOf?.(layer);
-    if (inFloat === 'input') return multiplyFloat(layer, x, valuesOf(ofWeight(), granularity));
-    if (inFloat === 'weight') return multiplyFloat(layer, valuesOf(ofInput(), 'tensor'), weight);
-    const [input, weights] = [ofInput(), ofWeight()];
+    const input = operandCodes(graph, observe, layer.name, 'input', x, activationBits, 'tensor');
+    const weights = operandCodes(graph, observe, layer.name, 'weight', weight, weightBits, granularity);
     const perOutput = (value: Value) =>
       sizeOf(value.shape) === 1 && value.shape.length === 0
         ? graph.apply1('broadcast', [value], { count: weight.shape[3]! })
@@ -140,10 +134,6 @@ export function multiplyQuantized(options: QuantOptions): Multiply {
     return graph.apply1('axmConv2d', [...operands, ...inputs], attributes);
   };
 }
-
-/** The values that codes stand for. */
-const valuesOf = ({ codes, scale, zero }: Codes, granularity: Granularity): Value =>
-  codes.graph.apply1('dequantize', [codes, scale, zero], { granularity });
 
 /** Of values that several layers take, as at the beginning of a block: the extremes over all devices. */
 type Extremes = WeakMap<Value, readonly [Value, Value]>;

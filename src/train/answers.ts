@@ -8,6 +8,7 @@ import { evaluationBatches } from '../data/batches.ts';
 import type { Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { invariant } from '../tensor/errors.ts';
+import type { TensorData } from '../tensor/tensor.ts';
 import { wholeBatches } from './evaluation.ts';
 import { feedOf, writeBatch } from './feed.ts';
 import { type Arithmetic, buildNetwork, type Task } from './task.ts';
@@ -25,6 +26,8 @@ const LOGITS = 'answers.logits';
 /** Answers of the session's network, with its values of the moment. */
 export interface Asked {
   (): Promise<Answers>;
+  /** Sets an input that the arithmetic has beside those of the task; it stays until it is set again. */
+  set(name: string, data: TensorData): void;
   /** Gives up its program. */
   dispose(): Promise<void>;
 }
@@ -49,7 +52,10 @@ export async function asked(session: Session, task: Task, arithmetic: Arithmetic
     }
     return { classes, values: centred(values, classes) };
   };
-  return Object.assign(ask, { dispose: () => program.dispose() });
+  return Object.assign(ask, {
+    set: (name: string, data: TensorData) => program.write(name, data),
+    dispose: () => program.dispose(),
+  });
 }
 
 /** Asks once. */

@@ -12,13 +12,7 @@ import type { Multiplier } from '../multiplier/multiplier.ts';
 import type { WeightCodeChoice } from '../multiplier/weight-codes.ts';
 import { type BatchNormScope, Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
 import type { BatchNorm } from '../quant/fold.ts';
-import {
-  multiplyQuantized,
-  type OperandName,
-  type QuantizerName,
-  type QuantMode,
-  type RangeName,
-} from '../quant/quantized.ts';
+import { multiplyQuantized, type QuantizerName, type QuantMode, type RangeName } from '../quant/quantized.ts';
 import { given } from '../tensor/given.ts';
 
 /** A figure of merit beside the loss. */
@@ -99,8 +93,8 @@ interface Common {
 /** Every layer multiplies in float32. */
 export interface FloatArithmetic extends Common {
   readonly kind: 'float';
-  /** Called with what each multiplying layer reads, as the network is built. */
-  readonly onInput?: (layer: string, x: Value) => void;
+  /** Called for each multiplying layer as the network is built: what it reads; default: its input. */
+  readonly inputOf?: (layer: string, x: Value) => Value;
 }
 
 /** Both operands of every multiplying layer are codes; each layer has its multiplier. */
@@ -121,8 +115,6 @@ export interface QuantizedArithmetic extends Common {
   readonly weightCodes?: WeightCodeChoice;
   /** Layers that multiply in float32 all the same; default: none. */
   readonly isFloat?: (layer: string) => boolean;
-  /** The operand of a layer that is float32, where the other alone is rounded; default: neither. */
-  readonly floatOperandOf?: (layer: string) => OperandName | undefined;
 }
 
 /** Operand widths of a layer. */
@@ -199,17 +191,14 @@ export function multiplyingLayers(task: Task): readonly MultiplyingLayer[] {
 
 function multiplication(arithmetic: Arithmetic, mode: QuantMode): Multiply {
   if (arithmetic.kind === 'float') {
-    return (layer, x, weight) => {
-      arithmetic.onInput?.(layer.name, x);
-      return multiplyFloat(layer, x, weight);
-    };
+    const { inputOf = (_, x) => x } = arithmetic;
+    return (layer, x, weight) => multiplyFloat(layer, inputOf(layer.name, x), weight);
   }
   const { channelwise, range = 'with-zero', quantizer = 'clips', weightCodes = 'nearest' } = arithmetic;
   const multiplierOf = ({ name }: MultiplyingLayer) => arithmetic.multiplierOf(name);
   const widthsOf = ({ name }: MultiplyingLayer) => widthsIn(arithmetic, name);
-  const floatOperandOf = ({ name }: MultiplyingLayer) => arithmetic.floatOperandOf?.(name);
   const quantized = multiplyQuantized({
-    ...{ widthsOf, channelwise, quantizer, range, mode, multiplierOf, floatOperandOf, weightCodes },
+    ...{ widthsOf, channelwise, quantizer, range, mode, multiplierOf, weightCodes },
   });
   return (layer, x, weight) => (arithmetic.isFloat?.(layer.name) ? multiplyFloat : quantized)(layer, x, weight);
 }

@@ -1,7 +1,8 @@
 // Kernels run on this processor (host-device.ts) and agree with the reference, with threads and blocks in either order:
 // a few cases of each kind, because each needs compilations of its own; of those with matrix units the warpgroups' own,
 // convolutions on f16 and counts of bits.
-// TRAM_HOST_KERNELS=FILTER takes all whose name matches it; those of other kernels then fail, and say so.
+// TRAM_HOST_KERNELS=FILTER takes all whose name matches it, TRAM_HOST_TARGET=tf32 lowers them for that device in place
+// of fp32; those of other kernels then fail, and say so.
 
 import { afterAll, describe, expect, test } from 'vitest';
 import { bitLayout, packBits } from '../../src/engine/cuda/lower/approximate-bits.ts';
@@ -18,6 +19,7 @@ import { graphOf } from '../engine/run-case.ts';
 import { BASE, findHostCompiler, HostDevice } from './host-device.ts';
 
 const filter = process.env.TRAM_HOST_KERNELS;
+const targetName = process.env.TRAM_HOST_TARGET ?? 'fp32';
 const few = [
   ...['conv2d: depthwise, stride 2 of 12 channels', 'axmConv2d: structure, w4a5, two outputs per channel'],
   ...['mean: 256', 'mean: 3×8', 'divergence: 6×10 at 20, logits up to 40'],
@@ -36,7 +38,7 @@ const onWarpgroups = [
   ...['axmConv2d: parameters, w4a4, bits: windows of 27 codes, by columns'],
 ];
 const withOtherMatrixUnits = 'axmConv2d: exact, 3×3 with padding';
-const chosen = processorCases.filter(({ name }) =>
+const chosen = (filter === undefined ? processorCases : cases).filter(({ name }) =>
   filter === undefined ? few.includes(name) : new RegExp(filter).test(name),
 );
 const present = findHostCompiler() !== undefined;
@@ -95,10 +97,10 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
   afterAll(() => device?.dispose());
   test.runIf(present).each(chosen.map((item) => [item.name, item] as const))('%s', async (_, item) => {
     const inputs = new Map(item.inputs.map((input, at) => [`x${at}`, input]));
-    for (const name of filter === undefined ? ['fp32'] : ['fp32', 'fp32, 2 multiprocessors']) {
+    for (const name of filter === undefined ? ['fp32'] : [targetName, `${targetName}, 2 multiprocessors`]) {
       const target = cudaTargets[name]!;
       const found = device!.run(graphOf(item), inputs, target);
-      expect(problemsOf(item, found, await expectedOf(item), 1e-5)).toEqual([]);
+      expect(problemsOf(item, found, await expectedOf(item), targetName === 'fp32' ? 1e-5 : 2e-3)).toEqual([]);
       expect(device!.run(graphOf(item), inputs, target, true)).toEqual(found);
     }
   });

@@ -87,7 +87,8 @@ function trainingStep(batch: number) {
     multiplierOf: () => ({ kind: 'structure', theta: 'theta', structure }),
   };
   const { graph, layers, loss } = buildNetwork(imageTask(findModel('resnet18'), images), arithmetic, 'train', batch);
-  const variables = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
+  const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
+  const variables = [...parameters, graph.variable('theta', [structure.count])];
   appendUpdates(loss, [{ variables, rate: 'rate', momentum: 0.9, weightDecay: 5e-4 }]);
   return graph;
 }
@@ -106,6 +107,12 @@ describe('a training step of ResNet18 with a trained structure', () => {
     expect(updates).toBeGreaterThan(2);
     expect(updates).toBeLessThan(9);
     expect(launches.filter(({ name }) => name === 'copy')).toHaveLength(1);
+  });
+
+  test('forms the matrix of a θ that all layers share once, and its gradient of the sum over the layers', () => {
+    const count = (kernel: string) => launches.filter(({ name }) => name === kernel).length;
+    expect([count('structure_matrix'), count('structure_matrix_gradient')]).toEqual([1, 1]);
+    expect(count('structure_dots')).toBeGreaterThan(15);
   });
 
   test('needs less than 1.5 GB for the activations of 256 images', () => {

@@ -113,12 +113,11 @@ export function observeInput(
 ): void {
   const { quantizer, observer, percentile, range } = configuration.quantize;
   const holdsZero = range === 'with-zero';
-  const options = { percentile, holdsZero, bits };
   if (quantizer === 'steps') {
-    writeSteps(session, layer, 'input', [inputStart(observer, seen, options)], []);
+    writeSteps(session, layer, 'input', [inputQuantizer({ configuration }, { bits, seen })], []);
     return;
   }
-  const chosen = observedRange(observer, seen, options);
+  const chosen = observedRange(observer, seen, { percentile, holdsZero, bits });
   // The moving average goes on from what it has come to.
   const extremes = observer === 'moving-average' ? seen.average! : seen;
   const around = holdsZero ? { min: Math.min(extremes.min, 0), max: Math.max(extremes.max, 0) } : extremes;
@@ -127,34 +126,66 @@ export function observeInput(
   session.write(stateName(layer, 'input', 'max'), f32([], [around.max]));
 }
 
+/** The quantiser of what a layer reads, as it is stored. */
+export function inputQuantizer(
+  { configuration }: Pick<Calibrated, 'configuration'>,
+  { bits, seen }: { readonly bits: number; readonly seen: Histogram },
+): Start {
+  const { quantizer, observer, percentile, range } = configuration.quantize;
+  const options = { percentile, holdsZero: range === 'with-zero', bits };
+  if (quantizer === 'steps') return inputStart(observer, seen, options);
+  const { min, max } = observedRange(observer, seen, options);
+  return scaleOfRange(min, max, bits);
+}
+
 /** Sets the quantiser of a layer's weights. */
 export async function observeWeight(
   { configuration }: Pick<Calibrated, 'configuration'>,
   session: Session,
   { layer, bits }: Operand,
 ): Promise<void> {
-  const { quantizer, weightZero, weightObserver, percentile, range } = configuration.quantize;
+  const { quantizer, weightObserver, percentile, range } = configuration.quantize;
   const options = { percentile, holdsZero: range === 'with-zero', bits };
   const weight = await session.read(`${layer}.weight`);
-  const channels = configuration.channelwise ? weight.shape.at(-1)! : 1;
-  const shape = configuration.channelwise ? [channels] : [];
-  // One channel after the other: their histograms together are larger than the weights.
-  const ofChannels = <T>(what: (seen: Histogram) => T): T[] =>
-    channelsOf(weight, channels).map((values) => {
-      const histogram = new Histogram();
-      histogram.add(values, `the weight of ${layer}`);
-      return what(histogram);
-    });
+  const shape = configuration.channelwise ? weight.shape.slice(-1) : [];
   if (quantizer === 'steps') {
-    const starts = ofChannels((seen) => weightStart(weightObserver, seen, options, weightZero));
-    writeSteps(session, layer, 'weight', starts, shape);
+    writeSteps(session, layer, 'weight', weightQuantizers({ configuration }, weight, { layer, bits }), shape);
     return;
   }
-  const ranges = ofChannels((seen) => ({
+  const ranges = ofChannels(configuration, weight, layer, (seen) => ({
     chosen: observedRange(weightObserver, seen, options),
     extremes: observedRange('min-max', seen, options),
   }));
   writeQuantizer(session, layer, 'weight', bits, ranges, shape);
+}
+
+/** The quantisers of a layer's weights as they are stored, one for all of them or one for each channel. */
+export function weightQuantizers(
+  { configuration }: Pick<Calibrated, 'configuration'>,
+  weight: HostTensor,
+  { layer, bits }: Operand,
+): readonly Start[] {
+  const { quantizer, weightZero, weightObserver, percentile, range } = configuration.quantize;
+  const options = { percentile, holdsZero: range === 'with-zero', bits };
+  return ofChannels(configuration, weight, layer, (seen) => {
+    if (quantizer === 'steps') return weightStart(weightObserver, seen, options, weightZero);
+    const { min, max } = observedRange(weightObserver, seen, options);
+    return scaleOfRange(min, max, bits);
+  });
+}
+
+/** Of each channel's weights, or all; one after the other, since their histograms together are larger than they are. */
+function ofChannels<T>(
+  { channelwise }: Pick<Calibrated['configuration'], 'channelwise'>,
+  weight: HostTensor,
+  layer: string,
+  what: (seen: Histogram) => T,
+): T[] {
+  return channelsOf(weight, channelwise ? weight.shape.at(-1)! : 1).map((values) => {
+    const histogram = new Histogram();
+    histogram.add(values, `the weight of ${layer}`);
+    return what(histogram);
+  });
 }
 
 /** What every multiplying layer of the float network reads, counted over the calibration images. */
@@ -167,10 +198,11 @@ export async function observedInputs(context: Calibrated, session: Session): Pro
   const arithmetic: Arithmetic = {
     kind: 'float',
     folded: foldedBatchNorms(context),
-    onInput: (layer, x) => {
+    inputOf: (layer, x) => {
       const output = `observed.${observed.length}`;
       observed.push({ layer, output });
       x.graph.output(output, x);
+      return x;
     },
   };
   const { graph } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);

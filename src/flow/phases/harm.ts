@@ -1,21 +1,22 @@
 // What few bits of one operand of one layer do to the answers of the float network, all else being float: by how much
 // they differ, as a share of themselves (train/answers.ts). It is what widths are searched by, and by what a layer's
-// range of activations is chosen where the observer's breaks the network: the step of the least squared error can be
+// range of activations is chosen where the observer's changes it too much: the step of the least squared error can be
 // that of a few large values, which a layer cannot tell, but the network can.
 // Invariants: measured with batch norm's statistics as they become, on training images; where a run's ranges are
 // chosen layer by layer, they are those that its widths were searched with.
 
 import { sampleOf } from '../../data/sample.ts';
+import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
-import { exactMultiplier } from '../../multiplier/multiplier.ts';
+import type { Value } from '../../engine/graph/graph.ts';
 import type { Histogram } from '../../quant/observers.ts';
-import type { OperandName } from '../../quant/quantized.ts';
+import { probed, probeInputs, roundedWeights } from '../../quant/probe.ts';
+import { f32 } from '../../tensor/tensor.ts';
 import { type Answers, type Asked, asked, askOnce, distance } from '../../train/answers.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import { foldedBatchNorms, quantizedArithmetic } from '../multipliers/multipliers.ts';
+import { foldedBatchNorms } from '../multipliers/multipliers.ts';
 import type { OpenRun } from '../run/context.ts';
-import { withLayerBits } from '../settings/layers.ts';
-import { observeInput, observeWeight } from './calibrate.ts';
+import { inputQuantizer, weightQuantizers } from './calibrate.ts';
 
 type Harmed = Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>;
 
@@ -38,15 +39,14 @@ export interface HarmOfInput {
 
 const keyOf = (layer: string, bits: number) => `${bits} ${layer}`;
 
-/** Sets the range of what a layer reads. */
-export function setRange(
-  { configuration }: Pick<Harmed, 'configuration'>,
-  session: Session,
-  { range, ...what }: { layer: string; bits: number; seen: Histogram; range: RangeChoice },
-): void {
-  const how = range === 'observer' ? {} : { observer: 'percentile' as const, percentile: range };
-  const quantize = { ...configuration.quantize, ...how };
-  observeInput({ configuration: { ...configuration, quantize } }, session, what);
+/** The settings under which a layer's activations have a range. */
+export function withRange<C extends Pick<Harmed['configuration'], 'quantize'>>(
+  configuration: C,
+  range: RangeChoice,
+): C {
+  if (range === 'observer') return configuration;
+  const how = { observer: 'percentile', percentile: range } as const;
+  return { ...configuration, quantize: { ...configuration.quantize, ...how } };
 }
 
 /** Whether a layer may have a range of its own: learned steps that begin at the least squared error. */
@@ -60,31 +60,36 @@ export type KnownInputs = readonly {
   readonly ranges: readonly RangeChoice[];
 }[];
 
-/** Measures a float network in a session; `inputs`: what each layer was seen to read. */
+/**
+ * Measures a float network in a session, whose variables are afterwards what they were; `inputs`: what each layer was
+ * seen to read. Each layer is rounded in the same program, one after the other (quant/probe.ts).
+ */
 export class HarmMeter {
   readonly #run: Harmed;
   readonly #session: Session;
   /** What each layer was seen to read. */
   readonly inputs: ReadonlyMap<string, Histogram>;
   readonly #known = new Map<string, Promise<HarmOfInput>>();
-  readonly #ask: (arithmetic: QuantizedArithmetic) => Promise<Asked>;
+  readonly #sample: Split;
   readonly #float: Answers;
-  readonly images: number;
+  /** Where each layer reads, and the program that has a probe there; formed when it is first needed. */
+  readonly #probes = new Map<string, string[]>();
+  #asking: Promise<Asked> | undefined;
 
   private constructor(
     run: Harmed,
     session: Session,
     inputs: ReadonlyMap<string, Histogram>,
-    { float, images, ask }: { float: Answers; images: number; ask: (how: QuantizedArithmetic) => Promise<Asked> },
+    { float, sample }: { readonly float: Answers; readonly sample: Split },
   ) {
     this.#run = run;
     this.#session = session;
     this.inputs = inputs;
     this.#float = float;
-    this.#ask = ask;
-    this.images = images;
+    this.#sample = sample;
   }
 
+  /** `known`: what was measured before. */
   static async open(
     run: Harmed,
     session: Session,
@@ -95,8 +100,7 @@ export class HarmMeter {
     const sample = sampleOf(dataset.train, Math.min(IMAGES, dataset.train.count), configuration.seed);
     const inFloat = { kind: 'float', folded: foldedBatchNorms(run) } as const;
     const float = await askOnce(session, task, inFloat, sample);
-    const ask = (arithmetic: QuantizedArithmetic) => asked(session, task, arithmetic, sample);
-    const meter = new HarmMeter(run, session, inputs, { float, images: sample.count, ask });
+    const meter = new HarmMeter(run, session, inputs, { float, sample });
     for (const { layer, activations, ranges } of known) {
       for (const [at, harm] of activations.entries())
         meter.#known.set(keyOf(layer, at + LEAST_BITS), Promise.resolve({ harm, range: ranges[at]! }));
@@ -104,20 +108,46 @@ export class HarmMeter {
     return meter;
   }
 
-  /** Of the network as a whole, as its quantisers stand. */
+  /** Training images that answer. */
+  get images(): number {
+    return this.#sample.count;
+  }
+
+  /** Gives up what measures layers by themselves; it is formed again where it is asked for. */
+  async close(): Promise<void> {
+    await (await this.#asking)?.dispose();
+    this.#asking = undefined;
+    this.#probes.clear();
+  }
+
+  /** The network as a whole: how far its answers are from the float one's, as its quantisers stand at the time. */
+  async network(arithmetic: QuantizedArithmetic) {
+    const ask = await asked(this.#session, this.#run.task, arithmetic, this.#sample);
+    return { distance: async () => distance(await ask(), this.#float), dispose: () => ask.dispose() };
+  }
+
+  /** The same, measured once. */
   async ofAll(arithmetic: QuantizedArithmetic): Promise<number> {
-    const ask = await this.#ask(arithmetic);
+    const network = await this.network(arithmetic);
     try {
-      return distance(await ask(), this.#float);
+      return await network.distance();
     } finally {
-      await ask.dispose();
+      await network.dispose();
     }
   }
 
-  /** Of the weights of a layer at so many bits. The layer's quantisers are left as they were measured. */
+  /** Of the weights of a layer at so many bits. */
   async ofWeight(layer: string, bits: number): Promise<number> {
-    await observeWeight(this.#run, this.#session, { layer, bits });
-    return await this.ofAll(this.#alone(layer, 'weight', bits));
+    const ask = await this.#ask();
+    const name = `${layer}.weight`;
+    const weight = await this.#session.read(name);
+    const rounded = roundedWeights(weight.data, weightQuantizers(this.#run, weight, { layer, bits }), bits);
+    this.#session.write(name, f32(weight.shape, rounded));
+    try {
+      return distance(await ask(), this.#float);
+    } finally {
+      this.#session.write(name, weight);
+    }
   }
 
   /** Of the activations that a layer reads, at so many bits and the range that does least; measured once. */
@@ -129,31 +159,47 @@ export class HarmMeter {
   }
 
   async #measureInput(layer: string, bits: number): Promise<HarmOfInput> {
-    const [run, session] = [this.#run, this.#session];
+    const { configuration } = this.#run;
     const seen = this.inputs.get(layer)!;
-    const ask = await this.#ask(this.#alone(layer, 'input', bits));
+    const ask = await this.#ask();
+    const probe = (to: Parameters<typeof probeInputs>[1]) => {
+      for (const name of this.#probes.get(layer)!)
+        for (const [input, values] of probeInputs(name, to)) ask.set(input, values);
+    };
+    const harmWith = async (range: RangeChoice): Promise<HarmOfInput> => {
+      const start = inputQuantizer({ configuration: withRange(configuration, range) }, { bits, seen });
+      probe({ ...start, bits });
+      return { range, harm: distance(await ask(), this.#float) };
+    };
     try {
-      const harmWith = async (range: RangeChoice): Promise<HarmOfInput> => {
-        setRange(run, session, { layer, bits, seen, range });
-        return { range, harm: distance(await ask(), this.#float) };
-      };
       let least = await harmWith('observer');
-      if (least.harm <= NEARLY_NOTHING || !mayReplaceRanges(run)) return least;
+      if (least.harm <= NEARLY_NOTHING || !mayReplaceRanges(this.#run)) return least;
       for (const range of PERCENTILES) {
         const next = await harmWith(range);
         if (next.harm < least.harm) least = next;
       }
       return least;
     } finally {
-      await ask.dispose();
+      probe(undefined);
     }
   }
 
-  /** All but this operand of a layer in float. */
-  #alone(layer: string, operand: OperandName, bits: number): QuantizedArithmetic {
-    const configuration = withLayerBits(this.#run.configuration, [`${layer}=${bits}x${bits}`]);
-    const arithmetic = quantizedArithmetic({ ...this.#run, configuration }, exactMultiplier);
-    const other = operand === 'weight' ? 'input' : 'weight';
-    return { ...arithmetic, isFloat: (one) => one !== layer, floatOperandOf: () => other };
+  #ask(): Promise<Asked> {
+    this.#asking ??= this.#form();
+    return this.#asking;
+  }
+
+  async #form(): Promise<Asked> {
+    const names: string[] = [];
+    const inputOf = (layer: string, x: Value) => {
+      const name = `probe.${names.length}`;
+      names.push(name);
+      this.#probes.set(layer, [...(this.#probes.get(layer) ?? []), name]);
+      return probed(x, name);
+    };
+    const inFloat = { kind: 'float', folded: foldedBatchNorms(this.#run), inputOf } as const;
+    const ask = await asked(this.#session, this.#run.task, inFloat, this.#sample);
+    for (const name of names) for (const [input, values] of probeInputs(name, undefined)) ask.set(input, values);
+    return ask;
   }
 }

@@ -23,6 +23,7 @@ import { verifiedBytes } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
 import { withLayerBits } from '../settings/layers.ts';
 import { loadToQuantize } from './calibrate.ts';
+import { MOST_HARM, readHarms } from './harms.ts';
 import { calibrateToBear } from './ranges.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
@@ -76,14 +77,15 @@ export async function quantize(asked: RunContext): Promise<PhaseResult> {
 
 /** Calibrates, and tells where ranges had to be others than the observer's. */
 async function calibrateAndTell(context: RunContext, session: Session, arithmetic: QuantizedArithmetic): Promise<void> {
-  const replaced = await calibrateToBear(context, session, arithmetic);
-  if (!replaced) return;
-  const { percentiles, images, float, before, after } = replaced;
-  const of = (accuracy: number) => `${fixed(100 * accuracy, 2)} %`;
+  const known = context.manifest.phases.harms ? readHarms(context).layers : [];
+  const replaced = await calibrateToBear(context, session, arithmetic, { known });
+  if (!replaced || replaced.percentiles.size === 0) return;
+  const { percentiles, images, before, after } = replaced;
+  const of = (distance: number) => (distance < MOST_HARM ? `${fixed(100 * distance, 1)} %` : 'no number');
   const counted = [...new Set(percentiles.values())]
     .toSorted((a, b) => b - a)
     .map((one) => `${one} in ${[...percentiles.values()].filter((other) => other === one).length}`);
-  const text = `ranges of activations: a percentile instead of the least squared error, which few large values made too coarse, in ${percentiles.size} of ${context.layers.length} layers (${counted.join(', ')}): ${of(after)} instead of ${of(before)} of ${images} training images right before training (float ${of(float)})`;
+  const text = `ranges of activations: a percentile instead of the least squared error, which few large values made too coarse, in ${percentiles.size} of ${context.layers.length} layers (${counted.join(', ')}): the answers to ${images} training images change by ${of(after)} instead of ${of(before)} before training`;
   context.listener({ kind: 'note', text });
 }
 

@@ -1,114 +1,115 @@
 // Ranges of activations that the network bears. The step of the least mean squared error (quant/starts.ts) can be that
 // of a few large values: where one in a thousand is fifty times the others, four bits hold those few, and all others
-// become 0. A layer by itself cannot tell what it loses by that; the network can. So it is asked for each layer:
-// where it names far fewer training images right than in float, a layer's range is the one that changes answers least.
-// Invariant: where little is lost, or the network as a whole is no nearer to the float one by it, the quantisers stay
-// as calibration left them. Test images have no part in it.
+// become 0. A layer by itself cannot tell what it loses by that; the network can. So it is asked for each layer which
+// range changes answers least (harm.ts), and then for all together.
+// Invariants: where little is changed the quantisers stay as calibration left them; no layer has another range than the
+// observer's unless the network as a whole is nearer to the float one by it. Test images have no part in it.
 
-import { sampleOf } from '../../data/sample.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Histogram } from '../../quant/observers.ts';
-import { type Evaluator, evaluateOnce, evaluator } from '../../train/evaluation.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
-import { foldedBatchNorms } from '../multipliers/multipliers.ts';
 import type { OpenRun } from '../run/context.ts';
 import { layerWidths } from '../settings/layers.ts';
-import { calibrate, observedInputs, observeWeight, setObserved } from './calibrate.ts';
-import { HarmMeter, mayReplaceRanges, type RangeChoice, setRange } from './harm.ts';
+import { calibrate, observedInputs, observeInput, setObserved } from './calibrate.ts';
+import { HarmMeter, type KnownInputs, mayReplaceRanges, type RangeChoice, withRange } from './harm.ts';
 
 type Ranged = Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>;
 
-/** What a network must keep of the accuracy that it has in float, as a share. */
-const KEPT = 0.9;
+/** A distance from the float network's answers that is borne. */
+const BORNE = 0.01;
 
-/** Accuracies on the same training images, 0 … 1. */
-export interface RangesReplaced {
-  /** The percentiles of those layers whose range is no longer the observer's. */
+export interface RangesBorne {
+  /** The percentiles of those layers whose range is not the observer's; none where little is changed. */
   readonly percentiles: ReadonlyMap<string, number>;
   readonly images: number;
-  readonly float: number;
+  /** By how much answers differ from the float network's, with the observer's ranges and with these. */
   readonly before: number;
   readonly after: number;
 }
 
+/** What was measured of the float network in the session before; the result does not depend on it. */
+export interface MeasuredBefore {
+  readonly meter?: HarmMeter;
+  readonly known?: KnownInputs;
+}
+
 /**
- * Calibrates, and sees to it that few large activations do not cost the network all others. `meter`: what was measured
- * of the float network in the session before; the result does not depend on it.
+ * Calibrates, and sees to it that few large activations do not cost the network all others; undefined where quantisers
+ * or observer leave no choice.
  */
 export async function calibrateToBear(
   run: Ranged,
   session: Session,
   arithmetic: QuantizedArithmetic,
-  meter?: HarmMeter,
-): Promise<RangesReplaced | undefined> {
+  before: MeasuredBefore = {},
+): Promise<RangesBorne | undefined> {
   if (!mayReplaceRanges(run)) {
     await calibrate(run, session, arithmetic);
     return undefined;
   }
-  const inputs = meter?.inputs ?? (await observedInputs(run, session));
+  const inputs = before.meter?.inputs ?? (await observedInputs(run, session));
   await setObserved(run, session, inputs);
-  return await replaceRanges(run, session, arithmetic, inputs, meter);
+  return await replaceRanges(run, session, arithmetic, inputs, before);
 }
 
 /**
- * Sets the ranges of layers' activations anew where those of the least squared error break the network; undefined
- * where they stay. `inputs`: what each layer was seen to read.
+ * Sets the ranges of layers' activations anew where those of the least squared error change the network. `inputs`: what
+ * each layer was seen to read.
  */
 export async function replaceRanges(
   run: Ranged,
   session: Session,
   arithmetic: QuantizedArithmetic,
   inputs: ReadonlyMap<string, Histogram>,
-  meter?: HarmMeter,
-): Promise<RangesReplaced | undefined> {
-  const { configuration, dataset, task } = run;
-  const sample = sampleOf(dataset.train, configuration.quantize.images, configuration.seed);
-  const quantized = await evaluator(session, task, arithmetic, sample);
+  { meter, known = [] }: MeasuredBefore = {},
+): Promise<RangesBorne> {
+  const own = meter ?? (await HarmMeter.open(run, session, inputs, known));
+  const network = await own.network(arithmetic);
   try {
-    const before = (await quantized()).metrics.accuracy;
-    if (before >= KEPT) return undefined;
-    const inFloat = { kind: 'float', folded: foldedBatchNorms(run) } as const;
-    const float = (await evaluateOnce(session, task, inFloat, sample)).metrics.accuracy;
-    if (before >= KEPT * float) return undefined;
-    const percentiles = await nearerByPercentiles(
-      run,
-      session,
-      arithmetic,
-      meter ?? (await HarmMeter.open(run, session, inputs)),
-    );
-    if (percentiles.size === 0) return undefined;
-    return { percentiles, images: sample.count, float, before, after: await accuracyOf(quantized) };
+    const before = await network.distance();
+    const borne = { images: own.images, before, after: before, percentiles: new Map() };
+    return before <= BORNE ? borne : { ...borne, ...(await nearest(run, session, own, { network, before })) };
   } finally {
-    await quantized.dispose();
+    await network.dispose();
+    if (!meter) await own.close();
   }
 }
 
-const accuracyOf = async (quantized: Evaluator<'accuracy'>) => (await quantized()).metrics.accuracy;
-
-/** Each layer's range of least harm, where all of them together bring the network nearer to the float one. */
-async function nearerByPercentiles(
+/**
+ * The layers' ranges of least harm, all of them or none, whichever is nearer; then of each layer by itself the other
+ * one where the network as a whole is nearer by that.
+ */
+async function nearest(
   run: Ranged,
   session: Session,
-  arithmetic: QuantizedArithmetic,
   meter: HarmMeter,
-): Promise<ReadonlyMap<string, number>> {
-  const widths = layerWidths(run.configuration, run.layers);
-  const { inputs } = meter;
-  const asCalibrated = await meter.ofAll(arithmetic);
-  const chosen = new Map<string, RangeChoice>();
-  for (const { name } of run.layers) {
-    chosen.set(name, (await meter.ofInput(name, widths.get(name)!.activations)).range);
-  }
-  const setAll = async (rangeOf: (layer: string) => RangeChoice) => {
-    for (const { name } of run.layers) {
-      const { weights, activations: bits } = widths.get(name)!;
-      setRange(run, session, { layer: name, bits, seen: inputs.get(name)!, range: rangeOf(name) });
-      await observeWeight(run, session, { layer: name, bits: weights });
-    }
+  { network, before }: { readonly network: Awaited<ReturnType<HarmMeter['network']>>; readonly before: number },
+): Promise<{ readonly percentiles: ReadonlyMap<string, number>; readonly after: number }> {
+  const { configuration, layers } = run;
+  const widths = layerWidths(configuration, layers);
+  const set = (layer: string, range: RangeChoice) => {
+    const what = { layer, bits: widths.get(layer)!.activations, seen: meter.inputs.get(layer)! };
+    observeInput({ configuration: withRange(configuration, range) }, session, what);
   };
-  await setAll((layer) => chosen.get(layer)!);
-  const isNearer = (await meter.ofAll(arithmetic)) < asCalibrated;
-  if (isNearer) return new Map([...chosen].filter((one): one is [string, number] => one[1] !== 'observer'));
-  await setAll(() => 'observer');
-  return new Map();
+  const found = new Map<string, number>();
+  for (const { name } of layers) {
+    const { range } = await meter.ofInput(name, widths.get(name)!.activations);
+    if (range !== 'observer') found.set(name, range);
+  }
+  for (const [layer, range] of found) set(layer, range);
+  const withAll = found.size === 0 ? before : await network.distance();
+  const percentiles = new Map(withAll < before ? found : []);
+  if (percentiles.size === 0) for (const layer of found.keys()) set(layer, 'observer');
+  let after = Math.min(withAll, before);
+  for (const [layer, range] of found) {
+    const other = percentiles.has(layer) ? 'observer' : range;
+    set(layer, other);
+    const distance = await network.distance();
+    if (distance < after) {
+      after = distance;
+      if (other === 'observer') percentiles.delete(layer);
+      else percentiles.set(layer, range);
+    } else set(layer, percentiles.get(layer) ?? 'observer');
+  }
+  return { percentiles, after };
 }

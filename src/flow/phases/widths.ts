@@ -81,12 +81,13 @@ export async function searchWidths(context: RunContext, float: Uint8Array): Prom
       const run = { ...context, configuration: withLayerBits(configuration, listOf(chosen)) };
       const arithmetic = quantizedArithmetic(run, exactMultiplier);
       loadToQuantize(context, float, session);
-      await calibrateToBear(run, session, arithmetic, meter);
+      const ranges = await calibrateToBear(run, session, arithmetic, { meter });
+      const measured = ranges?.after ?? (await meter.ofAll(arithmetic));
       return {
         chosen,
         least,
         expected: harmOf(choosers, chosen),
-        measured: Math.min(await meter.ofAll(arithmetic), MOST_HARM),
+        measured: Math.min(measured, MOST_HARM),
       };
     };
     const uniform = await measure(

@@ -2,14 +2,15 @@
 // exact integers or a trained structure):
 //   Σ_k AxM(w, x) = Σ_ij (1 − m[i, j]) 2^(i+j) C_ij, C_ij = Σ_k w[i]·x[j]
 // on the binary matrix unit, 256 pairs of bits per step; see approximate-bits.cuh. Each group's counts are multiplied
-// with its factor, an integer: 2^(i+j), or where m is a real number the nearest fixed-point number with as many bits
-// of fraction as the sum of all leaves free. Groups of high and of low powers have sums of their own where both have
-// factors that are no integers (TOTALS = 2). Sums may wrap on the way, the whole of each must not. A code of a padded
-// tap is 0 and has no bits.
+// with its factor, 2^(i+j), in integers, which may wrap on the way, the whole must not; or, where m is a real number
+// (FRACTIONS), with (1 − m) 2^(i+j) in f32: counts are below 2^23, and the bits of one, read as a float, are the
+// denormal number count·2^−149, which a multiplication takes as any other, twice as fast as one of integers. So factors
+// are scaled by 2^96, and sums are those of a scale of 2^−53. A code of a padded tap is 0 and has no bits.
 // Kernels: pack_codes, pack_windows, pack_weights, tap_rectangles, multiply.
 // Layout: x NHWC u8, for pack_codes with channels a multiple of CB, w [K][O] u8.
-// -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), TOTALS; lists by group: SHIFTS (i + j),
-// ENTRIES (i·ABITS + j of the entry of m that the factor reads; −1: none is removed), TOTAL_OF (0 low, 1 high).
+// -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), FRACTIONS (0 or 1); lists by group: SHIFTS
+// (i + j), ENTRIES (i·ABITS + j of the entry of m that the factor reads; −1: none is removed), and by single
+// SINGLE_ENTRIES (−2: it counts for nothing).
 #include "output-tile.cuh"
 
 #ifdef BM
@@ -17,52 +18,81 @@
 
 LIST(shiftOf, SHIFTS)
 LIST(entryOf, ENTRIES)
-LIST(totalOf, TOTAL_OF)
+#if SINGLES
+LIST(singleEntryOf, SINGLE_ENTRIES)
+#endif
+
+#if FRACTIONS
+typedef float Total;
+INLINE u32 wordOf(Total factor) { return __float_as_uint(factor); }
+INLINE Total ofWord(u32 factor) { return __uint_as_float(factor); }
+INLINE Total factorOf(double share, int shift) { return (float)(share * (1 << shift)) * 0x1p96f; }
+INLINE void addCounts(Total &total, Total factor, int count) { total = fmaf(__int_as_float(count), factor, total); }
+INLINE double valueOf(Total total) { return total * 0x1p53; }
+#else
+typedef u32 Total;
+INLINE u32 wordOf(Total factor) { return factor; }
+INLINE Total ofWord(u32 factor) { return factor; }
+INLINE Total factorOf(double share, int shift) { return __double2int_rn(share * (1 << shift)); }
+INLINE void addCounts(Total &total, Total factor, int count) { total += factor * (u32)count; }
+INLINE double valueOf(Total total) { return (int)total; }
+#endif
+/** Of an entry of m, the share of its partial product that is kept. */
+INLINE double shareOf(const float *m, int entry) { return entry == -2 ? 0.0 : entry < 0 ? 1.0 : 1 - (double)m[entry]; }
 
 /**
  * Grid: as many blocks as the device has multiprocessors, or one per tile. `m`: f32 [WBITS, ABITS], read where an entry
- * is given; `lowBits`, `highBits`: of the fraction of each total; `rectangles`: of the weight codes (`tap_rectangles`).
+ * is given; `rectangles`: of the weight codes (`tap_rectangles`).
  */
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     multiply(const Bits bits, const int *__restrict__ rectangles, const float *__restrict__ m, const ZeroPoints zero,
-             float *__restrict__ y, const Geometry geometry, int lowBits, int highBits) {
+             float *__restrict__ y, const Geometry geometry) {
   extern __shared__ __align__(1024) u8 shared[];
-  __shared__ u32 factors[GROUPS];
+  __shared__ Total factors[GROUPS + 1];
+  __shared__ Single singles[SINGLES + 1];
 #if WARPS_K > 1
-  __shared__ u32 exchange[TOTALS * 32][128];
+  __shared__ Total exchange[32][128];
 #endif
   const Geometry &g = geometry;
   forEachConstant<0, GROUPS>([&](auto at) {
     constexpr int group = decltype(at)::value, entry = entryOf(group), shift = shiftOf(group);
-    if (threadIdx.x != group) return;
-    const double share = entry < 0 ? 1 : 1 - (double)m[max(entry, 0)];
-    factors[group] = __double2int_rn(share * (1 << shift) * (1 << (totalOf(group) ? highBits : lowBits)));
+    if (threadIdx.x == group) factors[group] = factorOf(shareOf(m, entry), shift);
   });
+#if SINGLES
+  placeSingles(singles, [&](auto at) {
+    constexpr int pair = decltype(at)::value;
+    return wordOf(factorOf(shareOf(m, singleEntryOf(pair)), singleWeightBitOf(pair) + singleInputBitOf(pair)));
+  });
+#endif
 
   const int thread = threadIdx.x - COPIERS, warp = thread / 32;
-  u32 totals[TOTALS][8][4];
+  Total totals[8][4];
+  auto add = [&](Total factor, const int(*counts)[4]) {
+#pragma unroll
+    for (int ni = 0; ni < 8; ni++)
+#pragma unroll
+      for (int i = 0; i < 4; i++) addCounts(totals[ni][i], factor, counts[ni][i]);
+  };
   // A tile's rectangles are fetched when it begins and needed when it ends.
   constexpr int WORDS = (KH + 1) * (KW + 1) * BN, MINE = (WORDS + COUNTERS - 1) / COUNTERS;
   __shared__ __align__(8) int ofCodes[WORDS];
   int fetched[MINE];
   countTiles(
-      shared, bits, g,
+      shared, bits, g, singles,
       [&](int tile) {
 #pragma unroll
-        for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] = 0;
+        for (int i = 0; i < 32; i++) (&totals[0][0])[i] = 0;
 #pragma unroll
         for (int i = 0; i < MINE; i++) {
           const int at = thread + i * COUNTERS;
           if (at < WORDS) fetched[i] = rectangles[at / BN * (bits.columnTiles * BN) + bits.column0(tile) + at % BN];
         }
       },
-      [&](auto group, const int(*counts)[4]) {
-        constexpr int total = TOTALS > 1 ? totalOf(decltype(group)::value) : 0;
-        const u32 factor = factors[decltype(group)::value];
-#pragma unroll
-        for (int ni = 0; ni < 8; ni++)
-#pragma unroll
-          for (int i = 0; i < 4; i++) totals[total][ni][i] += factor * (u32)counts[ni][i];
+      [&](auto group, const int(*counts)[4]) { add(factors[decltype(group)::value], counts); },
+      [&](int at, const int(*counts)[4]) {
+#if SINGLES
+        add(ofWord(singles[at].factor), counts);
+#endif
       },
       [&](int tile, const Rows &rows) {
         // Both warpgroups are behind the stores of the tile before.
@@ -75,23 +105,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         // The first warpgroup takes over the other's sums.
         if (warp >= 4) {
 #pragma unroll
-          for (int i = 0; i < TOTALS * 32; i++) exchange[i][thread % 128] = (&totals[0][0][0])[i];
+          for (int i = 0; i < 32; i++) exchange[i][thread % 128] = (&totals[0][0])[i];
         }
         meet(2, COUNTERS);
         if (warp >= 4) return;
 #pragma unroll
-        for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] += exchange[i][thread % 128];
+        for (int i = 0; i < 32; i++) (&totals[0][0])[i] += exchange[i][thread % 128];
 #else
         meet(2, COUNTERS);
 #endif
         const OutputTile at = {bits.row0(tile), bits.column0(tile), 0, warp * 16, 0, rows.sum, rows.y, rows.x};
-        const double low = 1.0 / (1 << lowBits), high = 1.0 / (1 << highBits);
         storeDequantized<1, 8, PAIRS>(at, {ofCodes, BN}, g, zero, y, [&](int, int ni, int element, const TapsInside &, int) {
-          auto sum = [&](int at) {
-            const double of = (int)totals[0][ni][at] * low;
-            return TOTALS > 1 ? of + (int)totals[TOTALS - 1][ni][at] * high : of;
-          };
-          return make_double2(sum(element), sum(element + 1));
+          return make_double2(valueOf(totals[ni][element]), valueOf(totals[ni][element + 1]));
         });
       });
 }

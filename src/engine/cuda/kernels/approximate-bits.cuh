@@ -13,10 +13,13 @@
 // A block is persistent: one warpgroup copies stages, tile after tile, and two count, 64 rows × 64 columns each
 // (BM = 128), or both the same rows, each its half of the stages (BM = 64). The bits of x come from registers. A unit
 // that is alone in the last stage is multiplied for two pairs of a diagonal, (i, j) and (i − 1, j + 1), at once.
-// -D: WBITS, ABITS, CB (64 or 128), BM (128 or 64), KH, KW, WINDOWS (0 or 1), STAGES (2 or 3), TAIL (units of the last stage, 0 if it is
-// whole; BM = 64: 0, the stage is filled with zeros), GROUPS; lists: PAIR_W, PAIR_X (bits of each pair, group after
-// group), MATES (1: the pair takes the next one along in a unit that is alone, 2: it is that one, 0: neither), FIRSTS
-// (where each group begins, and the number of pairs).
+// Many groups of a single pair, a θ for each product say, would make a long program: they are counted in a loop, with
+// both operands from shared memory, and four of them have sums at once.
+// -D: WBITS, ABITS, CB (64 or 128), BM (128 or 64), KH, KW, WINDOWS (0 or 1), STAGES (2 or 3), TAIL (units of the last
+// stage, 0 if it is whole; BM = 64: 0, the stage is filled with zeros), GROUPS; lists: PAIR_W, PAIR_X (bits of each
+// pair, group after group), MATES (1: the pair takes the next one along in a unit that is alone, 2: it is that one, 0:
+// neither), FIRSTS (where each group begins, and the number of pairs). SINGLES: pairs that are counted in the loop, a
+// multiple of 8; lists SINGLE_W, SINGLE_X, their bits.
 #pragma once
 #include "lists.cuh"
 
@@ -46,6 +49,26 @@ LIST(weightBitOf, PAIR_W)
 LIST(inputBitOf, PAIR_X)
 LIST(mateOf, MATES)
 LIST(firstOf, FIRSTS)
+#if SINGLES
+LIST(singleWeightBitOf, SINGLE_W)
+LIST(singleInputBitOf, SINGLE_X)
+/** Where the planes of a pair are in a stage, in its two parts, and what the pair's counts are multiplied with. */
+struct Single {
+  u32 a, b, factor;
+};
+/** Fills those of all pairs; `factorOf(Constant<pair>)`. All threads of a block call it. */
+template <typename FactorOf> INLINE void placeSingles(Single *singles, FactorOf factorOf) {
+  forEachConstant<0, SINGLES>([&](auto at) {
+    constexpr int pair = decltype(at)::value, i = singleWeightBitOf(pair), j = singleInputBitOf(pair);
+    if (threadIdx.x == pair) singles[pair] = {j * PLANE_A, (WBITS - 1 - i) * PLANE_B, factorOf(at)};
+  });
+}
+#else
+struct Single {};
+#endif
+/** Singles that a round of the loop counts, and those whose sums are formed at once. */
+#define ROUND 8
+#define IN_FLIGHT 4
 
 /** Of the packed pixels. */
 #define TAPS (WINDOWS ? 1 : KH * KW)
@@ -217,12 +240,49 @@ template <int FULL, bool ALONE, typename Take> INLINE void countStage(u32 a, u32
   });
 }
 
+#if SINGLES
+/**
+ * Counts of a stage for all singles, `take(single, sums)` for each in turn; `a`: shared address of the warpgroup's
+ * rows, else as countStage.
+ */
+template <int FULL, bool ALONE, typename Take> INLINE void countSingles(u32 a, u32 b, u32 zeros, const Single *singles, Take take) {
+  int sums[IN_FLIGHT][8][4];
+  auto count = [&](int at, int(*d)[4]) {
+    const u32 ofA = a + singles[at].a, ofB = b + singles[at].b;
+    beginGroup();
+#pragma unroll
+    for (int step = 0; step < FULL; step++) {
+      countSharedBitsGroup64(d, halvesAt(ofA, step * 2 * UNIT_A, UNIT_A), halvesAt(ofB, step * 2 * UNIT_B, UNIT_B), step == 0);
+    }
+    // The second half meets zeros.
+    if (ALONE) countSharedBitsGroup64(d, halvesAt(ofA, FULL * 2 * UNIT_A, PLANE_A), halvesAnd(ofB, FULL * 2 * UNIT_B, zeros), FULL == 0);
+    endGroup();
+  };
+#pragma unroll 1
+  for (int first = 0; first < SINGLES; first += ROUND) {
+    // The compiler wants that none is under way from one round to the next.
+    forEachConstant<0, ROUND + IN_FLIGHT - 1>([&](auto at) {
+      constexpr int begun = decltype(at)::value, taken = begun - (IN_FLIGHT - 1);
+      if constexpr (begun < ROUND) count(first + begun, sums[begun % IN_FLIGHT]);
+      if constexpr (taken >= 0) {
+        constexpr int rest = ROUND - 1 - taken;
+        waitForGroup<(rest < IN_FLIGHT - 1 ? rest : IN_FLIGHT - 1)>();
+        takeSums(sums[taken % IN_FLIGHT]);
+        take(first + taken, sums[taken % IN_FLIGHT]);
+      }
+    });
+  }
+}
+#endif
+
 /**
  * The tiles of a block. Of the warpgroups that count, each calls for its part of a tile `begin(tile)`, for each stage
- * and group `take(Constant<group>, sums)`, and `finish(tile, rows)`; their warps and threads count from 0.
+ * and group `take(Constant<group>, sums)`, for each of the `singles` `takeSingle(single, sums)`, and `finish(tile,
+ * rows)`; their warps and threads count from 0.
  */
-template <typename Begin, typename Take, typename Finish>
-INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin begin, Take take, Finish finish) {
+template <typename Begin, typename Take, typename TakeSingle, typename Finish>
+INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, const Single *singles, Begin begin, Take take, TakeSingle takeSingle,
+                       Finish finish) {
   Control &control = *(Control *)(shared + STAGES * STAGE_BYTES);
   const u32 base = sharedAddress(shared), full = sharedAddress(control.full), empty = sharedAddress(control.empty);
   const u32 zeros = sharedAddress(control.zeros);
@@ -270,24 +330,24 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
     const u32 ofA = WARPS_K == 1 ? warp * 256 : warpgroup * 2 * UNIT_A + warp % 4 * 256;
     const u32 ofB = UNITS * UNIT_A + (WARPS_K == 1 ? 0 : warpgroup * 2 * UNIT_B);
     const int whole = TAIL ? stages - 1 : stages;
-    auto leave = [&]() {
+    auto count = [&](auto pairs, auto alone) {
+      const u32 a = base + slot.at * STAGE_BYTES + ofA, b = base + slot.at * STAGE_BYTES + ofB;
+      waitForPhase(full + 8 * slot.at, slot.phase);
+#if GROUPS
+      countStage<decltype(pairs)::value, decltype(alone)::value != 0>(a, b, zeros, take);
+#endif
+#if SINGLES
+      countSingles<decltype(pairs)::value, decltype(alone)::value != 0>(a - warp % 4 * 256, b, zeros, singles, takeSingle);
+#endif
       __syncwarp();
       if (threadIdx.x % 32 == 0) arriveAt(empty + 8 * slot.at);
       slot.next();
     };
     for (int tile = blockIdx.x, number = 0; tile < bits.tiles; tile += gridDim.x, number++) {
       begin(tile);
-      for (int stage = 0; stage < whole; stage++) {
-        waitForPhase(full + 8 * slot.at, slot.phase);
-        const u32 from = base + slot.at * STAGE_BYTES;
-        countStage<STEPS, false>(from + ofA, from + ofB, zeros, take);
-        leave();
-      }
+      for (int stage = 0; stage < whole; stage++) count(Constant<STEPS>{}, Constant<0>{});
 #if TAIL
-      waitForPhase(full + 8 * slot.at, slot.phase);
-      const u32 from = base + slot.at * STAGE_BYTES;
-      countStage<TAIL / 2, TAIL % 2 == 1>(from + ofA, from + ofB, zeros, take);
-      leave();
+      count(Constant<TAIL / 2>{}, Constant<TAIL % 2>{});
 #endif
       finish(tile, control.rows[number % ROW_TILES]);
     }

@@ -5,7 +5,15 @@
 import type { Node } from '../../graph/graph.ts';
 import type { OperandWidths } from '../../graph/ops.ts';
 import { FILLING, filling, pathOf } from '../../graph/paths.ts';
-import { type BitGroup, bitDefines, bitGroups, fractionsOf, totalsOf } from './approximate-bit-form.ts';
+import {
+  type BitGroup,
+  bitDefines,
+  bitGroups,
+  countedGroups,
+  hasFractions,
+  loopNames,
+  loopOf,
+} from './approximate-bit-form.ts';
 import { codePlaces, tapSums, zeroPoints } from './approximate-codes.ts';
 import { type Convolution, ceilDivide, geometryArgument, roundUp, steps, stepsOf } from './geometry.ts';
 import type { Address, Argument, KernelLaunch, KernelSource, LaunchSize } from './launch.ts';
@@ -28,6 +36,9 @@ const THREADS = 384;
 const PACKING_THREADS = 256;
 /** Of the kernels' own arrays, whose size the compiler knows. */
 const MOST_OWN_BYTES = 48 * 1024;
+
+/** Of gradients by singles: the sums of four lanes of eight warps, and of the warps, for 64 of them. */
+const LANE_SUM_BYTES = 4 * 64 * 8 * (4 + 1);
 
 /** How the bits of a layer lie in memory and are tiled. */
 export interface BitLayout {
@@ -79,8 +90,8 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
     const rowBytes = 4 * rows * (3 * (stages + 2) + taps + 1);
     return stages * (stageBytes + 16) + 16 * COLUMNS + rowBytes + blockBytes;
   };
-  // Behind it the kernels' own arrays: factors, sums of weight codes, and sums that warpgroups exchange.
-  const ownBytes = 1024 + 4 * (g.kh + 1) * (g.kw + 1) * COLUMNS + (rows === 64 ? 2 * 4 * 64 * COLUMNS : 0);
+  // Behind it the kernels' own arrays: factors, sums of weight codes, and sums that warpgroups exchange or lanes keep.
+  const ownBytes = 2048 + 4 * (g.kh + 1) * (g.kw + 1) * COLUMNS + (rows === 64 ? 4 * 64 * COLUMNS : LANE_SUM_BYTES);
   const stages = ([3, 2] as const).find((count) => sharedBytes(count) + ownBytes <= target.sharedBytesPerBlock);
   if (!stages || ownBytes > MOST_OWN_BYTES) return undefined;
   return {
@@ -203,17 +214,15 @@ export function aspectsOfLayout(g: Convolution, { windows, rows, block, tail, st
 }
 
 export const bitWays = {
-  bits: { factors: ['integers', 'fractions', 'high fractions'], pairs: ['even', 'odd'], ...layoutAspects },
+  bits: { factors: ['integers', 'fractions'], loop: loopNames, pairs: ['even', 'odd'], ...layoutAspects },
 } as const;
+
+/** In place of an entry of m. */
+const NOT_REMOVED = -1;
+const COUNTS_FOR_NOTHING = -2;
 
 /** Of a pair of bits, in products of 8-bit integers: the binary unit does eight in the time of one. */
 const COST_OF_PAIR = 1 / 8;
-
-/**
- * Of the fraction of factors below 2^8 or 2^10: with fewer, of an inner axis of tens of thousands, sums are no better
- * than tf32.
- */
-const FEWEST_LOW_BITS = 4;
 
 /** The product by counts of bits; undefined where another way is taken. `slices`: digits of all planes of that one. */
 export function bitProduct(
@@ -224,23 +233,26 @@ export function bitProduct(
 ): Lowered | undefined {
   if (node.attributes.error.kind !== 'removal') return undefined;
   const groups = bitGroups(node.attributes, node.inputs[6]!);
-  const fractions = fractionsOf(groups, node.attributes.error);
+  const fractions = hasFractions(groups, node.attributes.error);
   const readsM = groups.some(({ entry }) => entry !== undefined);
   const layout = bitLayout(g, node.attributes, target);
-  if (!layout || groups.length === 0 || (fractions.length > 0 && target.precision === 'fp32')) return undefined;
-  const counted = countedUnits(groups, layout) * COST_OF_PAIR * UNIT;
+  if (!layout || groups.length === 0 || (fractions && target.precision === 'fp32')) return undefined;
+  const cost = countedUnits(groups, layout) * COST_OF_PAIR * UNIT;
   // Gathering codes takes longer than packing them, and so short a product less than storing its outputs.
-  if (!(layout.windows && codePlaces(g).gathered) && counted > slices * g.inner) return undefined;
-  const totals = totalsOf(groups, fractions, g.inner);
-  if (fractions.length > 0 && totals.bits[0] < FEWEST_LOW_BITS) return undefined;
+  if (!(layout.windows && codePlaces(g).gathered) && cost > slices * g.inner) return undefined;
+  const counted = countedGroups(groups);
   const defines = {
-    ...bitDefines(groups, node.attributes),
+    ...bitDefines(counted, node.attributes),
     ...layoutDefines(g, layout),
     PAIRS: g.outputs % 2 === 0 ? 1 : 0,
-    TOTALS: totals.count,
-    SHIFTS: macroList(groups.map(({ shift }) => shift)),
-    ENTRIES: macroList(groups.map(({ entry }) => entry ?? -1)),
-    TOTAL_OF: macroList(totals.of),
+    FRACTIONS: fractions ? 1 : 0,
+    SHIFTS: macroList(counted.groups.map(({ shift }) => shift)),
+    ENTRIES: macroList(counted.groups.map(({ entry }) => entry ?? NOT_REMOVED)),
+    ...(counted.singles.length > 0 && {
+      SINGLE_ENTRIES: macroList(
+        counted.singles.map((single) => (single ? (single.entry ?? NOT_REMOVED) : COUNTS_FOR_NOTHING)),
+      ),
+    }),
   };
 
   const space = new Layout();
@@ -251,7 +263,8 @@ export function bitProduct(
   const rectanglesAt = space.take(layout.rectangleBytes);
   return {
     path: pathOf(bitWays, 'bits', {
-      factors: fractions.length === 0 ? 'integers' : totals.bits[1] > 0 ? 'high fractions' : 'fractions',
+      factors: fractions ? 'fractions' : 'integers',
+      loop: loopOf(counted),
       pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
       ...aspectsOfLayout(g, layout),
     }),
@@ -282,7 +295,6 @@ export function bitProduct(
           zero: zeroPoints(xScale!, xZero!, wScale!, wZero!),
           ...addresses({ y: y! }),
           geometry: geometryArgument(g),
-          ...integers({ lowBits: totals.bits[0], highBits: totals.bits[1] }),
         }),
       ];
     },
