@@ -7,15 +7,16 @@
 // with machine, versions and memory.
 //   npm run build && node bench/peers.mjs --approxtorch DIR --published DIR [--device cuda] [--networks resnet18,…]
 //     [--python python3] [--out build/peers] [--limit 350] [--repeats 10] [--stages float,1,3] [--tiny]
-//     [--without layers,published,…]
+//     [--without layers,published,…] [--prepare]
 // The sources are fetched by you (the bench says from where) and built in copies: that needs nvcc, a C++ compiler,
 // Python headers, ninja, and the packages numpy, scipy and tqdm, and no network. For a machine without network
 // pack, beside this program, of the two repositories the parts that `sources` of peers/programs.mjs lists (1 MB),
 // and no more. First all is built and compiled at once, and nothing timed; then one program at a time has the
-// device. On a GPU that is 5 to 6 minutes. `--device wasm --tiny` tries the bench itself: this program and PyTorch
+// device. On a GPU that is 7 to 8 minutes. `--prepare` does only the first half, which the same command without it then
+// finds done in --out. `--device wasm --tiny` tries the bench itself: this program and PyTorch
 // on the processor.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { root } from './cuda-setup.mjs';
@@ -50,6 +51,7 @@ const { values: given } = optionsOf(import.meta.url, {
     stages: { type: 'string', default: 'float,1,3' },
     without: { type: 'string', default: '' },
     tiny: { type: 'boolean', default: false },
+    prepare: { type: 'boolean', default: false },
   },
 });
 const begun = performance.now();
@@ -197,7 +199,8 @@ for (const name of ['approxtorch', 'published']) {
   };
   preparing.push(attempt(name, work));
 }
-if (isCuda && !without.has('pytorch')) {
+const prepared = join(place, 'prepared');
+if (isCuda && !without.has('pytorch') && !existsSync(prepared)) {
   for (const { key, name, folder } of chosen) {
     const words = ['float', '--network', name, '--folder', folder, '--prepare', '--until', String(left() / 3)];
     const work = () => python('training.py', words, { log: `prepare-${key}.log`, limit: left() / 2 });
@@ -222,9 +225,14 @@ async function own(one, stage, timed) {
     best: times.best,
   };
 }
-if (isCuda)
+if (isCuda && !existsSync(prepared))
   for (const one of chosen) for (const stage of stages) await attempt(one.title, () => own(one, stage, false));
 await Promise.all(preparing);
+if (given.prepare) {
+  if (results.problems.length === 0) writeFileSync(prepared, '');
+  say('all is compiled');
+  process.exit(results.problems.length === 0 ? 0 : 1);
+}
 say('all is compiled; from here one program at a time');
 
 for (const one of chosen) {

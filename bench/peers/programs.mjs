@@ -69,11 +69,13 @@ export async function run(command, words, { cwd, env = {}, log, limit }) {
 }
 
 /**
- * Builds a program's extension in a copy of its sources below `place`; the copy's folder. The published program
+ * Builds a program's extension in a copy of its sources below `place`, once; the copy's folder. The published program
  * includes a header that CUDA 13 no longer has, and uses nothing of it: an empty one stands in.
  */
 export async function build(name, folder, { place, python, limit, jobs = Math.max(1, cpus().length >> 1) }) {
   const copy = join(place, name);
+  const isBuilt = join(copy, 'built');
+  if (existsSync(isBuilt)) return copy;
   for (const part of sources[name].parts) {
     if (!existsSync(join(folder, part))) throw new Error(`${folder} has no ${part}; ${howToGet(name)}`);
     cpSync(join(folder, part), join(copy, part), { recursive: true });
@@ -84,6 +86,7 @@ export async function build(name, folder, { place, python, limit, jobs = Math.ma
   const env = { MAX_JOBS: String(jobs), NVCC_APPEND_FLAGS: name === 'published' ? `-I${include}` : '' };
   const words = ['setup.py', 'build_ext', '--inplace'];
   await run(python, words, { cwd: copy, env, limit, log: join(place, `build-${name}.log`) });
+  writeFileSync(isBuilt, '');
   return copy;
 }
 

@@ -4,7 +4,7 @@
 // waits for messages, and a message to look there, for a flow that waits itself: for other ranks, or for a lock.
 
 import { extname } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import { SHARE_ENV, Worker } from 'node:worker_threads';
 import type { FlowOptions } from '../flow/flow.ts';
 import type { RunSummary } from '../flow/results/summary.ts';
 import type { RunEvent } from '../flow/run/events.ts';
@@ -15,6 +15,9 @@ export interface FlowJob {
   /** One cell; 1 asks the flow to stop. */
   readonly stop: Int32Array;
 }
+
+/** What the thread is told: first what to do, then that its cell may have changed. */
+export type FlowRequest = FlowJob | 'look';
 
 export type FlowMessage =
   | { readonly kind: 'event'; readonly event: RunEvent }
@@ -30,16 +33,39 @@ export interface Failed {
   readonly stack: string | undefined;
 }
 
+/** A thread that waits for its job. */
+let ready: Worker | undefined;
+
+function startThread(): Worker {
+  const file = new URL(`./flow-worker${extname(import.meta.url)}`, import.meta.url);
+  // What the command makes of the environment before the flow begins holds for it, too.
+  return new Worker(file, { argv: process.argv.slice(2), env: SHARE_ENV });
+}
+
+/**
+ * Begins to load the flow beside what the command loads for itself; without a job its thread keeps no process alive.
+ */
+export function readyFlowThread(): void {
+  if (ready) return;
+  ready = startThread();
+  ready.unref();
+  // The thread that is started in its place then has the same error, and says it.
+  ready.on('error', () => {
+    ready = undefined;
+  });
+}
+
 /** As runFlow, in another thread; errors keep their class, message and stack. */
 export async function runFlowInThread({ listener, signal, ...options }: FlowOptions): Promise<RunSummary> {
   signal?.throwIfAborted();
   const stop = new Int32Array(new SharedArrayBuffer(4));
-  const job: FlowJob = { options, stop };
-  const file = new URL(`./flow-worker${extname(import.meta.url)}`, import.meta.url);
-  const worker = new Worker(file, { workerData: job, argv: process.argv.slice(2) });
+  const worker = ready ?? startThread();
+  ready = undefined;
+  worker.ref();
+  const tell = (message: FlowRequest) => worker.postMessage(message);
   const onAbort = () => {
     Atomics.store(stop, 0, 1);
-    worker.postMessage('look');
+    tell('look');
   };
   signal?.addEventListener('abort', onAbort);
   try {
@@ -52,6 +78,7 @@ export async function runFlowInThread({ listener, signal, ...options }: FlowOpti
       });
       worker.on('error', fail);
       worker.on('exit', (code) => fail(new Error(`internal: the thread of the flow ended with code ${code}`)));
+      tell({ options, stop });
     });
   } finally {
     signal?.removeEventListener('abort', onAbort);

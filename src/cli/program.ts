@@ -16,12 +16,16 @@ export interface CommandEntry {
   readonly summary: string;
   readonly group: string;
   readonly load: () => Promise<Define>;
+  /** Whether it does phases of a run in this process. */
+  readonly doesPhases?: boolean;
   /** Commands below it, with options of their own: `tram sweep work SWEEP`. */
   readonly parts?: readonly Omit<CommandEntry, 'parts'>[];
 }
 
-const phase = (name: 'run' | 'train' | 'quantize' | 'explore' | 'recover') => async () =>
-  (await import('./commands/phases.ts')).definePhases(name);
+const phase = (name: 'run' | 'train' | 'quantize' | 'explore' | 'recover') => ({
+  doesPhases: true,
+  load: async () => (await import('./commands/phases.ts')).definePhases(name),
+});
 
 const whole = 'The whole way:';
 const single = 'One phase at a time:';
@@ -35,7 +39,7 @@ export const commandEntries: readonly CommandEntry[] = [
     term: 'run',
     summary: 'do everything: from data to a certified netlist',
     group: whole,
-    load: phase('run'),
+    ...phase('run'),
   },
   {
     name: 'sweep',
@@ -63,20 +67,20 @@ export const commandEntries: readonly CommandEntry[] = [
       },
     ],
   },
-  { name: 'train', term: 'train', summary: 'train or load the float model', group: single, load: phase('train') },
+  { name: 'train', term: 'train', summary: 'train or load the float model', group: single, ...phase('train') },
   {
     name: 'quantize',
     term: 'quantize RUN',
     summary: 'calibrate integer operands',
     group: single,
-    load: phase('quantize'),
+    ...phase('quantize'),
   },
   {
     name: 'explore',
     term: 'explore RUN',
     summary: 'phase 1: train θ and weights',
     group: single,
-    load: phase('explore'),
+    ...phase('explore'),
   },
   {
     name: 'map',
@@ -90,7 +94,7 @@ export const commandEntries: readonly CommandEntry[] = [
     term: 'recover RUN',
     summary: 'phase 3: retrain with the multiplier',
     group: single,
-    load: phase('recover'),
+    ...phase('recover'),
   },
   {
     name: 'simulate',
@@ -337,6 +341,7 @@ async function perform(
       services.stdout.write(topicText(topic, services.stdout, style, names));
       return 0;
     }
+    if (wantsFlow(args)) void services.readyFlow?.();
     const program = await buildProgram(services, (name) => args.includes(name), partOf(args)?.name);
     program.hook('preAction', async (_, command) => {
       const { meetRanks } = await import('./ranks.ts');
@@ -350,6 +355,15 @@ async function perform(
     if (text !== '') services.stderr.write(`${text}\n`);
     return code;
   }
+}
+
+/** Whether the arguments, as far as can be said before they are read, ask for phases of a run. */
+function wantsFlow(args: readonly string[]): boolean {
+  const tells = ['-h', '--help', '--print-config'];
+  return (
+    (commandEntries.find(({ name }) => name === args[0])?.doesPhases ?? false) &&
+    !args.some((arg) => tells.includes(arg))
+  );
 }
 
 /** What `tram help` is asked for that is no command. */

@@ -18,6 +18,8 @@ export interface Services {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly loadFlow: () => Promise<Flow>;
+  /** Begins to load the flow for `runFlow` while the command is still being read. */
+  readonly readyFlow?: () => Promise<void>;
   /** Shows a file to the user; resolves to what hindered it, if anything did. */
   readonly openFile?: (path: string) => Promise<string | undefined>;
 }
@@ -28,7 +30,15 @@ const loadFlow = async (): Promise<Flow> => ({
   evaluateRun: async (options) => (await import('../flow/results/evaluate.ts')).evaluateRun(options),
 });
 
-export const realServices: Services = { stdout: process.stdout, stderr: process.stderr, loadFlow, openFile };
+const readyFlow = async () => (await import('./flow-thread.ts')).readyFlowThread();
+
+export const realServices: Services = {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  loadFlow,
+  readyFlow,
+  openFile,
+};
 
 /** A module in commands/ defines its command's arguments, options, help and action. */
 export type Define = (command: Command, services: Services) => void;

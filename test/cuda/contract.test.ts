@@ -6,7 +6,15 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { geometryArgument } from '../../src/engine/cuda/lower/geometry.ts';
 import type { KernelSource } from '../../src/engine/cuda/lower/launch.ts';
-import { type Arguments, addresses, doubles, floats, integers, launch } from '../../src/engine/cuda/lower/launch.ts';
+import {
+  type Arguments,
+  addresses,
+  doubles,
+  floats,
+  integers,
+  launch,
+  struct,
+} from '../../src/engine/cuda/lower/launch.ts';
 import { kernelFolder } from '../../src/engine/cuda/runtime/compiler.ts';
 import { square } from '../../src/engine/graph/window.ts';
 import { disagreements, kernelFile } from './contract.ts';
@@ -40,12 +48,14 @@ describe('a launch agrees with its kernel', () => {
     expect(add(args, { ...source, defines: { WIDTH: 4 } })).toEqual([
       'elementwise.cu: add: nothing reads the macro WIDTH',
     ]);
+    const none = struct({ ...addresses({ before: 0n, to: 0n }), ...floats({ alpha: 0, beta: 0 }) });
     const moments = launch(
       { file: 'normalization.cu', defines: {} },
       'moments',
       { grid: 1, block: 512 },
       {
         ...addresses({ x: 1n, mean: 2n, variance: 3n }),
+        ...{ ofMean: none, ofVariance: none },
         ...integers({ rows: 1, columns: 1, tile: 1 }),
         ...addresses({ partials: 4n, counters: 5n }),
       },

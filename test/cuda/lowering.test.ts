@@ -35,6 +35,7 @@ import { poolCases } from '../engine/pool-cases.ts';
 import { repeatCases } from '../engine/repeat-cases.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { wideCases } from '../engine/wide-cases.ts';
+import { windowedBitCases } from '../engine/windowed-bit-cases.ts';
 import { disagreements } from './contract.ts';
 import { lowerGraph } from './fake-memory.ts';
 
@@ -86,7 +87,8 @@ function trainingStep(batch: number) {
     multiplierOf: () => ({ kind: 'structure', theta: 'theta', structure }),
   };
   const { graph, layers, loss } = buildNetwork(imageTask(findModel('resnet18'), images), arithmetic, 'train', batch);
-  const variables = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
+  const parameters = layers.parameters.filter(({ trainable }) => trainable).map(({ value }) => value);
+  const variables = [...parameters, graph.variable('theta', [structure.count])];
   appendUpdates(loss, [{ variables, rate: 'rate', momentum: 0.9, weightDecay: 5e-4 }]);
   return graph;
 }
@@ -105,6 +107,12 @@ describe('a training step of ResNet18 with a trained structure', () => {
     expect(updates).toBeGreaterThan(2);
     expect(updates).toBeLessThan(9);
     expect(launches.filter(({ name }) => name === 'copy')).toHaveLength(1);
+  });
+
+  test('forms the matrix of a θ that all layers share once, and its gradient of the sum over the layers', () => {
+    const count = (kernel: string) => launches.filter(({ name }) => name === kernel).length;
+    expect([count('structure_matrix'), count('structure_matrix_gradient')]).toEqual([1, 1]);
+    expect(count('structure_dots')).toBeGreaterThan(15);
   });
 
   test('needs less than 1.5 GB for the activations of 256 images', () => {
@@ -193,12 +201,17 @@ const nvcc = findNvcc();
 /** One source per file and kind of work, as an RTX 30 and an H200 would compile it. */
 const representative = new Map<string, KernelSource>();
 const ofDepthwise = depthwiseCases.filter(({ name }) => name.includes('two outputs per channel'));
-for (const item of [...wideCases, ...ofDepthwise, ...matrixCases, ...poolCases, ...repeatCases, ...dropoutCases]) {
+const ofMatrixUnits = [...wideCases, ...windowedBitCases, ...matrixCases];
+for (const item of [...ofMatrixUnits, ...ofDepthwise, ...poolCases, ...repeatCases, ...dropoutCases]) {
   for (const { source, name } of launchesOf(item)) {
     if (source.text !== undefined) continue;
     const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '', PRODUCTS = '', BN = '' } = source.defines;
+    const { WINDOWS = '' } = source.defines;
     const narrow = Number(BN) < 64 ? BN : '';
-    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES, PRODUCTS, narrow].join(' ')}`, source);
+    representative.set(
+      `${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES, PRODUCTS, narrow, WINDOWS].join(' ')}`,
+      source,
+    );
   }
 }
 const sources = new Map([...representative.values()].map((source) => [KernelLibrary.nameOf(source), source]));

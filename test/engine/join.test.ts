@@ -1,7 +1,7 @@
 // Neighbouring formulas as one: fewer steps, the same bits. An intermediate value that is an output of the graph keeps
 // its step.
 
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { plan } from '../../src/engine/graph/plan.ts';
@@ -70,6 +70,73 @@ test('a value that two read, or of another shape, keeps its step', () => {
   const flat = graph.apply1('reshape', [silu(graph.input('z', shape))], { shape: [37 * 45] });
   graph.output('c', softmax(flat));
   expect(formulasOf(graph)).toHaveLength(5);
+});
+
+describe('sums', () => {
+  const plus = { alpha: 1, beta: 1 };
+  /** Σ of `terms` inputs of a shape in order, the first of them a quotient of two. */
+  function sums(terms: number, extents: readonly number[], apart = false): Graph {
+    const graph = new Graph();
+    const values = Array.from({ length: terms }, (_, at) => graph.input(`x${at}`, extents));
+    const first = graph.apply1('divide', [values[0]!, graph.input('by', extents)], {});
+    const partial = [first];
+    for (const value of values.slice(1)) partial.push(graph.apply1('add', [partial.at(-1)!, value], plus));
+    graph.output('y', partial.at(-1)!);
+    if (apart) for (const [at, sum] of partial.slice(0, -1).entries()) graph.output(`between ${at}`, sum);
+    return graph;
+  }
+  const opsOf = (graph: Graph) => plan(graph, { join: true }).steps.map(({ node }) => node.op);
+
+  test('of few elements are one step with their quotients, up to 16 terms', () => {
+    expect(opsOf(sums(15, [8, 8]))).toEqual(['formula']);
+    expect(opsOf(sums(21, [8, 8]))).toEqual(['formula', 'formula']);
+    expect(plan(sums(21, [8, 8])).steps).toHaveLength(21);
+  });
+
+  test('stay apart where what lies between is wanted, weighted, or of many elements', () => {
+    expect(opsOf(sums(3, [8, 8], true))).toEqual(['divide', 'add', 'add']);
+    expect(opsOf(sums(3, [4097]))).toEqual(['divide', 'add', 'add']);
+    const graph = new Graph();
+    const x = graph.input('x', [8]);
+    const average = graph.apply1('add', [x, graph.input('y', [8])], { alpha: 0.9, beta: 0.1 });
+    graph.output('z', graph.apply1('add', [average, x], plus));
+    expect(opsOf(graph)).toEqual(['add', 'add']);
+  });
+
+  test('have the bits of separate steps', async () => {
+    const given = new Map(
+      [...sums(21, [8, 8]).inputs.keys()].map((name, at) => [name, floats([8, 8], 1 / (at + 1), 3)] as const),
+    );
+    const results = await Promise.all(
+      [false, true].map(async (apart) => {
+        const session = await wasmBackend({ threads: 1, poison: true }).openSession();
+        const program = await session.compile(sums(21, [8, 8], apart));
+        for (const [name, { data }] of given) program.write(name, data);
+        await program.run();
+        const y = await program.read('y');
+        await session.dispose();
+        return y;
+      }),
+    );
+    expect(results[0]).toEqual(results[1]);
+  });
+
+  /** The gradient of a relu of a sum, read twice or once; `large`: what happens between. */
+  function slope(readers: number, between = 0): Graph {
+    const graph = new Graph();
+    const [a, b, y] = ['a', 'b', 'y'].map((name) => graph.input(name, [64, 100])) as [Value, Value, Value];
+    const sum = graph.apply1('add', [a, b], plus);
+    for (let at = 0; at < between; at++) graph.output(`z${at}`, graph.apply1('affine', [y], { scale: at, offset: 0 }));
+    const dx = graph.apply1('reluGradient', [sum, y], {});
+    for (let at = 0; at < readers; at++) graph.output(`d${at}`, graph.apply1('dot', [dx, at === 0 ? a : b], {}));
+    return graph;
+  }
+
+  test('are formed by the gradient of a relu that several read, where nothing large comes before it', () => {
+    expect(opsOf(slope(2))).toEqual(['formula', 'dot', 'dot']);
+    expect(opsOf(slope(1))).toEqual(['add', 'reluGradient', 'dot']);
+    expect(opsOf(slope(2, 1))).toEqual(['add', 'affine', 'reluGradient', 'dot', 'dot']);
+  });
 });
 
 test('the bits are those of separate steps', async () => {

@@ -5,7 +5,7 @@ import type { Graph, Value } from '../../src/engine/graph/graph.ts';
 import { square } from '../../src/engine/graph/window.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
-import { type Case, constant, floats, make, operands } from './cases.ts';
+import { type Case, constant, floats, floatsOf, make, operands } from './cases.ts';
 import { approximateCase } from './path-cases.ts';
 
 const plus = { alpha: 1, beta: 1 };
@@ -206,4 +206,123 @@ const reductions: readonly Case[] = [
   }),
 ];
 
-export const joinedCases: readonly Case[] = [...normalizations(), ...ranges, ...sizes, ...convolutions, ...reductions];
+const ofDots = floatsOf(7);
+/** Products of few and many rows less those of others, by fours of channels and one by one. */
+const dotDifferences: readonly Case[] = (
+  [
+    [300, 32],
+    [1000, 12],
+    [3000, 33],
+    [600, 2],
+    [40, 160],
+  ] as const
+).map(([rows, channels]) =>
+  make(
+    'channelDotDifference',
+    `[${rows}, ${channels}]`,
+    [rows, rows, 70, 70].map((of) => ofDots([of, channels], -1, 3)),
+    {},
+  ),
+);
+
+const ofAverages = floatsOf(9);
+/** Batch norm with a relu behind it, and running averages of its statistics. */
+const averages: readonly Case[] = (
+  [
+    [2, 3, 5, 20],
+    [3000, 32],
+    [2, 3, 5, 7],
+    [3000, 33],
+  ] as readonly Shape[]
+).map((shape) => {
+  const c = [shape.at(-1)!];
+  const scales = [ofAverages(c, 0.5, 1.5), ofAverages(c)];
+  return make(
+    'batchNorm',
+    `a relu and running averages, [${shape.join(', ')}]`,
+    [ofAverages(shape, -1, 3), ...scales, ofAverages(c), ofAverages(c, 0.5, 2)],
+    { epsilon: 1e-5 },
+    {
+      build: (graph, [x, gamma, beta, ...running]) => {
+        const [y, ...moments] = graph.apply('batchNorm', [x!, gamma!, beta!], { epsilon: 1e-5 });
+        const shares = [
+          { alpha: 0.9, beta: 0.1 },
+          { alpha: 0.75, beta: 0.3 },
+        ] as const;
+        const moved = moments.map((moment, at) => graph.apply1('add', [running[at]!, moment], shares[at]!));
+        const end = graph.apply1('relu', [y!], {});
+        return [end, ...moments, ...moved, graph.apply1('affine', [x!], { scale: 2, offset: 0 })];
+      },
+    },
+  );
+});
+
+const ofRanges = floatsOf(10);
+/** The gradient of a range and what it is added to, as that of a quantiser's weight is. */
+const rangeGradients: readonly Case[] = (
+  [
+    ['tensor', [12]],
+    ['tensor', [40_001]],
+    ['channel', [7, 20]],
+    ['channel', [40, 64]],
+    ['channel', [3000, 33]],
+  ] as const
+).map(([granularity, shape]) => {
+  const of = granularity === 'tensor' ? [] : [shape.at(-1)!];
+  return make(
+    'minMaxGradient',
+    `and a sum, [${shape.join(', ')}] per ${granularity}`,
+    [ofRanges(shape, -1, 3), ofRanges(of), ofRanges(of), ofRanges(shape)],
+    { granularity },
+    {
+      build: (graph, [x, gMin, gMax, other]) => {
+        const range = graph.apply('minMax', [x!], { granularity });
+        const slope = graph.apply1('minMaxGradient', [gMin!, gMax!, x!, ...range], { granularity });
+        return [graph.apply1('add', [other!, slope], plus)];
+      },
+    },
+  );
+});
+
+const ofSums = floatsOf(8);
+/** Sums that are joined (engine/graph/join.ts): of a quotient and 20 terms, and under the gradient of a relu. */
+const sums: readonly Case[] = [
+  make(
+    'add',
+    'a quotient and 20 terms',
+    Array.from({ length: 22 }, () => ofSums([8, 8], 1, 2)),
+    plus,
+    {
+      build: (graph, [a, b, ...terms]) => {
+        const quotient = graph.apply1('divide', [a!, b!], {});
+        return [terms.reduce((sum, term) => graph.apply1('add', [sum, term], plus), quotient)];
+      },
+    },
+  ),
+  ...[1020, 1023].map((count) =>
+    make(
+      'reluGradient',
+      `of a sum, 5×${count}`,
+      Array.from({ length: 3 }, () => ofSums([5, count])),
+      {},
+      {
+        build: (graph, [a, b, y]) => {
+          const dx = graph.apply1('reluGradient', [graph.apply1('add', [a!, b!], plus), y!], {});
+          return [dx, graph.apply1('affine', [dx], { scale: 2, offset: 0 }), graph.apply1('sum', [dx], {})];
+        },
+      },
+    ),
+  ),
+];
+
+export const joinedCases: readonly Case[] = [
+  ...normalizations(),
+  ...ranges,
+  ...sizes,
+  ...convolutions,
+  ...reductions,
+  ...dotDifferences,
+  ...sums,
+  ...averages,
+  ...rangeGradients,
+];

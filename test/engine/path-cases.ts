@@ -104,6 +104,13 @@ export function structureCase(
   );
 }
 
+/** A parameter of each product of the seven lowest columns, and one of each column above. */
+const lowProductsOrColumns = Array.from({ length: 64 }, (_, at) => {
+  const [i, j] = [at >> 3, at & 7];
+  const before = Array.from({ length: at }, (_, other) => other).filter((other) => (other >> 3) + (other & 7) < 7);
+  return i + j < 7 ? before.length : 28 + i + j - 7;
+});
+
 const everyForm: readonly ErrorForm[] = ['exact', 'structure', 'truncation', 'table with slopes'];
 const inGroups = { x: [8, 16, 16, 8], w: [3, 3, 1, 8], groups: 8 };
 /** Images so small that most taps lie outside of them, and many outputs. */
@@ -154,12 +161,14 @@ const approximate: readonly Case[] = [
   ...(['structure', 'truncation'] as const).map((form) =>
     approximateCase('bits: one stage a tile', { x: [8, 16, 16, 64], w: [1, 1, 64, 130], padding: 0 }, [4, 5], form),
   ),
-  // Parameters of eight columns, of all columns, of each product, and of entries of several powers, some read by none.
+  // Parameters of eight columns, of all columns, of each product, of each of the low columns beside those of the high
+  // ones, and of entries of several powers, some read by none.
   ...(
     [
       ['eight columns', columnStructure({ weightBits: 8, activationBits: 8 }, 8)],
       ['all columns', columnStructure({ weightBits: 8, activationBits: 8 }, 15)],
       ['each product', productStructure({ weightBits: 8, activationBits: 8 }, 15)],
+      ['each product of seven columns', { weightBits: 8, activationBits: 8, index: lowProductsOrColumns }],
       ['any', { weightBits: 5, activationBits: 8, index: Array.from({ length: 40 }, (_, at) => ((at % 9) % 4) - 1) }],
     ] as const
   ).flatMap(([which, structure]) =>

@@ -1,16 +1,29 @@
-// Neighbouring formulas become one: what only one formula reads is not stored but computed where it is read. Nothing
-// else changes: a result has the same bits, for every operator is rounded by itself and sums are formed in an order
-// that the row's extent alone decides.
+// Neighbouring formulas become one: what only one formula reads is not stored but computed where it is read. So do sums
+// of few elements, as the gradients of scales are and of what many layers share, with the quotients and products that
+// they add, and the gradient of a relu with the sum that it is of. Nothing else changes: a result has the same bits,
+// for every operator is rounded by itself and sums are formed in an order that the row's extent alone decides.
 
-import { sameShape } from '../../tensor/tensor.ts';
+import { sameShape, sizeOf } from '../../tensor/tensor.ts';
+import { asFormula } from './elementwise.ts';
 import { type Expression, input, partsOf, rewrite } from './expression.ts';
 import { compact, expressionsOf, type Formula } from './formula.ts';
 import type { Node, Value } from './graph.ts';
+import type { OpName } from './ops.ts';
 
 /** A joined kernel of more operators would take seconds to compile, and saves no more memory traffic. */
 const MOST_OPERATORS = 512;
+/** Of a sum of sums: a thread reads all of them before it adds. */
+const MOST_TERMS = 16;
+/** The terms of a sum live until it is formed: of more elements that costs more than a step is worth. */
+const FEW_ELEMENTS = 4096;
 
-const isFormula = (node: Node): node is Node & Node<'formula'> => node.op === 'formula';
+/** The nodes that read a value. */
+type Readers = (value: Value) => ReadonlySet<Node>;
+
+interface Surroundings {
+  readonly readersOf: Readers;
+  readonly between: (first: Node, second: Node) => readonly Node[];
+}
 
 /** Nodes in order with formulas joined; `kept`: values that are needed for themselves. */
 export function joinFormulas(nodes: readonly Node[], kept: ReadonlySet<Value>): Node[] {
@@ -18,29 +31,63 @@ export function joinFormulas(nodes: readonly Node[], kept: ReadonlySet<Value>): 
   for (const node of nodes) {
     for (const value of node.inputs) readers.set(value, (readers.get(value) ?? new Set()).add(node));
   }
+  const readersOf: Readers = (value) => readers.get(value) ?? new Set();
+  const order = new Map(nodes.map((node, at) => [node, at]));
+  const between = (first: Node, second: Node) => nodes.slice(order.get(first)! + 1, order.get(second));
   /** The formula, joined already, whose only output a value is, where nothing but one node reads it. */
   const producers = new Map<Value, Node<'formula'>>();
   const gone = new Set<Node>();
   const joined = new Map<Node, Node>();
   for (const node of nodes) {
-    if (!isFormula(node)) continue;
-    let now: Node<'formula'> = node;
+    const alone = meaningOf(node);
+    if (!alone) continue;
+    let now = alone;
     for (const value of node.inputs) {
       const producer = producers.get(value);
       if (!producer || !now.inputs.includes(value) || !sameShape(producer.attributes.shape, now.attributes.shape))
         continue;
+      const made = (value.source as { readonly node: Node }).node;
+      if (!takes(node, made, { readersOf, between })) continue;
       const both = join(producer, value, now);
       if (partsOf(expressionsOf(both.attributes)).length > MOST_OPERATORS) continue;
+      if (isSum(node) && both.inputs.length > MOST_TERMS) continue;
       now = both;
-      gone.add((value.source as { readonly node: Node }).node);
+      gone.add(made);
     }
-    joined.set(node, now as Node);
+    if (now !== alone) joined.set(node, now as Node);
     const [output] = node.outputs;
-    const single = node.outputs.length === 1 && readers.get(output!)?.size === 1 && !kept.has(output!);
+    const single = node.outputs.length === 1 && readersOf(output!).size === 1 && !kept.has(output!);
     if (single) producers.set(output!, now);
   }
   return nodes.filter((node) => !gone.has(node)).map((node) => joined.get(node) ?? node);
 }
+
+const isA = <K extends OpName>(node: Node, op: K): node is Node & Node<K> => node.op === op;
+const isSum = (node: Node): boolean => isA(node, 'add') && node.attributes.alpha === 1 && node.attributes.beta === 1;
+
+/** What can take part as a formula. */
+function meaningOf(node: Node): Node<'formula'> | undefined {
+  if (isA(node, 'formula')) return node;
+  if (isA(node, 'divide') || isA(node, 'scaleBy') || isA(node, 'reluGradient')) return asFormula(node);
+  if (!isSum(node)) return undefined;
+  const outputs = [{ of: input(0).plus(input(1)), per: 'element' }] as const;
+  return { ...node, op: 'formula', attributes: { name: 'sum', shape: node.outputs[0]!.shape, outputs } };
+}
+
+/** Whether a node, which alone reads what another made, computes that too. */
+function takes(node: Node, made: Node, { readersOf, between }: Surroundings): boolean {
+  const [output] = node.outputs;
+  if (isA(node, 'formula')) return isA(made, 'formula');
+  if (isA(node, 'reluGradient')) {
+    // What one reads alone goes with the batch norm's gradient. Both terms live longer: nothing large may come before.
+    const shared = readersOf(output!).size > 1;
+    return isSum(made) && shared && between(made, node).every(({ outputs }) => outputs.every(hasFewElements));
+  }
+  const isTerm = isSum(made) || isA(made, 'divide') || isA(made, 'scaleBy');
+  return isSum(node) && isTerm && hasFewElements(output!);
+}
+
+const hasFewElements = ({ shape }: Value): boolean => sizeOf(shape) <= FEW_ELEMENTS;
 
 /** The second formula with the first in place of its value. */
 function join(first: Node<'formula'>, value: Value, second: Node<'formula'>): Node<'formula'> {

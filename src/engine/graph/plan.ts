@@ -7,7 +7,7 @@
 // reads after it.
 
 import { byteSize, sameShape, sizeOf } from '../../tensor/tensor.ts';
-import { Arena, aligned } from './arena.ts';
+import { Arena, aligned, type InArena } from './arena.ts';
 import type { Formula } from './formula.ts';
 import type { Graph, Node, Value } from './graph.ts';
 import { joinFormulas } from './join.ts';
@@ -23,7 +23,7 @@ export type Storage =
    */
   | { readonly region: 'own'; readonly offset: number }
   /** Memory whose bytes mean something only while the program runs. */
-  | { readonly region: 'arena'; readonly offset: number };
+  | InArena;
 
 export interface Step {
   readonly node: Node;
@@ -134,16 +134,16 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   const assignedTo = new Map<Value, string>();
   for (const [name, value] of graph.assignments) assignedTo.set(value, name);
   const steps: Step[] = [];
-  const resting: { readonly offset: number; readonly until: number }[] = [];
+  const resting: { readonly place: InArena; readonly until: number }[] = [];
   let atRest = 0;
 
   nodes.forEach((node, at) => {
     while (resting.length > 0 && (resting[0]!.until <= at || atRest > restingBytes)) {
-      atRest -= arena.free(resting.shift()!.offset);
+      atRest -= arena.free(resting.shift()!.place);
     }
-    const release = ({ offset }: Storage & { region: 'arena' }) => {
-      resting.push({ offset, until: at + 1 + reuseDistance });
-      atRest += arena.sizeOf(offset);
+    const release = (place: InArena) => {
+      resting.push({ place, until: at + 1 + reuseDistance });
+      atRest += arena.sizeOf(place);
     };
     const taken = new Set<Value>();
     for (const [index, output] of node.outputs.entries()) {
@@ -164,18 +164,17 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
         taken.add(over);
         continue;
       }
-      storage.set(output, { region: 'arena', offset: arena.allocate(byteSize(output)) });
+      storage.set(output, arena.allocate(byteSize(output)));
     }
     const scratch = options.workspaceBytes?.(node) ?? 0;
-    const workspace: Storage | undefined =
-      scratch > 0 ? { region: 'arena', offset: arena.allocate(scratch) } : undefined;
+    const workspace = scratch > 0 ? arena.allocate(scratch) : undefined;
     steps.push({
       node,
       inputs: node.inputs.map((value) => storage.get(root(value))!),
       outputs: node.outputs.map((value) => storage.get(value)!),
       workspace,
     });
-    if (workspace?.region === 'arena') release(workspace);
+    if (workspace) release(workspace);
     for (const value of new Set([...node.inputs.map(root), ...node.outputs])) {
       const place = storage.get(value)!;
       const dead = (lastUse.get(value) ?? at) <= at && !taken.has(value);
@@ -193,7 +192,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   return {
     ...{ graph, steps, copies, ownBytes, inputBytes },
     snapshots: [...before].map(([value, to]) => ({ from: placeOf(value), to, of: value })),
-    arenaBytes: arena.size,
+    arenaBytes: arena.layOut(),
     storage: placeOf,
     outputStorage: (value) => before.get(root(value)) ?? placeOf(value),
   };

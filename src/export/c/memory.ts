@@ -2,7 +2,7 @@
 // holds a tensor's proved bounds; tensors whose lives do not overlap share elements of its array.
 // Invariant: while an operation writes a tensor, no tensor is there that this operation or a later one reads.
 
-import { Arena } from '../../engine/graph/arena.ts';
+import { Arena, type InArena } from '../../engine/graph/arena.ts';
 import type { IntegerNetwork } from '../../integer/network.ts';
 import { sizeOf } from '../../tensor/tensor.ts';
 
@@ -41,19 +41,20 @@ export function planMemory({ tensors, operations, output }: IntegerNetwork, type
   for (const [at, { inputs }] of operations.entries()) for (const input of inputs) lastUse.set(input, at);
   lastUse.set(output, operations.length);
   const arenas = new Map<CType, Arena>();
-  const places = new Map<number, Place>();
+  const blocks = new Map<number, { readonly type: CType; readonly block: InArena }>();
   for (const [at, operation] of operations.entries()) {
     const made = operation.output;
     const type = types[made]!;
     const arena = arenas.get(type) ?? new Arena(1);
     arenas.set(type, arena);
-    places.set(made, { type, offset: arena.allocate(sizeOf(tensors[made]!.shape)) });
+    blocks.set(made, { type, block: arena.allocate(sizeOf(tensors[made]!.shape)) });
     for (const tensorAt of new Set([...operation.inputs, made])) {
-      const place = places.get(tensorAt);
-      if (place && (lastUse.get(tensorAt) ?? at) <= at) arenas.get(place.type)!.free(place.offset);
+      const known = blocks.get(tensorAt);
+      if (known && (lastUse.get(tensorAt) ?? at) <= at) arenas.get(known.type)!.free(known.block);
     }
   }
-  const sizes = new Map([...arenas].map(([type, { size }]) => [type, size]));
+  const sizes = new Map([...arenas].map(([type, arena]) => [type, arena.layOut()]));
+  const places = new Map([...blocks].map(([made, { type, block }]) => [made, { type, offset: block.offset }]));
   const bytes = [...sizes].reduce((sum, [type, size]) => sum + size * cTypes[type].bytes, 0);
   return { places, sizes, bytes };
 }

@@ -34,7 +34,7 @@ import { loadTeacher, tellTeacher } from './teacher.ts';
 /** Seconds between resume points within an epoch. */
 const SAVE_INTERVAL = 20;
 /** An epoch ends with a resume point if writing one takes at most this share of the time since the last one. */
-const SAVE_SHARE = 0.05;
+const SAVE_SHARE = 0.01;
 
 export interface TrainingJob {
   readonly phase: TrainingPhase;

@@ -2,9 +2,8 @@
 // ordinary product): with g the output gradient and C_ij of approximate-bits.cuh,
 //   dm[i, j] = −2^(i+j) xScale Σ_{pixel, o} wScale[o] g[pixel, o] C_ij[pixel, o]
 // Pairs of bits of one power whose parameter is the same are a group, whose sum is formed once.
-// Counts are below 2^23: the bits of one, read as a float, are the denormal number count·2^−149, which a multiplication
-// takes as it takes any other. So wScale·g, scaled by 2^96 (it is finite below 2^32), is multiplied with counts as they
-// are, and the sums are those of a scale of 2^−53.
+// Counts are multiplied as those of approximate-bits.cu are: wScale·g, scaled by 2^96 (it is finite below 2^32), with
+// counts as they are, and the sums are those of a scale of 2^−53.
 // Sums are f32 in a thread, doubles over the blocks, always in the same order.
 // Kernels: structure_dots, add_dots.
 #ifdef BM
@@ -14,24 +13,52 @@
 #define SCALE 0x1p96f
 
 /**
- * partials[block][firstGroup + group] = Σ over the tiles of the block, of `allGroups` groups in all. Grid: as many
- * blocks as the device has multiprocessors, or one per tile. -D, beside those of approximate-bits.cuh: PAIRS (the
+ * partials[block][group, then single] = Σ over the tiles of the block. Grid: as many blocks as the device has
+ * multiprocessors, or one per tile. -D, beside those of approximate-bits.cuh: PAIRS (the
  * columns are even).
  */
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     structure_dots(const Bits bits, const float *__restrict__ gradient, const float *__restrict__ wScale, float *__restrict__ partials,
-                   const Geometry geometry, int firstGroup, int allGroups) {
+                   const Geometry geometry) {
   extern __shared__ __align__(1024) u8 shared[];
-  __shared__ float warpSums[COUNTERS / 32][GROUPS];
+  __shared__ float warpSums[COUNTERS / 32][GROUPS + SINGLES];
+  __shared__ Single singles[SINGLES + 1];
+#if SINGLES
+  // Of singles the sums of every fourth lane.
+  __shared__ float laneSums[SINGLES][COUNTERS / 32][4];
+  placeSingles(singles, [](auto) { return 0u; });
+  for (int at = threadIdx.x; at < SINGLES * (COUNTERS / 32) * 4; at += THREADS) (&laneSums[0][0][0])[at] = 0;
+#endif
   const Geometry &g = geometry;
   const int thread = threadIdx.x - COPIERS, warp = thread / 32, lane = threadIdx.x % 32, pixels = g.pixels();
   // In the places of a warp's counts: rows group and group + 8, columns 2·quad and 2·quad + 1 of each eight.
   // All is set where warps count, and read there: other warps have fewer registers.
-  float factors[8][4], sums[GROUPS];
+  float factors[8][4], sums[GROUPS + 1];
   int firstColumn;
   bool isScaled;
+  // The first counts of a tile are there, and so are the gradients, which were asked for before them.
+  auto scaleOnce = [&]() {
+    if (isScaled) return;
+    isScaled = true;
+#pragma unroll
+    for (int ni = 0; ni < 8; ni++)
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        const float scale = wScale[min(firstColumn + ni * 8 + i, g.o - 1)] * SCALE;
+        factors[ni][i] *= scale;
+        factors[ni][2 + i] *= scale;
+      }
+  };
+  auto dot = [&](const int(*counts)[4]) {
+    float dots[4] = {};
+#pragma unroll
+    for (int ni = 0; ni < 8; ni++)
+#pragma unroll
+      for (int i = 0; i < 4; i++) dots[i] = fmaf(__int_as_float(counts[ni][i]), factors[ni][i], dots[i]);
+    return (dots[0] + dots[1]) + (dots[2] + dots[3]);
+  };
   countTiles(
-      shared, bits, g,
+      shared, bits, g, singles,
       [&](int tile) {
         const int row = bits.row0(tile) + warp * 16 % BM + lane / 4;
         firstColumn = bits.column0(tile) + lane % 4 * 2;
@@ -56,24 +83,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
           }
       },
       [&](auto group, const int(*counts)[4]) {
-        if (decltype(group)::value == 0 && !isScaled) {
-          // The first counts of the tile are there, and so are the gradients, which were asked for before them.
-          isScaled = true;
+        if (decltype(group)::value == 0) scaleOnce();
+        sums[decltype(group)::value] += dot(counts);
+      },
+      [&](int at, const int(*counts)[4]) {
+#if SINGLES
+        if (GROUPS == 0 && at == 0) scaleOnce();
+        float sum = dot(counts);
 #pragma unroll
-          for (int ni = 0; ni < 8; ni++)
-#pragma unroll
-            for (int i = 0; i < 2; i++) {
-              const float scale = wScale[min(firstColumn + ni * 8 + i, g.o - 1)] * SCALE;
-              factors[ni][i] *= scale;
-              factors[ni][2 + i] *= scale;
-            }
-        }
-        float dots[4] = {};
-#pragma unroll
-        for (int ni = 0; ni < 8; ni++)
-#pragma unroll
-          for (int i = 0; i < 4; i++) dots[i] = fmaf(__int_as_float(counts[ni][i]), factors[ni][i], dots[i]);
-        sums[decltype(group)::value] += (dots[0] + dots[1]) + (dots[2] + dots[3]);
+        for (int distance = 16; distance > 2; distance /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
+        if (lane < 4) laneSums[at][warp][lane] += sum;
+#endif
       },
       [&](int tile, const Rows &) {
         if (tile + gridDim.x < bits.tiles) return;
@@ -83,12 +103,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
           for (int distance = 16; distance > 0; distance /= 2) sums[group] += __shfl_xor_sync(0xffffffffu, sums[group], distance);
           if (lane == 0) warpSums[warp][group] = sums[group];
         }
+#if SINGLES
+        __syncwarp();
+        for (int at = lane; at < SINGLES; at += 32) {
+          const float *of = laneSums[at][warp];
+          warpSums[warp][GROUPS + at] = (of[0] + of[1]) + (of[2] + of[3]);
+        }
+#endif
       });
   __syncthreads();
-  if (threadIdx.x < GROUPS) {
+  if (threadIdx.x < GROUPS + SINGLES) {
     float sum = 0;
     for (int i = 0; i < COUNTERS / 32; i++) sum += warpSums[i][threadIdx.x];
-    partials[blockIdx.x * allGroups + firstGroup + threadIdx.x] = sum;
+    partials[blockIdx.x * (GROUPS + SINGLES) + threadIdx.x] = sum;
   }
 }
 #else

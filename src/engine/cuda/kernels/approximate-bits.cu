@@ -2,14 +2,15 @@
 // exact integers or a trained structure):
 //   Σ_k AxM(w, x) = Σ_ij (1 − m[i, j]) 2^(i+j) C_ij, C_ij = Σ_k w[i]·x[j]
 // on the binary matrix unit, 256 pairs of bits per step; see approximate-bits.cuh. Each group's counts are multiplied
-// with its factor, an integer: 2^(i+j), or where m is a real number the nearest fixed-point number with as many bits
-// of fraction as the sum of all leaves free. Groups of high and of low powers have sums of their own where both have
-// factors that are no integers (TOTALS = 2). Sums may wrap on the way, the whole of each must not. A code of a padded
-// tap is 0 and has no bits.
-// Kernels: pack_codes, pack_weights, tap_rectangles, multiply.
-// Layout: x NHWC u8 with channels a multiple of CB, w [K][O] u8.
-// -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), TOTALS; lists by group: SHIFTS (i + j),
-// ENTRIES (i·ABITS + j of the entry of m that the factor reads; −1: none is removed), TOTAL_OF (0 low, 1 high).
+// with its factor, 2^(i+j), in integers, which may wrap on the way, the whole must not; or, where m is a real number
+// (FRACTIONS), with (1 − m) 2^(i+j) in f32: counts are below 2^23, and the bits of one, read as a float, are the
+// denormal number count·2^−149, which a multiplication takes as any other, twice as fast as one of integers. So factors
+// are scaled by 2^96, and sums are those of a scale of 2^−53. A code of a padded tap is 0 and has no bits.
+// Kernels: pack_codes, pack_windows, pack_weights, tap_rectangles, multiply.
+// Layout: x NHWC u8, for pack_codes with channels a multiple of CB, w [K][O] u8.
+// -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), FRACTIONS (0 or 1); lists by group: SHIFTS
+// (i + j), ENTRIES (i·ABITS + j of the entry of m that the factor reads; −1: none is removed), and by single
+// SINGLE_ENTRIES (−2: it counts for nothing).
 #include "output-tile.cuh"
 
 #ifdef BM
@@ -17,52 +18,81 @@
 
 LIST(shiftOf, SHIFTS)
 LIST(entryOf, ENTRIES)
-LIST(totalOf, TOTAL_OF)
+#if SINGLES
+LIST(singleEntryOf, SINGLE_ENTRIES)
+#endif
+
+#if FRACTIONS
+typedef float Total;
+INLINE u32 wordOf(Total factor) { return __float_as_uint(factor); }
+INLINE Total ofWord(u32 factor) { return __uint_as_float(factor); }
+INLINE Total factorOf(double share, int shift) { return (float)(share * (1 << shift)) * 0x1p96f; }
+INLINE void addCounts(Total &total, Total factor, int count) { total = fmaf(__int_as_float(count), factor, total); }
+INLINE double valueOf(Total total) { return total * 0x1p53; }
+#else
+typedef u32 Total;
+INLINE u32 wordOf(Total factor) { return factor; }
+INLINE Total ofWord(u32 factor) { return factor; }
+INLINE Total factorOf(double share, int shift) { return __double2int_rn(share * (1 << shift)); }
+INLINE void addCounts(Total &total, Total factor, int count) { total += factor * (u32)count; }
+INLINE double valueOf(Total total) { return (int)total; }
+#endif
+/** Of an entry of m, the share of its partial product that is kept. */
+INLINE double shareOf(const float *m, int entry) { return entry == -2 ? 0.0 : entry < 0 ? 1.0 : 1 - (double)m[entry]; }
 
 /**
  * Grid: as many blocks as the device has multiprocessors, or one per tile. `m`: f32 [WBITS, ABITS], read where an entry
- * is given; `lowBits`, `highBits`: of the fraction of each total; `rectangles`: of the weight codes (`tap_rectangles`).
+ * is given; `rectangles`: of the weight codes (`tap_rectangles`).
  */
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     multiply(const Bits bits, const int *__restrict__ rectangles, const float *__restrict__ m, const ZeroPoints zero,
-             float *__restrict__ y, const Geometry geometry, int lowBits, int highBits) {
+             float *__restrict__ y, const Geometry geometry) {
   extern __shared__ __align__(1024) u8 shared[];
-  __shared__ u32 factors[GROUPS];
+  __shared__ Total factors[GROUPS + 1];
+  __shared__ Single singles[SINGLES + 1];
 #if WARPS_K > 1
-  __shared__ u32 exchange[TOTALS * 32][128];
+  __shared__ Total exchange[32][128];
 #endif
   const Geometry &g = geometry;
   forEachConstant<0, GROUPS>([&](auto at) {
     constexpr int group = decltype(at)::value, entry = entryOf(group), shift = shiftOf(group);
-    if (threadIdx.x != group) return;
-    const double share = entry < 0 ? 1 : 1 - (double)m[max(entry, 0)];
-    factors[group] = __double2int_rn(share * (1 << shift) * (1 << (totalOf(group) ? highBits : lowBits)));
+    if (threadIdx.x == group) factors[group] = factorOf(shareOf(m, entry), shift);
   });
+#if SINGLES
+  placeSingles(singles, [&](auto at) {
+    constexpr int pair = decltype(at)::value;
+    return wordOf(factorOf(shareOf(m, singleEntryOf(pair)), singleWeightBitOf(pair) + singleInputBitOf(pair)));
+  });
+#endif
 
   const int thread = threadIdx.x - COPIERS, warp = thread / 32;
-  u32 totals[TOTALS][8][4];
+  Total totals[8][4];
+  auto add = [&](Total factor, const int(*counts)[4]) {
+#pragma unroll
+    for (int ni = 0; ni < 8; ni++)
+#pragma unroll
+      for (int i = 0; i < 4; i++) addCounts(totals[ni][i], factor, counts[ni][i]);
+  };
   // A tile's rectangles are fetched when it begins and needed when it ends.
   constexpr int WORDS = (KH + 1) * (KW + 1) * BN, MINE = (WORDS + COUNTERS - 1) / COUNTERS;
   __shared__ __align__(8) int ofCodes[WORDS];
   int fetched[MINE];
   countTiles(
-      shared, bits, g,
+      shared, bits, g, singles,
       [&](int tile) {
 #pragma unroll
-        for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] = 0;
+        for (int i = 0; i < 32; i++) (&totals[0][0])[i] = 0;
 #pragma unroll
         for (int i = 0; i < MINE; i++) {
           const int at = thread + i * COUNTERS;
           if (at < WORDS) fetched[i] = rectangles[at / BN * (bits.columnTiles * BN) + bits.column0(tile) + at % BN];
         }
       },
-      [&](auto group, const int(*counts)[4]) {
-        constexpr int total = TOTALS > 1 ? totalOf(decltype(group)::value) : 0;
-        const u32 factor = factors[decltype(group)::value];
-#pragma unroll
-        for (int ni = 0; ni < 8; ni++)
-#pragma unroll
-          for (int i = 0; i < 4; i++) totals[total][ni][i] += factor * (u32)counts[ni][i];
+      [&](auto group, const int(*counts)[4]) { add(factors[decltype(group)::value], counts); },
+      [&](int at, const int(*counts)[4]) {
+#if SINGLES
+        add(ofWord(singles[at].factor), counts);
+#endif
       },
       [&](int tile, const Rows &rows) {
         // Both warpgroups are behind the stores of the tile before.
@@ -75,23 +105,18 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         // The first warpgroup takes over the other's sums.
         if (warp >= 4) {
 #pragma unroll
-          for (int i = 0; i < TOTALS * 32; i++) exchange[i][thread % 128] = (&totals[0][0][0])[i];
+          for (int i = 0; i < 32; i++) exchange[i][thread % 128] = (&totals[0][0])[i];
         }
         meet(2, COUNTERS);
         if (warp >= 4) return;
 #pragma unroll
-        for (int i = 0; i < TOTALS * 32; i++) (&totals[0][0][0])[i] += exchange[i][thread % 128];
+        for (int i = 0; i < 32; i++) (&totals[0][0])[i] += exchange[i][thread % 128];
 #else
         meet(2, COUNTERS);
 #endif
         const OutputTile at = {bits.row0(tile), bits.column0(tile), 0, warp * 16, 0, rows.sum, rows.y, rows.x};
-        const double low = 1.0 / (1 << lowBits), high = 1.0 / (1 << highBits);
         storeDequantized<1, 8, PAIRS>(at, {ofCodes, BN}, g, zero, y, [&](int, int ni, int element, const TapsInside &, int) {
-          auto sum = [&](int at) {
-            const double of = (int)totals[0][ni][at] * low;
-            return TOTALS > 1 ? of + (int)totals[TOTALS - 1][ni][at] * high : of;
-          };
-          return make_double2(sum(element), sum(element + 1));
+          return make_double2(valueOf(totals[ni][element]), valueOf(totals[ni][element + 1]));
         });
       });
 }
@@ -122,6 +147,25 @@ INLINE void transposeBytes(u32 &low, u32 &high) {
   high = __byte_perm(high, single, lane & 1 ? 0x3716 : 0x7260);
 }
 
+/** Of eight lanes with eight codes each, this lane's plane: bits of the first four lanes in x, of the others in y. */
+INLINE uint2 planeOfLane(uint2 codes) {
+  const u64 bits = transposeBits((u64)codes.y << 32 | codes.x);
+  u32 low = (u32)bits, high = (u32)(bits >> 32);
+  transposeBytes(low, high);
+  return make_uint2(low, high);
+}
+
+INLINE u32 sumOfCodes(uint2 codes) { return __dp4a(codes.y, 0x01010101u, __dp4a(codes.x, 0x01010101u, 0u)); }
+
+/** Where the plane of a piece is, 64 channels of a packed pixel; the pieces of all pixels count on. */
+INLINE size_t placeOf(int piece, int plane) {
+#if CB == 128
+  return ((size_t)(piece / 2) * ABITS + plane) * 2 + piece % 2;
+#else
+  return (size_t)piece * ABITS + plane;
+#endif
+}
+
 /**
  * Planes of the codes of x, and the sums of 64 codes: sums [pixel][channels / 64]. Eight lanes take a piece of 64
  * channels: each transposes the bits of eight codes, then all of them bytes. Block: 256 threads. -D: CB, ABITS.
@@ -135,20 +179,81 @@ extern "C" __global__ void __launch_bounds__(256)
   for (int piece = (blockIdx.x * 256 + threadIdx.x) / 8; piece < end; piece += gridDim.x * 32) {
     const bool valid = piece < pieces;
     const uint2 codes = valid ? x[(size_t)piece * 8 + lane] : make_uint2(0, 0);
-    u32 sum = __dp4a(codes.y, 0x01010101u, __dp4a(codes.x, 0x01010101u, 0u));
+    u32 sum = sumOfCodes(codes);
 #pragma unroll
     for (int distance = 1; distance < 8; distance *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
-    const u64 bits = transposeBits((u64)codes.y << 32 | codes.x);
-    u32 low = (u32)bits, high = (u32)(bits >> 32);
-    transposeBytes(low, high);
+    const uint2 plane = planeOfLane(codes);
     if (!valid) continue;
     if (lane == 0) sums[piece] = (int)sum;
-#if CB == 128
-    const size_t to = ((size_t)(piece / 2) * ABITS + lane) * 2 + piece % 2;
-#else
-    const size_t to = (size_t)piece * ABITS + lane;
-#endif
-    if (lane < ABITS) packed[to] = make_uint2(low, high);
+    if (lane < ABITS) packed[placeOf(piece, lane)] = plane;
+  }
+}
+
+/**
+ * Planes of the codes that the window of each output pixel meets, by ky, kx and channel, 0 outside the image and behind
+ * the last, and the sums of 64 codes: sums [pixel][pieces]. Eight lanes take 64 codes of a window as in pack_codes, or
+ * where a window has 32 codes at most those of two windows. Block: 256 threads; the grid is a multiple of `pieces`, so
+ * that a thread meets the same taps in each window, and goes on by `step` windows. -D: CB, ABITS.
+ */
+extern "C" __global__ void __launch_bounds__(256, 4)
+    pack_windows(const u8 *__restrict__ x, uint2 *__restrict__ packed, int *__restrict__ sums, const Geometry geometry, int pieces, int step) {
+  const Geometry &g = geometry;
+  const int inner = g.inner(), count = g.pixels(), lane = threadIdx.x % 8;
+  const bool two = inner <= 32;
+  const int windows = two ? 2 : 1, lanes = 8 / windows;
+  const int first = blockIdx.x * 32 + threadIdx.x / 8, part = first % pieces;
+  // Of each code, from where the window begins: rows, columns and elements. Behind the last it is below every image.
+  int rows[8], columns[8], elements[8];
+  const int k0 = part * 64 + lane % lanes * 8, tap = k0 / g.c;
+  int ky = tap / g.kw, kx = tap - ky * g.kw, channel = k0 - tap * g.c;
+#pragma unroll
+  for (int i = 0; i < 8; i++) {
+    rows[i] = k0 + i < inner ? ky * g.dilationY : 1 << 30;
+    columns[i] = kx * g.dilationX;
+    elements[i] = (ky * g.dilationY * g.w + columns[i]) * g.c + channel;
+    if (++channel < g.c) continue;
+    channel = 0;
+    if (++kx < g.kw) continue;
+    kx = 0;
+    ky++;
+  }
+  // Whole warps go on together.
+  const int items = (count * pieces + windows - 1) / windows, end = (items + 3) / 4 * 4;
+  int pixel = first / pieces * windows + lane / lanes;
+#pragma unroll 1
+  for (int item = first; item < end; item += gridDim.x * 32, pixel += step) {
+    const bool valid = pixel < count;
+    int image, oy, ox;
+    g.locate(min(pixel, count - 1), image, oy, ox);
+    const int y0 = oy * g.strideY - g.paddingY, x0 = ox * g.strideX - g.paddingX;
+    const int y = valid ? y0 : -(1 << 20), at = ((image * g.h + y0) * g.w + x0) * g.c;
+    // All are read before the first is used, at some place that is there.
+    int from[8];
+    u32 met[8], codes[2] = {};
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+      const bool inside = (u32)(y + rows[i]) < (u32)g.h && (u32)(x0 + columns[i]) < (u32)g.w;
+      from[i] = inside ? at + elements[i] : -1;
+    }
+#pragma unroll
+    for (int i = 0; i < 8; i++) met[i] = x[max(from[i], 0)];
+#pragma unroll
+    for (int i = 0; i < 8; i++) codes[i / 4] |= (from[i] < 0 ? 0u : met[i]) << (8 * (i % 4));
+    const uint2 eight = make_uint2(codes[0], codes[1]);
+    u32 sum = sumOfCodes(eight);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+    const u32 others = __shfl_xor_sync(0xffffffffu, sum, 4);
+    const uint2 plane = planeOfLane(eight);
+    if (valid && lane % lanes == 0) sums[pixel * pieces + part] = (int)(two ? sum : sum + others);
+    if (lane >= ABITS) continue;
+    if (two) {
+      const int even = item * 2;
+      if (even < count) packed[placeOf(even, lane)] = make_uint2(plane.x, 0);
+      if (even + 1 < count) packed[placeOf(even + 1, lane)] = make_uint2(plane.y, 0);
+    } else if (valid) {
+      packed[placeOf(pixel * pieces + part, lane)] = plane;
+    }
   }
 }
 

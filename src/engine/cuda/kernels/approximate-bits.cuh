@@ -2,9 +2,10 @@
 // times the products per clock of 8-bit integers): the loop over tiles and the inner axis that a product by bits and
 // the gradients of a structure share. Pairs of bits whose counts have the same factor are a group and share their
 // sums.
-// Operands are packed beforehand (approximate-bits.cu, `pack_codes` and `pack_weights`). A unit is 128 steps of the
-// inner axis (ky, kx, channel) of one plane, 16 bytes: 128 channels of a tap (CB = 128), or 64 of each of two taps that
-// follow each other (CB = 64).
+// Operands are packed beforehand (approximate-bits.cu: `pack_codes` or `pack_windows`, and `pack_weights`). A unit is
+// 128 steps of the inner axis (ky, kx, channel) of one plane, 16 bytes: 128 channels of a tap (CB = 128), or 64 of each
+// of two taps that follow each other (CB = 64). With WINDOWS a packed pixel is the whole window of an output pixel, its
+// inner axis in place of channels, zeros behind the last; to the counts the layer then has one tap.
 //   x [pixel][block of CB channels][plane j][CB / 8 bytes]
 //   w [tile of 64 columns][unit][plane i, the highest first][column][16 bytes]
 // A stage has four units. In shared memory 8 rows × 16 bytes are contiguous, as the unit reads them without swizzle;
@@ -12,10 +13,13 @@
 // A block is persistent: one warpgroup copies stages, tile after tile, and two count, 64 rows × 64 columns each
 // (BM = 128), or both the same rows, each its half of the stages (BM = 64). The bits of x come from registers. A unit
 // that is alone in the last stage is multiplied for two pairs of a diagonal, (i, j) and (i − 1, j + 1), at once.
-// -D: WBITS, ABITS, CB (64 or 128), BM (128 or 64), KH, KW, STAGES (2 or 3), TAIL (units of the last stage, 0 if it is
-// whole; BM = 64: 0, the stage is filled with zeros), GROUPS; lists: PAIR_W, PAIR_X (bits of each pair, group after
-// group), MATES (1: the pair takes the next one along in a unit that is alone, 2: it is that one, 0: neither), FIRSTS
-// (where each group begins, and the number of pairs).
+// Many groups of a single pair, a θ for each product say, would make a long program: they are counted in a loop, with
+// both operands from shared memory, and four of them have sums at once.
+// -D: WBITS, ABITS, CB (64 or 128), BM (128 or 64), KH, KW, WINDOWS (0 or 1), STAGES (2 or 3), TAIL (units of the last
+// stage, 0 if it is whole; BM = 64: 0, the stage is filled with zeros), GROUPS; lists: PAIR_W, PAIR_X (bits of each
+// pair, group after group), MATES (1: the pair takes the next one along in a unit that is alone, 2: it is that one, 0:
+// neither), FIRSTS (where each group begins, and the number of pairs). SINGLES: pairs that are counted in the loop, a
+// multiple of 8; lists SINGLE_W, SINGLE_X, their bits.
 #pragma once
 #include "lists.cuh"
 
@@ -45,8 +49,29 @@ LIST(weightBitOf, PAIR_W)
 LIST(inputBitOf, PAIR_X)
 LIST(mateOf, MATES)
 LIST(firstOf, FIRSTS)
+#if SINGLES
+LIST(singleWeightBitOf, SINGLE_W)
+LIST(singleInputBitOf, SINGLE_X)
+/** Where the planes of a pair are in a stage, in its two parts, and what the pair's counts are multiplied with. */
+struct Single {
+  u32 a, b, factor;
+};
+/** Fills those of all pairs; `factorOf(Constant<pair>)`. All threads of a block call it. */
+template <typename FactorOf> INLINE void placeSingles(Single *singles, FactorOf factorOf) {
+  forEachConstant<0, SINGLES>([&](auto at) {
+    constexpr int pair = decltype(at)::value, i = singleWeightBitOf(pair), j = singleInputBitOf(pair);
+    if (threadIdx.x == pair) singles[pair] = {j * PLANE_A, (WBITS - 1 - i) * PLANE_B, factorOf(at)};
+  });
+}
+#else
+struct Single {};
+#endif
+/** Singles that a round of the loop counts, and those whose sums are formed at once. */
+#define ROUND 8
+#define IN_FLIGHT 4
 
-#define TAPS (KH * KW)
+/** Of the packed pixels. */
+#define TAPS (WINDOWS ? 1 : KH * KW)
 
 /** Of the rows of a tile where the window begins, and the sum of its codes. */
 struct Rows {
@@ -70,6 +95,8 @@ struct Bits {
   const u8 *x, *w;
   /** Of the codes of x: [pixel][channels / 64]. */
   const int *sums;
+  /** Of a packed pixel. */
+  int channels;
   int units, columnTiles, tiles;
   INLINE int stages() const { return (units + UNITS - 1) / UNITS; }
   INLINE int row0(int tile) const { return tile / columnTiles * BM; }
@@ -77,8 +104,8 @@ struct Bits {
 };
 
 /** For each block of channels where it is; behind the last there is no tap. */
-INLINE void locateBlocks(Control &control, const Bits &bits, const Geometry &g) {
-  const int perTap = g.c / CB;
+INLINE void locateBlocks(Control &control, const Bits &bits) {
+  const int perTap = bits.channels / CB;
   for (int at = threadIdx.x; at < bits.stages() * BLOCKS; at += THREADS) {
     const int tap = at / perTap;
     control.blocks[at] = make_int2(min(tap, TAPS), at - tap * perTap);
@@ -89,15 +116,19 @@ INLINE void locateBlocks(Control &control, const Bits &bits, const Geometry &g) 
 INLINE void locateRows(Control &control, Rows &rows, int row0, const Bits &bits, const Geometry &g) {
   const int r = threadIdx.x;
   if (r >= BM) return;
-  const int row = row0 + r, count = g.pixels(), pieces = g.c / 64;
+  const int row = row0 + r, count = g.pixels(), pieces = bits.channels / 64;
   int image, oy, ox;
   g.locate(min(row, count - 1), image, oy, ox);
   const int y = row < count ? oy * g.strideY - g.paddingY : -(1 << 20), x = ox * g.strideX - g.paddingX;
   int pixels[TAPS];
 #pragma unroll
   for (int tap = 0; tap < TAPS; tap++) {
+#if WINDOWS
+    pixels[tap] = row < count ? row : -1;
+#else
     const int sy = y + tap / KW * g.dilationY, sx = x + tap % KW * g.dilationX;
     pixels[tap] = (u32)sy < (u32)g.h && (u32)sx < (u32)g.w ? (image * g.h + sy) * g.w + sx : -1;
+#endif
     control.pixels[tap][r] = pixels[tap];
   }
   control.pixels[TAPS][r] = -1;
@@ -116,12 +147,12 @@ INLINE void locateRows(Control &control, Rows &rows, int row0, const Bits &bits,
 }
 
 /** Copies the bits of x of `units` units of a stage to shared memory; the packed planes have less than 2^32 bytes. */
-INLINE void copyRows(u32 to, int stage, int units, const Control &control, const Bits &bits, const Geometry &g) {
+INLINE void copyRows(u32 to, int stage, int units, const Control &control, const Bits &bits) {
   // A thread copies one plane of one part of a unit, of some rows.
   constexpr int LANES = ABITS * PARTS, ROWS = COPIERS / LANES, COUNT = (BM + ROWS - 1) / ROWS, BYTES = CB / 8;
   const int plane = threadIdx.x % ABITS, part = threadIdx.x / ABITS % PARTS, r0 = threadIdx.x / LANES;
   if (r0 >= ROWS) return;
-  const u32 pixelBytes = g.c / 8 * ABITS;
+  const u32 pixelBytes = bits.channels / 8 * ABITS;
   u32 into = to + plane * PLANE_A + part * BYTES + r0 * 16;
   const int2 *block = control.blocks + stage * BLOCKS + part;
 #pragma unroll 1
@@ -209,12 +240,49 @@ template <int FULL, bool ALONE, typename Take> INLINE void countStage(u32 a, u32
   });
 }
 
+#if SINGLES
+/**
+ * Counts of a stage for all singles, `take(single, sums)` for each in turn; `a`: shared address of the warpgroup's
+ * rows, else as countStage.
+ */
+template <int FULL, bool ALONE, typename Take> INLINE void countSingles(u32 a, u32 b, u32 zeros, const Single *singles, Take take) {
+  int sums[IN_FLIGHT][8][4];
+  auto count = [&](int at, int(*d)[4]) {
+    const u32 ofA = a + singles[at].a, ofB = b + singles[at].b;
+    beginGroup();
+#pragma unroll
+    for (int step = 0; step < FULL; step++) {
+      countSharedBitsGroup64(d, halvesAt(ofA, step * 2 * UNIT_A, UNIT_A), halvesAt(ofB, step * 2 * UNIT_B, UNIT_B), step == 0);
+    }
+    // The second half meets zeros.
+    if (ALONE) countSharedBitsGroup64(d, halvesAt(ofA, FULL * 2 * UNIT_A, PLANE_A), halvesAnd(ofB, FULL * 2 * UNIT_B, zeros), FULL == 0);
+    endGroup();
+  };
+#pragma unroll 1
+  for (int first = 0; first < SINGLES; first += ROUND) {
+    // The compiler wants that none is under way from one round to the next.
+    forEachConstant<0, ROUND + IN_FLIGHT - 1>([&](auto at) {
+      constexpr int begun = decltype(at)::value, taken = begun - (IN_FLIGHT - 1);
+      if constexpr (begun < ROUND) count(first + begun, sums[begun % IN_FLIGHT]);
+      if constexpr (taken >= 0) {
+        constexpr int rest = ROUND - 1 - taken;
+        waitForGroup<(rest < IN_FLIGHT - 1 ? rest : IN_FLIGHT - 1)>();
+        takeSums(sums[taken % IN_FLIGHT]);
+        take(first + taken, sums[taken % IN_FLIGHT]);
+      }
+    });
+  }
+}
+#endif
+
 /**
  * The tiles of a block. Of the warpgroups that count, each calls for its part of a tile `begin(tile)`, for each stage
- * and group `take(Constant<group>, sums)`, and `finish(tile, rows)`; their warps and threads count from 0.
+ * and group `take(Constant<group>, sums)`, for each of the `singles` `takeSingle(single, sums)`, and `finish(tile,
+ * rows)`; their warps and threads count from 0.
  */
-template <typename Begin, typename Take, typename Finish>
-INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin begin, Take take, Finish finish) {
+template <typename Begin, typename Take, typename TakeSingle, typename Finish>
+INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, const Single *singles, Begin begin, Take take, TakeSingle takeSingle,
+                       Finish finish) {
   Control &control = *(Control *)(shared + STAGES * STAGE_BYTES);
   const u32 base = sharedAddress(shared), full = sharedAddress(control.full), empty = sharedAddress(control.empty);
   const u32 zeros = sharedAddress(control.zeros);
@@ -226,7 +294,7 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
     publishBarriers();
   }
   if (threadIdx.x < BN) control.zeros[threadIdx.x] = make_uint4(0, 0, 0, 0);
-  locateBlocks(control, bits, g);
+  locateBlocks(control, bits);
   publishCopies();
   __syncthreads();
   const int stages = bits.stages();
@@ -249,7 +317,7 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
           arriveWithBytes(full + 8 * slot.at, bytes);
           copyBulk(to + UNITS * UNIT_A, weights + (size_t)stage * UNITS * UNIT_B, bytes, full + 8 * slot.at);
         }
-        copyRows(to, stage, WARPS_K > 1 ? UNITS : units, control, bits, g);
+        copyRows(to, stage, WARPS_K > 1 ? UNITS : units, control, bits);
         arriveWithCopies(full + 8 * slot.at);
         slot.next();
       }
@@ -262,24 +330,24 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, Begin be
     const u32 ofA = WARPS_K == 1 ? warp * 256 : warpgroup * 2 * UNIT_A + warp % 4 * 256;
     const u32 ofB = UNITS * UNIT_A + (WARPS_K == 1 ? 0 : warpgroup * 2 * UNIT_B);
     const int whole = TAIL ? stages - 1 : stages;
-    auto leave = [&]() {
+    auto count = [&](auto pairs, auto alone) {
+      const u32 a = base + slot.at * STAGE_BYTES + ofA, b = base + slot.at * STAGE_BYTES + ofB;
+      waitForPhase(full + 8 * slot.at, slot.phase);
+#if GROUPS
+      countStage<decltype(pairs)::value, decltype(alone)::value != 0>(a, b, zeros, take);
+#endif
+#if SINGLES
+      countSingles<decltype(pairs)::value, decltype(alone)::value != 0>(a - warp % 4 * 256, b, zeros, singles, takeSingle);
+#endif
       __syncwarp();
       if (threadIdx.x % 32 == 0) arriveAt(empty + 8 * slot.at);
       slot.next();
     };
     for (int tile = blockIdx.x, number = 0; tile < bits.tiles; tile += gridDim.x, number++) {
       begin(tile);
-      for (int stage = 0; stage < whole; stage++) {
-        waitForPhase(full + 8 * slot.at, slot.phase);
-        const u32 from = base + slot.at * STAGE_BYTES;
-        countStage<STEPS, false>(from + ofA, from + ofB, zeros, take);
-        leave();
-      }
+      for (int stage = 0; stage < whole; stage++) count(Constant<STEPS>{}, Constant<0>{});
 #if TAIL
-      waitForPhase(full + 8 * slot.at, slot.phase);
-      const u32 from = base + slot.at * STAGE_BYTES;
-      countStage<TAIL / 2, TAIL % 2 == 1>(from + ofA, from + ofB, zeros, take);
-      leave();
+      count(Constant<TAIL / 2>{}, Constant<TAIL % 2>{});
 #endif
       finish(tile, control.rows[number % ROW_TILES]);
     }

@@ -49,14 +49,25 @@ struct LaneTotals {
   }
 };
 
+/** A running average: `to` = alpha·before + beta·value; none where `to` is null. */
+struct Average {
+  const float *before;
+  float *to;
+  float alpha, beta;
+  INLINE void move(int column, float value) const {
+    if (to) to[column] = alpha * before[column] + beta * value;
+  }
+};
+
 /**
- * Mean and biased variance; in double precision the difference of the raw moments loses nothing that a float could
- * hold.
+ * Mean and biased variance, and running averages of both; in double precision the difference of the raw moments loses
+ * nothing that a float could hold.
  */
 struct Moments : LaneTotals {
   typedef Lanes Item;
   const float *x;
   float *mean, *variance;
+  Average ofMean, ofVariance;
   int rows;
   INLINE Item load(int i) const { return read(x, i); }
   INLINE void visit(Sum &sum, const Item &item, int, int) const {
@@ -70,13 +81,19 @@ struct Moments : LaneTotals {
   INLINE void finish(int vector, const Sum &sum) const {
 #pragma unroll
     EACH_LANE {
+      const int column = vector * WIDTH + l;
       const double mu = sum.v[l].a / rows;
-      mean[vector * WIDTH + l] = (float)mu;
-      variance[vector * WIDTH + l] = (float)fmax(sum.v[l].b / rows - mu * mu, 0.0);
+      const float center = (float)mu, spread = (float)fmax(sum.v[l].b / rows - mu * mu, 0.0);
+      mean[column] = center;
+      variance[column] = spread;
+      ofMean.move(column, center);
+      ofVariance.move(column, spread);
     }
   }
 };
-KERNEL moments(const float *x, float *mean, float *variance, SHAPE) { REDUCE(Moments{{}, x, mean, variance, rows}); }
+KERNEL moments(const float *x, float *mean, float *variance, Average ofMean, Average ofVariance, SHAPE) {
+  REDUCE(Moments{{}, x, mean, variance, ofMean, ofVariance, rows});
+}
 
 /**
  * Whether a relu lets the gradient of a value through. A limit that is no number is none: no comparison with it holds.

@@ -77,40 +77,42 @@ function groupsOf(
   return groups;
 }
 
-/** Where the sums of groups go, and the bits of fraction that each sum has room for. */
-export interface Totals {
-  readonly of: readonly (0 | 1)[];
-  readonly count: 1 | 2;
-  readonly bits: readonly [low: number, high: number];
+/** Whether factors are no integers: the entries of m that they read may be shares. */
+export const hasFractions = (groups: readonly BitGroup[], error: ProductError): boolean =>
+  !isInteger(error) && groups.some(({ entry }) => entry !== undefined);
+
+/** Groups that the kernel's program spells out, and those that it counts in a loop. */
+export interface CountedGroups {
+  readonly groups: readonly BitGroup[];
+  /** Groups of a single pair each, as many as rounds of the loop have; undefined: counted for nothing. */
+  readonly singles: readonly (BitGroup | undefined)[];
 }
 
-/** More bits than a float32 has serve nothing. */
-const MOST_FRACTION_BITS = 20;
+/** Fewer groups of single pairs are not worth a loop, but more groups than this have no sum each in a register. */
+const FEWEST_SINGLES = 16;
+const MOST_GROUPS = 32;
+/** Singles of a round of the loop. */
+const ROUND = 8;
 
-/** The groups whose factors are no integers: the entries of m that they read may be shares. */
-export const fractionsOf = (groups: readonly BitGroup[], error: ProductError): readonly BitGroup[] =>
-  isInteger(error) ? [] : groups.filter(({ entry }) => entry !== undefined);
-
-/**
- * One total, of integers, where no factor has a fraction; else two, so that each has room for one: of powers below 2^8,
- * or below 2^10 where higher ones have fractions too. `inner`: products of an output.
- */
-export function totalsOf(groups: readonly BitGroup[], fractions: readonly BitGroup[], inner: number): Totals {
-  if (fractions.length === 0) return { of: groups.map(() => 0), count: 1, bits: [0, 0] };
-  const limit = fractions.some(({ shift }) => shift >= 8) ? 10 : 8;
-  const of = groups.map(({ shift }) => (shift >= limit ? 1 : 0));
-  const bitsOf = (total: number): number => {
-    const members = groups.filter((_, at) => of[at] === total);
-    if (!members.some((group) => fractions.includes(group))) return 0;
-    const most = members.reduce((sum, { shift, pairs }) => sum + 2 ** shift * pairs.length, 0) * inner;
-    return Math.max(0, Math.min(MOST_FRACTION_BITS, 30 - Math.ceil(Math.log2(most))));
+export function countedGroups(groups: readonly BitGroup[]): CountedGroups {
+  const singles = groups.filter(({ pairs }) => pairs.length === 1);
+  if (singles.length < FEWEST_SINGLES && groups.length <= MOST_GROUPS) return { groups, singles: [] };
+  const filling = (ROUND - (singles.length % ROUND)) % ROUND;
+  return {
+    groups: groups.filter(({ pairs }) => pairs.length > 1),
+    singles: [...singles, ...Array<undefined>(filling).fill(undefined)],
   };
-  return { of, count: of.includes(1) ? 2 : 1, bits: [bitsOf(0), bitsOf(1)] };
 }
+
+/** Aspects of a path: what is counted in a loop. */
+export const loopNames = ['nothing', 'some', 'all'] as const;
+export const loopOf = ({ groups, singles }: CountedGroups): (typeof loopNames)[number] =>
+  singles.length === 0 ? 'nothing' : groups.length === 0 ? 'all' : 'some';
 
 /** The macros of kernels/approximate-bits.cuh for groups. */
-export function bitDefines(groups: readonly BitGroup[], { weightBits, activationBits }: OperandWidths) {
+export function bitDefines({ groups, singles }: CountedGroups, { weightBits, activationBits }: OperandWidths) {
   const pairs = groups.flatMap((group) => group.pairs);
+  const ofSingles = singles.map((single) => single?.pairs[0] ?? { i: 0, j: 0 });
   const firsts = [0];
   for (const group of groups) firsts.push(firsts.at(-1)! + group.pairs.length);
   return {
@@ -121,6 +123,11 @@ export function bitDefines(groups: readonly BitGroup[], { weightBits, activation
     PAIR_X: macroList(pairs.map(({ j }) => j)),
     MATES: macroList(groups.flatMap(({ pairs: ofGroup }) => matesOf(ofGroup))),
     FIRSTS: macroList(firsts),
+    SINGLES: singles.length,
+    ...(singles.length > 0 && {
+      SINGLE_W: macroList(ofSingles.map(({ i }) => i)),
+      SINGLE_X: macroList(ofSingles.map(({ j }) => j)),
+    }),
   };
 }
 

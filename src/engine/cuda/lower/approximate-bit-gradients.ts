@@ -3,8 +3,8 @@
 // the activations' values.
 
 import type { Node } from '../../graph/graph.ts';
-import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';
-import { bitDefines, dotGroups } from './approximate-bit-form.ts';
+import { pathOf } from '../../graph/paths.ts';
+import { bitDefines, countedGroups, dotGroups, loopNames, loopOf } from './approximate-bit-form.ts';
 import {
   aspectsOfLayout,
   bitLaunchSize,
@@ -15,18 +15,15 @@ import {
   packBits,
 } from './approximate-bits.ts';
 import { productOf } from './convolution.ts';
-import { type Convolution, ceilDivide, geometryArgument, WEIGHT_GRADIENT } from './geometry.ts';
+import { type Convolution, geometryArgument, WEIGHT_GRADIENT } from './geometry.ts';
 import type { Address } from './launch.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
 import { Layout, type Lowered } from './lowering.ts';
 import { dequantizeTensor } from './quantization.ts';
 
 const FILE = 'approximate-bit-gradients.cu';
-/** A thread has a sum for each group in a register; more are formed by several launches. */
-const MOST_GROUPS = 32;
-
 export const bitGradientWays = {
-  bits: { sums: COUNTS, pairs: ['even', 'odd'], ...layoutAspects },
+  bits: { loop: loopNames, pairs: ['even', 'odd'], ...layoutAspects },
 } as const;
 
 /** Undefined where the gradients are formed through planes. */
@@ -36,29 +33,28 @@ export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, t
   const layout = target.precision === 'fp32' ? undefined : bitLayout(g, widths, target);
   const groups = dotGroups(widths, index);
   if (!layout || groups.length === 0) return undefined;
-  const launches = ceilDivide(groups.length, MOST_GROUPS);
-  const perLaunch = ceilDivide(groups.length, launches);
-  const parts = Array.from({ length: launches }, (_, part) => part * perLaunch);
+  const counted = countedGroups(groups);
+  const summed = [...counted.groups, ...counted.singles];
   // In bf16 too: with as many digits as the planes' gradient has in either precision.
   const ofWeights = productOf(WEIGHT_GRADIENT, g, { ...target, precision: 'tf32' });
   const size = bitLaunchSize(layout, target);
   const blocks = size.grid;
   const values = g.n * g.h * g.w * g.c;
   const groupOf = new Int32Array(weightBits * activationBits).fill(-1);
-  groups.forEach(({ entry }, group) => {
-    groupOf[entry!] = group;
+  summed.forEach((group, at) => {
+    if (group) groupOf[group.entry!] = at;
   });
 
   const space = new Layout();
   const xAt = space.take(layout.packedBytes);
   const wAt = space.take(layout.weightBytes);
   const sumsAt = space.take(layout.sumBytes);
-  const partialsAt = space.take(4 * blocks * groups.length);
+  const partialsAt = space.take(4 * blocks * summed.length);
   const valuesAt = space.take(4 * values);
   const ofWeightsAt = space.take(ofWeights.workspaceBytes ?? 0);
   return {
     path: pathOf(bitGradientWays, 'bits', {
-      sums: oneOrSeveral(launches),
+      loop: loopOf(counted),
       pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
       ...aspectsOfLayout(g, layout),
     }),
@@ -71,27 +67,31 @@ export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, t
       ].map((offset) => at.workspace + offset) as Six;
       const packed = { x: packedX, w: packedW, sums };
       return [
-        ...packBits(g, widths, layout, [codes, w], packed),
-        ...parts.map((firstGroup) => {
-          const defines = {
-            ...bitDefines(groups.slice(firstGroup, firstGroup + perLaunch), widths),
-            ...layoutDefines(g, layout),
-            PAIRS: g.outputs % 2 === 0 ? 1 : 0,
-          };
-          return launch({ file: FILE, defines }, 'structure_dots', size, {
+        ...packBits(g, widths, layout, [codes, w], packed, target),
+        launch(
+          {
+            file: FILE,
+            defines: {
+              ...bitDefines(counted, widths),
+              ...layoutDefines(g, layout),
+              PAIRS: g.outputs % 2 === 0 ? 1 : 0,
+            },
+          },
+          'structure_dots',
+          size,
+          {
             bits: bitsArgument(packed, layout),
             ...addresses({ gradient, wScale, partials }),
             geometry: geometryArgument(g),
-            ...integers({ firstGroup, allGroups: groups.length }),
-          });
-        }),
+          },
+        ),
         launch(
           { file: FILE, defines: { WBITS: weightBits, ABITS: activationBits } },
           'add_dots',
           { grid: 1, block: 512 },
           {
             ...addresses({ partials, groupOf: at.memory.place(groupOf), xScale, dm }),
-            ...integers({ blocks, groups: groups.length }),
+            ...integers({ blocks, groups: summed.length }),
           },
         ),
         dequantizeTensor(values, { codes, scale: xScale, zero: xZero, x }),

@@ -85,6 +85,81 @@ test('nothing joins where the value between is read elsewhere, or where an opera
   expect(opsOf(weighted)).toContain('batchNorm');
 });
 
+describe('running averages of the statistics of a batch norm', () => {
+  const share = { alpha: 0.9, beta: 0.1 };
+  /** A batch norm with a relu behind it; `swapped`: the averages are the second operands of their sums. */
+  function averaged({ swapped = false, between = false, read = false } = {}): Graph {
+    const graph = new Graph();
+    const x = graph.apply1('affine', [graph.input('image', [2, 4, 4, 8])], { scale: 2, offset: 0 });
+    const scales = [graph.variable('gamma', [8]), graph.variable('beta', [8])];
+    const [y, ...moments] = graph.apply('batchNorm', [x, ...scales], attributes);
+    if (between) graph.output('between', graph.apply1('affine', [x], { scale: 3, offset: 0 }));
+    ['mean', 'variance'].forEach((name, at) => {
+      const running = graph.variable(name, [8]);
+      const operands = swapped ? [moments[at]!, running] : [running, moments[at]!];
+      graph.assign(running, graph.apply1('add', operands, share));
+      if (read) graph.output(name, graph.apply1('affine', [running], { scale: 2, offset: 0 }));
+    });
+    const end = relu(graph, y!);
+    // As a backward pass does.
+    for (const [name, [a, b]] of Object.entries({ y: [end, x], moments })) {
+      graph.output(name, graph.apply1('dot', [a!, b!], {}));
+    }
+    return graph;
+  }
+
+  test('move in the step that forms them, in place', () => {
+    const steps = fuse(plan(averaged()));
+    expect(steps.map(({ node }) => node.op)).toEqual(['affine', 'moments', 'normalize', 'dot', 'dot']);
+    const places = ['mean', 'variance'].map((name) => ({ region: 'variable', name }));
+    expect(steps[1]!.inputs.slice(1)).toEqual(places);
+    expect(steps[1]!.outputs.slice(2)).toEqual(places);
+    expect(steps[1]!.node.attributes).toEqual({ ...attributes, averages: [share, share] });
+  });
+
+  test('keep their steps where these do not follow, where the old value is read later, and where operands are exchanged', () => {
+    for (const apart of [{ between: true }, { read: true }, { swapped: true }]) {
+      expect(opsOf(averaged(apart)).filter((op) => op === 'add')).toHaveLength(2);
+    }
+  });
+});
+
+describe('the gradient of a range', () => {
+  function gradient(rest: (graph: Graph, slope: Value, other: Value) => Value): Graph {
+    const graph = new Graph();
+    const x = graph.input('x', [64]);
+    const other = graph.apply1('affine', [x], { scale: 2, offset: 0 });
+    const range = graph.apply('minMax', [x], { granularity: 'tensor' });
+    const given = ['low', 'high'].map((name) => graph.input(name, []));
+    const slope = graph.apply1('minMaxGradient', [...given, x, ...range], { granularity: 'tensor' });
+    const end = rest(graph, slope, other);
+    graph.output('y', graph.apply1('dot', [end, end], {}));
+    return graph;
+  }
+
+  test('is added to what lies beside it in one step, in the place of the sum', () => {
+    for (const exchanged of [false, true]) {
+      const graph = gradient((graph, slope, other) =>
+        graph.apply1('add', exchanged ? [slope, other] : [other, slope], sum),
+      );
+      const planned = plan(graph);
+      const steps = fuse(planned);
+      expect(steps.map(({ node }) => node.op)).toEqual(['affine', 'minMax', 'addedRangeGradient', 'dot']);
+      expect(steps[2]!.inputs[5]).toEqual(steps[0]!.outputs[0]);
+      expect(steps[2]!.outputs).toEqual(planned.steps[3]!.outputs);
+    }
+  });
+
+  test('keeps its step where it is read twice, weighted, or what it is added to is needed later', () => {
+    const apart = [
+      (graph: Graph, slope: Value, other: Value) =>
+        graph.apply1('add', [graph.apply1('add', [other, slope], sum), slope], sum),
+      (graph: Graph, slope: Value, other: Value) => graph.apply1('add', [other, slope], { alpha: 1, beta: 2 }),
+    ];
+    for (const rest of apart) expect(opsOf(gradient(rest))).toContain('minMaxGradient');
+  });
+});
+
 describe('the range of an activation', () => {
   /** Moving averages of the extremes of x and the scale that they give, as a quantiser in training has them. */
   function quantizer(shape: readonly number[], betas: readonly number[], holdsZero = false): Graph {

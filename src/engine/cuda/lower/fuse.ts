@@ -1,6 +1,7 @@
-// Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it,
-// the gradient of batch norm with that of the relu in front of it, the range of an activation with the quantiser's
-// scale that follows from it. The plan is laid out before, so a fused step may only use memory that still holds what it
+// Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it
+// and the running averages of its statistics, the gradient of batch norm with that of the relu in front of it, the
+// range of an activation with the quantiser's scale that follows from it, the gradient of a range with the sum that it
+// is added to. The plan is laid out before, so a fused step may only use memory that still holds what it
 // reads: it takes the place of the last step that it joins, and is formed only where its operands live that long.
 // Nothing else changes: operations, their meaning and their storage stay what the plan says.
 
@@ -11,8 +12,10 @@ import { type Plan, root, type Step, type Storage } from '../../graph/plan.ts';
 
 /** The attributes of the operations that exist only here. */
 export interface FusedAttributes {
-  /** x → mean, variance. */
-  moments: OpAttributes['batchNorm'];
+  /**
+   * (x, averages?) → mean, variance; where averages of both are given, those moved too (alpha·before + beta·moment).
+   */
+  moments: OpAttributes['batchNorm'] & { readonly averages?: readonly OpAttributes['add'][] };
   /** (x, gamma, beta, mean, variance, other?) → batch norm of x, plus other, the relu of that where there is one. */
   normalize: OpAttributes['batchNorm'] & { readonly relu?: OpAttributes['relu'] };
   /** (g, x, gamma, mean, variance, beta) → dx, dgamma, dbeta of relu(batch norm of x). */
@@ -22,6 +25,8 @@ export interface FusedAttributes {
    * what clipScale gives.
    */
   movingRange: OpAttributes['add'] & OpAttributes['clipScale'] & Pick<OpAttributes['minMax'], 'holdsZero'>;
+  /** (gmin, gmax, x, min, max, other) → the gradient of a range plus other. */
+  addedRangeGradient: OpAttributes['minMaxGradient'];
 }
 export type FusedOp = keyof FusedAttributes;
 
@@ -45,6 +50,7 @@ export function fuse(plan: Plan): FusedStep[] {
     if (node.op === 'batchNorm') joinForward(plan, uses, at, replaced);
     if (node.op === 'reluGradient') joinGradient(plan, uses, at, replaced);
     if (node.op === 'minMax') joinRange(plan, uses, at, replaced);
+    if (node.op === 'minMaxGradient') joinSum(plan, uses, at, replaced);
   });
   return plan.steps.flatMap((step, at) => replaced.get(at) ?? [step]);
 }
@@ -96,18 +102,23 @@ function joinForward({ steps }: Plan, uses: Uses, at: number, replaced: Map<numb
   const added = other === undefined ? [] : [steps[addition!]!.node.inputs[other]!];
   const addedPlace = other === undefined ? [] : [steps[addition!]!.inputs[other]!];
   for (const joined of [addition, last]) if (joined !== undefined) replaced.set(joined, []);
+  const averages = averagesBehind(steps, at, [mean, variance]);
+  for (const [number] of averages.entries()) replaced.set(at + 1 + number, []);
   replaced.set(at, [
     {
       ...step,
       node: {
         op: 'moments',
-        attributes,
-        inputs: [inputs[0]!],
-        outputs: [mean, variance],
+        attributes: {
+          ...attributes,
+          ...(averages.length > 0 && { averages: averages.map(({ node }) => node.attributes) }),
+        },
+        inputs: [inputs[0]!, ...averages.map(({ node }) => node.inputs[0]!)],
+        outputs: [mean, variance, ...averages.map(({ node }) => node.outputs[0]!)],
         label: step.node.label,
       },
-      inputs: [step.inputs[0]!],
-      outputs: step.outputs.slice(1),
+      inputs: [step.inputs[0]!, ...averages.map(({ inputs }) => inputs[0]!)],
+      outputs: [...step.outputs.slice(1), ...averages.map(({ outputs }) => outputs[0]!)],
     },
   ]);
   replaced.set(last, [
@@ -124,6 +135,24 @@ function joinForward({ steps }: Plan, uses: Uses, at: number, replaced: Map<numb
       workspace: undefined,
     },
   ]);
+}
+
+type AddStep = Step & { readonly node: Node<'add'> };
+
+/**
+ * The two steps at once behind a batch norm that move an average by its mean and by its variance, each to its own place
+ * or to one that nothing else has; none where it is not so.
+ */
+function averagesBehind(steps: readonly Step[], at: number, moments: readonly [Value, Value]): readonly AddStep[] {
+  const found = moments.map((moment, number) => {
+    const step = steps[at + 1 + number];
+    if (!isStep(step, 'add')) return undefined;
+    const [before, observed] = step.node.inputs;
+    const isFree = step.outputs[0]!.region === 'own' || samePlace(step.inputs[0]!, step.outputs[0]!);
+    return observed === moment && !moments.includes(root(before!)) && isFree ? step : undefined;
+  });
+  const averages = found.filter((step) => step !== undefined);
+  return averages.length === moments.length ? averages : [];
 }
 
 const isSum = ({ inputs: [a, b], attributes: { alpha, beta } }: Node<'add'>): boolean =>
@@ -194,6 +223,34 @@ function joinRange({ steps }: Plan, uses: Uses, at: number, replaced: Map<number
       outputs: [low.outputs[0]!, high.outputs[0]!, ...scale.outputs],
       // Other outputs may lie where it was: they are written when all of it has been read.
       workspace: range.workspace,
+    },
+  ]);
+}
+
+/**
+ * The gradient of a range at `at`, then at once the sum of that and something else, which takes the place of either or
+ * one that nothing else has.
+ */
+function joinSum({ steps }: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
+  const [range, sum] = steps.slice(at, at + 2) as [Step, Step?];
+  const { inputs, attributes, outputs } = range.node as Node<'minMaxGradient'>;
+  if (!isStep(sum, 'add') || !isSum(sum.node) || uses(outputs[0]!).length !== 1) return;
+  const own = sum.node.inputs.findIndex((input) => root(input) === outputs[0]);
+  const [to] = sum.outputs as [Storage];
+  if (own < 0 || !(to.region === 'own' || sum.inputs.some((from) => samePlace(from, to)))) return;
+  replaced.set(at, []);
+  replaced.set(at + 1, [
+    {
+      ...range,
+      node: {
+        op: 'addedRangeGradient',
+        attributes,
+        inputs: [...inputs, sum.node.inputs[1 - own]!],
+        outputs: sum.node.outputs,
+        label: range.node.label,
+      },
+      inputs: [...range.inputs, sum.inputs[1 - own]!],
+      outputs: sum.outputs,
     },
   ]);
 }

@@ -21,7 +21,7 @@ import { movement, movementWays } from './movement.ts';
 import { fusedNormalization, fusedNormalizationWays, normalization, normalizationWays } from './normalization.ts';
 import { pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
-import { reduction, reductionWays } from './reduction.ts';
+import { fusedReduction, fusedReductionWays, reduction, reductionWays } from './reduction.ts';
 import { repeat, repeatWays } from './repeat.ts';
 import { rows, rowsWays } from './rows.ts';
 import { updates, updateWays } from './updates.ts';
@@ -49,6 +49,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...approximate,
   ...fusedNormalization,
   ...fusedQuantization,
+  ...fusedReduction,
 };
 
 /** All ways of each operation's lowering. */
@@ -72,6 +73,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...approximateWays,
   ...fusedNormalizationWays,
   ...fusedQuantizationWays,
+  ...fusedReductionWays,
 };
 
 /**

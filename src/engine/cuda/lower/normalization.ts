@@ -1,5 +1,6 @@
-// Batch norm whole and in the pieces that fuse.ts makes of it: statistics alone, normalisation with an addition and a
-// relu behind it, the gradient with that of a relu in front. See kernels/normalization.cu.
+// Batch norm whole and in the pieces that fuse.ts makes of it: statistics alone or with the running averages that they
+// move, normalisation with an addition and a relu behind it, the gradient with that of a relu in front. See
+// kernels/normalization.cu.
 
 import { given } from '../../../tensor/given.ts';
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
@@ -9,7 +10,16 @@ import { type Path, pathOf } from '../../graph/paths.ts';
 import type { FusedNode } from './fuse.ts';
 import { ceilDivide } from './geometry.ts';
 import type { Address } from './launch.ts';
-import { addresses, floats, integers, type KernelLaunch, launch, type Target } from './launch.ts';
+import {
+  type Argument,
+  addresses,
+  floats,
+  integers,
+  type KernelLaunch,
+  launch,
+  struct,
+  type Target,
+} from './launch.ts';
 import type { Lowered, Lowering, Lowerings, Operands, WaysOf } from './lowering.ts';
 import { REDUCTION_ASPECTS, reduce, reductionAspects, reductionBytes, reductionOf, rowsAndColumns } from './reduce.ts';
 
@@ -27,6 +37,9 @@ const reducingWays = {
   'four channels at a time': REDUCTION_ASPECTS,
   'one channel at a time': REDUCTION_ASPECTS,
 } as const;
+const MOVED = ['moved', 'none'] as const;
+const momentAspects = { ...REDUCTION_ASPECTS, averages: MOVED } as const;
+const momentWays = { 'four channels at a time': momentAspects, 'one channel at a time': momentAspects } as const;
 const LIMITS = { limit: ['none', 'one'] } as const;
 const behind = { behind: ['a relu', 'an addition', 'an addition and a relu'], ...LIMITS } as const;
 const rectifiedAspects = { ...REDUCTION_ASPECTS, ...LIMITS } as const;
@@ -42,7 +55,7 @@ export const normalizationWays: WaysOf<Normalizing> = {
   batchNormGradient: reducingWays,
 };
 export const fusedNormalizationWays: WaysOf<Fused> = {
-  moments: reducingWays,
+  moments: momentWays,
   normalize: joinedWays,
   rectifiedGradient: rectifiedWays,
 };
@@ -52,6 +65,17 @@ const limitOf = ({ limit = Number.NaN }: OpAttributes['relu'] = {}): number => l
 const limitAspect = ({ limit }: OpAttributes['relu']) => ({ limit: LIMITS.limit[limit === undefined ? 0 : 1] });
 
 type Places = Readonly<Record<string, Address>>;
+
+/** A running average: where it is and goes, and how it moves. */
+interface Average extends Readonly<Record<'alpha' | 'beta', number>> {
+  readonly before: Address;
+  readonly to: Address;
+}
+
+/** The kernels' `Average`. */
+const averageArgument = ({ before, to, alpha, beta }: Average): Argument =>
+  struct({ ...addresses({ before, to }), ...floats({ alpha, beta }) });
+const noAverage = averageArgument({ before: 0n, to: 0n, alpha: 0, beta: 0 });
 
 /** The kernels over a tensor x: how many neighbouring channels a thread takes, how its rows are cut. */
 function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, target: Target) {
@@ -66,8 +90,17 @@ function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, targe
   return {
     way: width === 4 ? 'four channels at a time' : 'one channel at a time',
     reduction,
-    moments: (places: Places, at: Operands): KernelLaunch =>
-      reduce(source, 'moments', reduction, addresses(places), at),
+    /** `places`: x, mean, variance; `averages`: what moves by the mean and by the variance, where both do. */
+    moments: (places: Places, at: Operands, averages: readonly Average[] = []): KernelLaunch => {
+      const [ofMean, ofVariance] = averages.length > 0 ? averages.map(averageArgument) : [noAverage, noAverage];
+      return reduce(
+        source,
+        'moments',
+        reduction,
+        { ...addresses(places), ofMean: ofMean!, ofVariance: ofVariance! },
+        at,
+      );
+    },
     /** `places`: x, gamma, beta, mean, variance; `other`: what is added, null where nothing is. */
     normalize: (places: Places, other: Address, y: Address, relu?: OpAttributes['relu']): KernelLaunch =>
       launch(source, 'normalize', size, {
@@ -151,13 +184,20 @@ export const normalization: Lowerings<Normalizing> = {
 };
 
 export const fusedNormalization: { readonly [Op in Fused]: Lowering<never, FusedNode<Op>> } = {
-  moments: ({ inputs: [x], attributes: { epsilon } }, target) => {
+  moments: ({ inputs: [x], attributes: { epsilon, averages = [] } }, target) => {
     const kernels = kernelsFor(x!, epsilon, target);
+    const { workspaceBytes } = reducing(kernels);
     return {
-      ...reducing(kernels),
+      path: pathOf(momentWays, kernels.way, {
+        ...reductionAspects(kernels.reduction),
+        averages: MOVED[averages.length > 0 ? 0 : 1],
+      }),
+      workspaceBytes,
       launches: (at) => {
-        const [mean, variance] = at.outputs as [Address, Address];
-        return [kernels.moments({ x: at.inputs[0]!, mean, variance }, at)];
+        const [x, ...before] = at.inputs as [Address, ...Address[]];
+        const [mean, variance, ...to] = at.outputs as [Address, Address, ...Address[]];
+        const moved = averages.map((how, number) => ({ ...how, before: before[number]!, to: to[number]! }));
+        return [kernels.moments({ x, mean, variance }, at, moved)];
       },
     };
   },

@@ -5,11 +5,13 @@ import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
+import type { FusedNode } from './fuse.ts';
 import type { KernelSource } from './launch.ts';
 import { type Arguments, addresses, floats, integers, type Target } from './launch.ts';
 import {
   elementsOf,
   Layout,
+  type Lowered,
   type Lowering,
   type Lowerings,
   launchOverElements,
@@ -33,16 +35,19 @@ type Reducing = 'sum' | 'dot' | 'channelSum' | 'channelDotDifference' | 'minMax'
 
 const wholeWays = { 'whole tensor': { slabs: COUNTS } } as const;
 const columnWays = { columns: REDUCTION_ASPECTS } as const;
+const dotWays = { 'four channels at a time': REDUCTION_ASPECTS, 'one channel at a time': REDUCTION_ASPECTS } as const;
 const eitherWays = { ...wholeWays, ...columnWays } as const;
 
 export const reductionWays: WaysOf<Reducing> = {
   sum: wholeWays,
   dot: wholeWays,
   channelSum: columnWays,
-  channelDotDifference: columnWays,
+  channelDotDifference: dotWays,
   minMax: eitherWays,
   minMaxGradient: eitherWays,
 };
+
+export const fusedReductionWays: WaysOf<'addedRangeGradient'> = { addedRangeGradient: eitherWays };
 
 const pathOfWhole = ({ slabs }: Reduction): Path => pathOf(wholeWays, 'whole tensor', { slabs: oneOrSeveral(slabs) });
 const pathOfColumns = (reduction: Reduction): Path => pathOf(columnWays, 'columns', reductionAspects(reduction));
@@ -79,22 +84,23 @@ export const reduction: Lowerings<Reducing> = {
   channelSum: total('column_sum', 'channel', ['x', 'y']),
 
   channelDotDifference: ({ inputs: [a, , c] }, target) => {
-    const columns = a!.shape.at(-1)!;
+    const channels = a!.shape.at(-1)!;
+    const width = channels % 4 === 0 ? 4 : 1;
     const split = sizeOf(a!.shape);
     // Rows of the first pair, then rows of the second.
-    const reduction = reductionOf((split + sizeOf(c!.shape)) / columns, columns, target);
+    const reduction = reductionOf((split + sizeOf(c!.shape)) / channels, channels, target, { width });
+    const name = width === 4 ? 'vector_dot_difference' : 'dot_difference';
     return {
-      path: pathOfColumns(reduction),
+      path: pathOf(
+        dotWays,
+        width === 4 ? 'four channels at a time' : 'one channel at a time',
+        reductionAspects(reduction),
+      ),
       workspaceBytes: reductionBytes(reduction),
-      launches: (at) => [
-        reduce(
-          SOURCE,
-          'dot_difference',
-          reduction,
-          { ...tensors(at, 'a', 'b', 'c', 'd', 'y'), ...integers({ split }) },
-          at,
-        ),
-      ],
+      launches: (at) => {
+        const args = { ...tensors(at, 'a', 'b', 'c', 'd', 'y'), ...integers({ split: split / width }) };
+        return [reduce(SOURCE, name, reduction, args, at)];
+      },
     };
   },
 
@@ -109,32 +115,39 @@ export const reduction: Lowerings<Reducing> = {
     };
   },
 
-  minMaxGradient: (node, target) => {
-    const { granularity } = node.attributes;
-    const reduction = granular(node.inputs[2]!, granularity, target);
-    const { columns: channels } = reduction;
-    const count = elementsOf(node);
-    const layout = new Layout();
-    const countsAt = layout.take(8 * channels);
-    const partialsAt = layout.take(reductionBytes(reduction));
-    return {
-      path: pathBy(granularity, reduction),
-      workspaceBytes: layout.bytes,
-      launches: (at) => {
-        const lows = at.workspace + countsAt;
-        const highs = lows + BigInt(4 * channels);
-        const [gMin, gMax, x, min, max] = at.inputs;
-        const range = addresses({ x: x!, min: min!, max: max!, lows, highs });
-        return [
-          reduce(SOURCE, 'extreme_counts', reduction, range, behind(at, partialsAt)),
-          launchOverElements(SOURCE, 'extremes_gradient', count, {
-            ...addresses({ gMin: gMin!, gMax: gMax! }),
-            ...range,
-            ...addresses({ dx: at.outputs[0]! }),
-            ...integers({ count, channels }),
-          }),
-        ];
-      },
-    };
-  },
+  minMaxGradient: rangeGradient,
 };
+
+/** The gradient of a range with the sum behind it (fuse.ts). */
+export const fusedReduction: {
+  readonly addedRangeGradient: Lowering<never, FusedNode<'addedRangeGradient'>>;
+} = { addedRangeGradient: rangeGradient };
+
+function rangeGradient(node: Node<'minMaxGradient'> | FusedNode<'addedRangeGradient'>, target: Target): Lowered {
+  const { granularity } = node.attributes;
+  const reduction = granular(node.inputs[2]!, granularity, target);
+  const { columns: channels } = reduction;
+  const count = elementsOf(node);
+  const layout = new Layout();
+  const countsAt = layout.take(8 * channels);
+  const partialsAt = layout.take(reductionBytes(reduction));
+  return {
+    path: pathBy(granularity, reduction),
+    workspaceBytes: layout.bytes,
+    launches: (at) => {
+      const lows = at.workspace + countsAt;
+      const highs = lows + BigInt(4 * channels);
+      const [gMin, gMax, x, min, max, other = 0n] = at.inputs;
+      const range = addresses({ x: x!, min: min!, max: max!, lows, highs });
+      return [
+        reduce(SOURCE, 'extreme_counts', reduction, range, behind(at, partialsAt)),
+        launchOverElements(SOURCE, 'extremes_gradient', count, {
+          ...addresses({ gMin: gMin!, gMax: gMax! }),
+          ...range,
+          ...addresses({ other, dx: at.outputs[0]! }),
+          ...integers({ count, channels }),
+        }),
+      ];
+    },
+  };
+}

@@ -18,23 +18,31 @@
 // Tiling: a part owns one tile of outputs and a run of output rows (`rowsPerPart`). Its sums stay in scratch; for each
 // tap and block of channels it builds the rows (i16: 32 KB, first-level cache; else at most 128 KB, second-level) and
 // passes once over its positions.
+// Where a code's halves have rows of their own and the window has several taps, a part first lists, for each pixel and
+// block of channels, where the rows of its codes begin. Codes of 0, half of them behind a ReLU, are not in the lists:
+// to add their rows of zeros changes no sum, which begins with +0 and never becomes −0.
 // Three taps side by side (stride and dilation 1), 32-bit kinds with a row per code: a row holds all three, 192 bytes
 // in a run, for a block of four channels (192 KB). A pass goes over all pixels of a line and keeps three positions'
 // sums in registers; what falls beside the image goes to two places of its own. The block's codes are packed first.
 // Alternatives: for f32, two halves as for i16 take a quarter longer where positions are many (measured; the loads
 // bound the loop). A plane product with i32x4.dot_i16x8_s has twice the rate of the f32 product but makes a pass per
 // plane, eight in place of one.
-// Scratch: sums | rows | one correction per tap and output lane.
+// Scratch: sums | rows | one correction per tap and output lane | lists of codes.
 
 import { AxmForward, buildRows, channelBytes, ROW, TRIPLE } from './approximate-rows';
 import {
   gatherHalves,
   gatherInteger,
+  gatherListedHalves,
+  gatherListedInteger,
+  gatherListedNarrow,
   gatherNarrow,
   gatherReal,
   gatherRealTriples,
   gatherTable,
   gatherTableTriples,
+  listBytes,
+  listCodes,
 } from './approximate-sums';
 import { ceilDivide, endTap, endValid, firstTap, firstValid, Geometry } from './geometry';
 import { storeLanes, upperHalf } from './lanes';
@@ -127,6 +135,17 @@ function blockOf<T>(tapsPerRow: i32): i32 {
   return sizeof<T>() == 2 ? 16 : tapsPerRow == 3 ? 4 : 8;
 }
 
+/**
+ * The input row `offset` rows into the window of an output row, within its image; rows are numbered through all
+ * images.
+ */
+@inline
+function inputRow(geometry: Geometry, row: i32, offset: i32): i32 {
+  const image = row / geometry.outHeight;
+  const at = (row - image * geometry.outHeight) * geometry.strideY - geometry.paddingY + offset;
+  return image * geometry.height + min(max(at, 0), geometry.height);
+}
+
 /** Places of a row of sums. */
 @inline
 function placesOf(args: AxmForward): i32 {
@@ -156,54 +175,82 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
   const pitch = tapsPerRow == 3 ? TRIPLE : sizeof<T>() == 2 && lanes <= 16 ? ROW / 2 : ROW;
   const blocks = ceilDivide(channels, blockChannels);
   const pixels = <usize>(geometry.batch * geometry.height * geometry.width);
-  const pixelBytes: usize = tapsPerRow == 3 ? 4 : geometry.channels;
+  const listed = args.listed != 0;
+  const pixelBytes: usize = listed ? listBytes(blockChannels) : tapsPerRow == 3 ? 4 : geometry.channels;
   const codeStep = <usize>strideX * pixelBytes;
   const rowsBytes = channelBytes<T>(args.activationBits, pitch);
 
   const sums = scratch;
   const table = sums + <usize>args.rowsPerPart * places * sumBytes;
   const corrections = table + <usize>blockChannels * rowsBytes;
+  const lists = corrections + <usize>(geometry.kernelHeight * geometry.kernelWidth + 4) * (lanesOf<T>() << 3);
   const isShifted = load<f32>(args.xZero) != 0;
   memory.fill(sums, 0, <usize>rows * places * sumBytes);
 
-  for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
-    const offsetY = ky * geometry.dilationY - geometry.paddingY;
-    for (let kx = 0; kx < geometry.kernelWidth; kx += tapsPerRow) {
-      const tap = ky * geometry.kernelWidth + kx;
-      const offsetX = kx * geometry.dilationX;
-      // Three taps pass over all pixels and leave what falls outside in places of their own.
-      const from = tapsPerRow == 3 ? 0 : firstValid(offsetX, strideX, paddingX);
-      const end = tapsPerRow == 3 ? geometry.width : endValid(offsetX, strideX, paddingX, geometry.width, outWidth);
-      const firstPixel = tapsPerRow == 3 ? 0 : from * strideX + offsetX - paddingX;
-      for (let channel = 0; channel < channels; channel += blockChannels) {
-        const taps = min(blockChannels, channels - channel);
-        const block = <usize>(group * blocks + channel / blockChannels) * pixels;
-        const first = tapsPerRow == 3 ? args.codeBlocks + block * pixelBytes : args.x + group * channels + channel;
-        for (let k = 0; k < tapsPerRow; ++k) {
-          const weights = args.w + <usize>((tap + k) * channels + channel) * geometry.outputs + firstOutput;
-          buildRows<T>(args, table + <usize>k * ROW, pitch, weights, taps, firstOutput, lanes);
-        }
-        for (let r = 0; r < rows; ++r) {
-          const row = firstRow + r;
-          const iy = (row % geometry.outHeight) * geometry.strideY + offsetY;
-          if (iy < 0 || iy >= geometry.height) continue;
-          const pixel = ((row / geometry.outHeight) * geometry.height + iy) * geometry.width + firstPixel;
-          const codes = first + <usize>pixel * pixelBytes;
-          const at = sums + <usize>(r * places + from) * sumBytes;
-          const count = end - from;
-          if (isFloat<T>()) {
-            if (tapsPerRow == 3) gatherRealTriples(at, codes, codeStep, count, table, taps, rowsBytes);
-            else if (args.digitBits == 4) gatherHalves(at, codes, codeStep, count, table, taps);
-            else gatherReal(at, codes, codeStep, count, table, taps, rowsBytes);
-          } else if (sizeof<T>() == 2) {
-            if (pitch == ROW) gatherInteger(at, codes, codeStep, count, table, taps);
-            else gatherNarrow(at, codes, codeStep, count, table, taps);
-          } else if (tapsPerRow == 3) gatherTableTriples(at, codes, codeStep, count, table, taps, rowsBytes);
-          else gatherTable(at, codes, codeStep, count, table, taps, rowsBytes);
-        }
+  // Whole sums come to the same in any order: block by block, so that only one block's lists are there at a time.
+  const span = sizeof<T>() == 2 ? blockChannels : channels;
+  const firstListed = inputRow(geometry, firstRow, 0) * geometry.width;
+  const endListed = inputRow(geometry, firstRow + rows - 1, (geometry.kernelHeight - 1) * geometry.dilationY + 1) * geometry.width;
+  const listedBytes = <usize>max(0, endListed - firstListed) * pixelBytes;
+  for (let outer = 0; outer < channels; outer += span) {
+    const inner = min(channels, outer + span);
+    if (listed) {
+      for (let channel = outer; channel < inner; channel += blockChannels) {
+        const codes = args.x + <usize>firstListed * geometry.channels + group * channels + channel;
+        const list = lists + <usize>((channel - outer) / blockChannels) * listedBytes;
+        listCodes(codes, geometry.channels, endListed - firstListed, min(blockChannels, channels - channel), pitch, list, pixelBytes);
       }
-      for (let k = tap; isShifted && k < tap + tapsPerRow; ++k) {
-        weightSums(args, corrections + <usize>k * (lanesOf<T>() << 3), k, firstOutput, lanes);
+    }
+    for (let ky = 0; ky < geometry.kernelHeight; ++ky) {
+      const offsetY = ky * geometry.dilationY - geometry.paddingY;
+      for (let kx = 0; kx < geometry.kernelWidth; kx += tapsPerRow) {
+        const tap = ky * geometry.kernelWidth + kx;
+        const offsetX = kx * geometry.dilationX;
+        // Three taps pass over all pixels and leave what falls outside in places of their own.
+        const from = tapsPerRow == 3 ? 0 : firstValid(offsetX, strideX, paddingX);
+        const end = tapsPerRow == 3 ? geometry.width : endValid(offsetX, strideX, paddingX, geometry.width, outWidth);
+        const firstPixel = tapsPerRow == 3 ? 0 : from * strideX + offsetX - paddingX;
+        for (let channel = outer; channel < inner; channel += blockChannels) {
+          const taps = min(blockChannels, channels - channel);
+          const block = <usize>(group * blocks + channel / blockChannels) * pixels;
+          let first = args.x + group * channels + channel;
+          if (tapsPerRow == 3) first = args.codeBlocks + block * pixelBytes;
+          if (listed) first = lists + <usize>((channel - outer) / blockChannels) * listedBytes - <usize>firstListed * pixelBytes;
+          for (let k = 0; k < tapsPerRow; ++k) {
+            const weights = args.w + <usize>((tap + k) * channels + channel) * geometry.outputs + firstOutput;
+            buildRows<T>(args, table + <usize>k * ROW, pitch, weights, taps, firstOutput, lanes);
+          }
+          let image = firstRow / geometry.outHeight;
+          let oy = firstRow - image * geometry.outHeight;
+          for (let r = 0; r < rows; ++r, ++oy) {
+            if (oy == geometry.outHeight) {
+              oy = 0;
+              ++image;
+            }
+            const iy = oy * geometry.strideY + offsetY;
+            if (iy < 0 || iy >= geometry.height) continue;
+            const pixel = (image * geometry.height + iy) * geometry.width + firstPixel;
+            const codes = first + <usize>pixel * pixelBytes;
+            const at = sums + <usize>(r * places + from) * sumBytes;
+            const count = end - from;
+            if (isFloat<T>()) {
+              if (tapsPerRow == 3) gatherRealTriples(at, codes, codeStep, count, table, taps, rowsBytes);
+              else if (listed) gatherListedHalves(at, codes, codeStep, count, table);
+              else if (args.digitBits == 4) gatherHalves(at, codes, codeStep, count, table, taps);
+              else gatherReal(at, codes, codeStep, count, table, taps, rowsBytes);
+            } else if (sizeof<T>() == 2) {
+              if (listed) {
+                if (pitch == ROW) gatherListedInteger(at, codes, codeStep, count, table);
+                else gatherListedNarrow(at, codes, codeStep, count, table);
+              } else if (pitch == ROW) gatherInteger(at, codes, codeStep, count, table, taps);
+              else gatherNarrow(at, codes, codeStep, count, table, taps);
+            } else if (tapsPerRow == 3) gatherTableTriples(at, codes, codeStep, count, table, taps, rowsBytes);
+            else gatherTable(at, codes, codeStep, count, table, taps, rowsBytes);
+          }
+        }
+        for (let k = tap; isShifted && outer == 0 && k < tap + tapsPerRow; ++k) {
+          weightSums(args, corrections + <usize>k * (lanesOf<T>() << 3), k, firstOutput, lanes);
+        }
       }
     }
   }

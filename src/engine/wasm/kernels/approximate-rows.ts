@@ -29,6 +29,8 @@ export class AxmForward {
   activationBits: i32;
   /** f32: bits of a code that share a row, 8 (a row per code) or 4 (a row per half). */
   digitBits: i32;
+  /** Rows by halves: whether the codes of a pixel are listed first, without those that are 0, for several taps. */
+  listed: i32;
   /** f32 and i32, a row per code: 3 where three taps stand side by side in a row (stride and dilation 1), else 1. */
   tapsPerRow: i32;
   /** Three taps: the codes of four channels side by side, from packCodes. */

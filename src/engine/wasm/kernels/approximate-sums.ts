@@ -191,21 +191,99 @@ function gatherTriples<T>(sums: usize, codes: usize, step: usize, count: i32, ta
   v128.store(sums, a3, 176);
 }
 
+/** Bytes of a pixel's list: how many its entries have, then at most an entry for each of so many channels. */
+@inline
+export function listBytes(channels: i32): usize {
+  return 4 + (<usize>channels << 2);
+}
+
+/** For each set of lanes of four, the bytes that bring these lanes to the front. */
+// biome-ignore format: a row for each set
+const KEPT_FIRST = memory.data<u8>([
+  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0,
+  8, 9, 10, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 1, 2, 3, 8, 9, 10, 11, 0, 0, 0, 0, 0, 0, 0, 0,
+  4, 5, 6, 7, 8, 9, 10, 11, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 0, 0, 0,
+  12, 13, 14, 15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 1, 2, 3, 12, 13, 14, 15, 0, 0, 0, 0, 0, 0, 0, 0,
+  4, 5, 6, 7, 12, 13, 14, 15, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15, 0, 0, 0, 0,
+  8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0, 0, 0, 0, 0,
+  0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0,
+  4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 0, 0, 0,
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+]);
+
+/**
+ * For each of `count` pixels and `taps` channels from `codes` on, where the rows of the halves of each code that is
+ * not 0 begin in a table of rows by halves, in 16 bits each. Codes of 0 have rows of zeros. What a list has room for
+ * behind its last entry may be written to.
+ */
+export function listCodes(
+  codes: usize,
+  step: usize,
+  count: i32,
+  taps: i32,
+  pitch: usize,
+  list: usize,
+  bytes: usize,
+): void {
+  const shift = ctz(<i32>pitch);
+  const next = v128.splat<u32>(<u32>((pitch | (pitch << 16)) << 7));
+  const channel = i32x4(0, 1, 2, 3);
+  const start = i32x4.add(
+    i32x4.splat(<i32>(pitch << 20)),
+    i32x4.mul(channel, i32x4.splat(<i32>((pitch | (pitch << 16)) << 5))),
+  );
+  for (let p = 0; p < count; ++p) {
+    const first = list + 4;
+    let at = first;
+    let rows = start;
+    for (let t = 0; t < taps; t += 4) {
+      const pairs = i16x8.extend_low_i8x16_u(v128.load32_zero(codes + t));
+      const x = v128.and(i32x4.extend_low_i16x8_u(pairs), i32x4.lt_s(channel, i32x4.splat(taps - t)));
+      const halves = v128.or(v128.and(x, i32x4.splat(15)), i32x4.shl(v128.and(x, i32x4.splat(240)), 12));
+      const entries = i32x4.add(rows, i32x4.shl(halves, shift));
+      const kept = i32x4.bitmask(i32x4.gt_s(x, i32x4.splat(0)));
+      v128.store(at, i8x16.swizzle(entries, v128.load(KEPT_FIRST + (<usize>kept << 4))));
+      at += <usize>popcnt(kept) << 2;
+      rows = i32x4.add(rows, next);
+    }
+    store<u32>(list, at - first);
+    list += bytes;
+    codes += step;
+  }
+}
+
 export function gatherHalves(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32): void {
+  sumHalves(sums, codes, step, count, table, taps, false);
+}
+
+export function gatherListedHalves(sums: usize, lists: usize, step: usize, count: i32, table: usize): void {
+  sumHalves(sums, lists, step, count, table, 0, true);
+}
+
+@inline
+function sumHalves(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32, listed: bool): void {
   for (let p = 0; p < count; ++p) {
     let a = v128.load(sums);
     let b = v128.load(sums, 16);
     let c = v128.load(sums, 32);
     let d = v128.load(sums, 48);
     let rows = table;
-    for (let code = codes, end = codes + taps; code < end; ++code) {
-      const x = <usize>load<u8>(code);
-      const low = rows + ((x & 15) << 6);
-      const high = rows + ((x >> 4) << 6);
-      a = f32x4.add(a, f32x4.add(v128.load(low), v128.load(high, 1024)));
-      b = f32x4.add(b, f32x4.add(v128.load(low, 16), v128.load(high, 1040)));
-      c = f32x4.add(c, f32x4.add(v128.load(low, 32), v128.load(high, 1056)));
-      d = f32x4.add(d, f32x4.add(v128.load(low, 48), v128.load(high, 1072)));
+    let at = listed ? codes + 4 : codes;
+    for (const end = listed ? at + load<u32>(codes) : at + taps; at < end; at += listed ? 4 : 1) {
+      const x = listed ? load<u32>(at) : <u32>load<u8>(at);
+      const low = listed ? table + (x & 0xffff) : rows + ((x & 15) << 6);
+      const high = listed ? table + (x >> 16) : rows + 1024 + ((x >> 4) << 6);
+      a = f32x4.add(a, f32x4.add(v128.load(low), v128.load(high)));
+      b = f32x4.add(b, f32x4.add(v128.load(low, 16), v128.load(high, 16)));
+      c = f32x4.add(c, f32x4.add(v128.load(low, 32), v128.load(high, 32)));
+      d = f32x4.add(d, f32x4.add(v128.load(low, 48), v128.load(high, 48)));
       rows += 2048;
     }
     v128.store(sums, a);
@@ -218,6 +296,15 @@ export function gatherHalves(sums: usize, codes: usize, step: usize, count: i32,
 }
 
 export function gatherInteger(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32): void {
+  sumInteger(sums, codes, step, count, table, taps, false);
+}
+
+export function gatherListedInteger(sums: usize, lists: usize, step: usize, count: i32, table: usize): void {
+  sumInteger(sums, lists, step, count, table, 0, true);
+}
+
+@inline
+function sumInteger(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32, listed: bool): void {
   for (let p = 0; p < count; ++p) {
     let a = i16x8.splat(0);
     let b = a;
@@ -228,18 +315,19 @@ export function gatherInteger(sums: usize, codes: usize, step: usize, count: i32
     let highC = a;
     let highD = a;
     let rows = table;
-    for (let code = codes, end = codes + taps; code < end; ++code) {
-      const x = <usize>load<u8>(code);
-      const low = rows + ((x & 15) << 6);
-      const high = rows + ((x >> 4) << 6);
+    let at = listed ? codes + 4 : codes;
+    for (const end = listed ? at + load<u32>(codes) : at + taps; at < end; at += listed ? 4 : 1) {
+      const x = listed ? load<u32>(at) : <u32>load<u8>(at);
+      const low = listed ? table + (x & 0xffff) : rows + ((x & 15) << 6);
+      const high = listed ? table + (x >> 16) : rows + 1024 + ((x >> 4) << 6);
       a = i16x8.add(a, v128.load(low));
       b = i16x8.add(b, v128.load(low, 16));
       c = i16x8.add(c, v128.load(low, 32));
       d = i16x8.add(d, v128.load(low, 48));
-      highA = i16x8.add(highA, v128.load(high, 1024));
-      highB = i16x8.add(highB, v128.load(high, 1040));
-      highC = i16x8.add(highC, v128.load(high, 1056));
-      highD = i16x8.add(highD, v128.load(high, 1072));
+      highA = i16x8.add(highA, v128.load(high));
+      highB = i16x8.add(highB, v128.load(high, 16));
+      highC = i16x8.add(highC, v128.load(high, 32));
+      highD = i16x8.add(highD, v128.load(high, 48));
       rows += 2048;
     }
     widen(sums, a, highA);
@@ -253,20 +341,30 @@ export function gatherInteger(sums: usize, codes: usize, step: usize, count: i32
 
 /** The same of up to 16 outputs, in rows of half the length; those beyond are not summed. */
 export function gatherNarrow(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32): void {
+  sumNarrow(sums, codes, step, count, table, taps, false);
+}
+
+export function gatherListedNarrow(sums: usize, lists: usize, step: usize, count: i32, table: usize): void {
+  sumNarrow(sums, lists, step, count, table, 0, true);
+}
+
+@inline
+function sumNarrow(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32, listed: bool): void {
   for (let p = 0; p < count; ++p) {
     let a = i16x8.splat(0);
     let b = a;
     let highA = a;
     let highB = a;
     let rows = table;
-    for (let code = codes, end = codes + taps; code < end; ++code) {
-      const x = <usize>load<u8>(code);
-      const low = rows + ((x & 15) << 5);
-      const high = rows + ((x >> 4) << 5);
+    let at = listed ? codes + 4 : codes;
+    for (const end = listed ? at + load<u32>(codes) : at + taps; at < end; at += listed ? 4 : 1) {
+      const x = listed ? load<u32>(at) : <u32>load<u8>(at);
+      const low = listed ? table + (x & 0xffff) : rows + ((x & 15) << 5);
+      const high = listed ? table + (x >> 16) : rows + 512 + ((x >> 4) << 5);
       a = i16x8.add(a, v128.load(low));
       b = i16x8.add(b, v128.load(low, 16));
-      highA = i16x8.add(highA, v128.load(high, 512));
-      highB = i16x8.add(highB, v128.load(high, 528));
+      highA = i16x8.add(highA, v128.load(high));
+      highB = i16x8.add(highB, v128.load(high, 16));
       rows += 1024;
     }
     widen(sums, a, highA);

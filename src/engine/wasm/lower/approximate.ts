@@ -123,6 +123,13 @@ function forwardRows(geometry: Geometry, kind: Kind, tiles: number): number {
   return Math.max(1, Math.min(geometry.batch * geometry.outHeight, Math.floor(limited / geometry.outWidth)));
 }
 
+/** The most input rows from the first to the last that a run of output rows meets, through several images. */
+function inputRows(geometry: Geometry, rows: number): number {
+  const { batch, height, outHeight, strideY, kernelHeight, dilationY } = geometry;
+  const window = (kernelHeight - 1) * dilationY + 1;
+  return Math.min(batch * height, rows * strideY + (Math.ceil(rows / outHeight) + 1) * window);
+}
+
 /** Bytes of cotangents of one tile that stay in the second-level cache while all taps pass over them. */
 const TILE_BYTES = 224 * 1024;
 /** Input channels of a part of the gradients. */
@@ -253,6 +260,13 @@ export const approximate: Lowerings<Approximate> = {
       rows: cuts(batch * outHeight, rowsPerPart),
       ...stepsOf(geometry),
     });
+    const byHalves = path.way === 'integer rows' || path.way === 'real rows by half a code';
+    // To list the codes of a pixel costs half as much as to use them for one tap.
+    const listed = byHalves && taps(geometry) > 1;
+    // Of whole numbers the lists of one block of channels are there at a time.
+    const listedBlocks = kind === integer ? 1 : Math.ceil(channelsPerGroup(geometry) / kind.channels);
+    const listedPixels = inputRows(geometry, rowsPerPart) * geometry.width;
+    const listBytes = listed ? listedPixels * listedBlocks * (4 + 4 * kind.channels) : 0;
     const layout = new Layout();
     const products = layout.take(2 ** weightBits * 32);
     const sums = layout.take(kind === real ? 0 : pixels(geometry) * groups * 4);
@@ -294,10 +308,11 @@ export const approximate: Lowerings<Approximate> = {
               rowsPerPart,
               activationBits,
               digitBits: path.way === 'real rows by half a code' ? 4 : 8,
+              listed: Number(listed),
               tapsPerRow: triples ? 3 : 1,
               codeBlocks: workspace + codeBlocks,
             },
-            rowsPerPart * places * kind.lanes * 4 + rowBytes + (taps(geometry) + 4) * kind.lanes * 8,
+            rowsPerPart * places * kind.lanes * 4 + rowBytes + (taps(geometry) + 4) * kind.lanes * 8 + listBytes,
           ),
         );
         return launches;

@@ -210,6 +210,8 @@ export interface AxmForward {
   readonly activationBits: number;
   /** f32: bits of a code that share a row, 8 (a row per code) or 4 (a row per half). */
   readonly digitBits: number;
+  /** Rows by halves: whether the codes of a pixel are listed first, without those that are 0, for several taps. */
+  readonly listed: number;
   /** f32 and i32, a row per code: 3 where three taps stand side by side in a row (stride and dilation 1), else 1. */
   readonly tapsPerRow: number;
   /** Three taps: the codes of four channels side by side, from packCodes. */
@@ -231,6 +233,7 @@ function packAxmForward(record: AxmForward): Words {
     record.rowsPerPart,
     record.activationBits,
     record.digitBits,
+    record.listed,
     record.tapsPerRow,
     record.codeBlocks,
   ];
