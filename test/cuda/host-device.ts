@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { KernelSource, Target } from '../../src/engine/cuda/lower/launch.ts';
+import type { KernelLaunch, KernelSource, Target } from '../../src/engine/cuda/lower/launch.ts';
 import { lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
 import { lowerPlan } from '../../src/engine/cuda/lower/program.ts';
 import { launchesOf } from '../../src/engine/cuda/lower/schedule.ts';
@@ -16,7 +16,8 @@ import type { Graph } from '../../src/engine/graph/graph.ts';
 import { plan, type Storage } from '../../src/engine/graph/plan.ts';
 import { byteSize, type HostTensor, type TensorData } from '../../src/tensor/tensor.ts';
 
-const BASE = 0x7000_0000_0000n;
+/** Where an image of memory begins. */
+export const BASE = 0x7000_0000_0000n;
 const folder = join(import.meta.dirname, 'host');
 
 /** Functions of kernels that device.h replaces. */
@@ -98,14 +99,7 @@ export class HostDevice {
     }
     const memory = new Uint8Array(end).fill(0xff);
     for (const { at, data } of image) memory.set(data, at);
-    const [file, list] = [join(this.#folder, 'memory'), join(this.#folder, 'launches')];
-    writeFileSync(file, memory);
-    const lines = launchesOf(commands).map(({ source, name, grid, block, shared, args }) =>
-      [this.#library(source), name, ...grid, ...block, shared, Buffer.from(args).toString('hex')].join(' '),
-    );
-    writeFileSync(list, `${lines.join('\n')}\n`);
-    execFileSync(this.#program, [file, `${BASE}`, list, ...(descending ? ['descending'] : [])], { stdio: 'pipe' });
-    const after = readFileSync(file);
+    const after = this.execute(memory, launchesOf(commands), descending);
     const results: Record<string, TensorData> = {};
     for (const [name, value] of graph.outputs) {
       const at = Number(addressOf(planned.outputStorage(value)) - BASE);
@@ -114,6 +108,18 @@ export class HostDevice {
       results[name] = new types[value.dtype](own);
     }
     return results;
+  }
+
+  /** What launches one after the other make of an image of memory. */
+  execute(memory: Uint8Array, launches: readonly KernelLaunch[], descending = false): Uint8Array {
+    const [file, list] = [join(this.#folder, 'memory'), join(this.#folder, 'launches')];
+    writeFileSync(file, memory);
+    const lines = launches.map(({ source, name, grid, block, shared, args }) =>
+      [this.#library(source), name, ...grid, ...block, shared, Buffer.from(args).toString('hex')].join(' '),
+    );
+    writeFileSync(list, `${lines.join('\n')}\n`);
+    execFileSync(this.#program, [file, `${BASE}`, list, ...(descending ? ['descending'] : [])], { stdio: 'pipe' });
+    return readFileSync(file);
   }
 
   #library(source: KernelSource): string {

@@ -5,11 +5,18 @@
 // of fp32; those of other kernels then fail, and say so.
 
 import { afterAll, describe, expect, test } from 'vitest';
+import { bitLayout, packBits } from '../../src/engine/cuda/lower/approximate-bits.ts';
+import { type Convolution, convolutionOf } from '../../src/engine/cuda/lower/geometry.ts';
+import { convOutputShape } from '../../src/engine/graph/inference.ts';
+import type { ConvGeometry, OperandWidths } from '../../src/engine/graph/ops.ts';
+import { square } from '../../src/engine/graph/window.ts';
+import type { Shape } from '../../src/tensor/tensor.ts';
 import { cases, processorCases } from '../engine/all-cases.ts';
+import { codes } from '../engine/cases.ts';
 import { expectedOf, problemsOf } from '../engine/conformance.ts';
 import { cudaTargets } from '../engine/devices.ts';
 import { graphOf } from '../engine/run-case.ts';
-import { findHostCompiler, HostDevice } from './host-device.ts';
+import { BASE, findHostCompiler, HostDevice } from './host-device.ts';
 
 const filter = process.env.TRAM_HOST_KERNELS;
 const targetName = process.env.TRAM_HOST_TARGET ?? 'fp32';
@@ -28,12 +35,62 @@ const onWarpgroups = [
   'conv2d: 192 to 64 channels of small images, stride 2',
   ...['axmConv2d: structure, w4a5, bits: one unit, half of it empty'],
   ...['axmConv2d: truncation, w4a5, bits: three units, strided'],
+  ...['axmConv2d: parameters, w4a4, bits: windows of 27 codes, by columns'],
 ];
 const withOtherMatrixUnits = 'axmConv2d: exact, 3×3 with padding';
 const chosen = (filter === undefined ? processorCases : cases).filter(({ name }) =>
   filter === undefined ? few.includes(name) : new RegExp(filter).test(name),
 );
 const present = findHostCompiler() !== undefined;
+
+type Packing = readonly [x: Shape, w: Shape, window: ConvGeometry];
+/** Of each what is packed, bits of weights and activations, and multiprocessors: with one, threads take several. */
+const packings: readonly (readonly [string, Packing, readonly [number, number], number])[] = [
+  ['windows of 27 codes', [[2, 17, 13, 3], [3, 3, 3, 64], square({ padding: 1 })], [8, 8], 1],
+  ['windows of 32 codes', [[3, 5, 7, 8], [2, 2, 8, 10], square({ stride: [1, 2] })], [8, 8], 132],
+  ['windows of 147 codes', [[2, 33, 27, 3], [7, 7, 3, 70], square({ stride: 2, padding: 3 })], [8, 8], 1],
+  ['windows of 63 codes, dilated', [[1, 9, 8, 7], [3, 3, 7, 5], square({ padding: 4, dilation: [4, 2] })], [4, 5], 1],
+  ['windows of 5 codes', [[5, 4, 9, 1], [1, 5, 1, 65], square({ padding: [2, 1] })], [4, 5], 132],
+  ['windows of 128 codes', [[3, 9, 9, 8], [4, 4, 8, 130], square({ padding: 1 })], [8, 8], 1],
+  ['single taps of 200 codes', [[1, 9, 7, 200], [1, 1, 200, 3], square({ stride: 2 })], [8, 8], 1],
+  ['pixels of 64 codes', [[2, 5, 5, 64], [1, 1, 64, 3], square()], [4, 5], 1],
+  ['pixels of 128 codes', [[1, 5, 5, 128], [1, 1, 128, 65], square()], [8, 8], 1],
+];
+
+/** The packed windows, the packed weights and the sums of 64 codes, as kernels/approximate-bits.cuh lays them out. */
+function packedBits(g: Convolution, { weightBits, activationBits }: OperandWidths, x: Uint8Array, w: Uint8Array) {
+  const pieces = Math.ceil(g.inner / 64);
+  const [block, units] = [pieces % 2 === 0 ? 128 : 64, Math.ceil(pieces / 2)];
+  const columns = Math.ceil(g.outputs / 64) * 64;
+  const packedX = new Uint8Array(g.pixels * pieces * 8 * activationBits);
+  const packedW = new Uint8Array(units * columns * 16 * weightBits);
+  const sums = new Int32Array(g.pixels * pieces);
+  for (let k = 0; k < g.inner; k++) {
+    const [tap, channel] = [Math.floor(k / g.c), k % g.c];
+    const [ky, kx] = [Math.floor(tap / g.kw), tap % g.kw];
+    for (let pixel = 0; pixel < g.pixels; pixel++) {
+      const row = Math.floor(pixel / g.ow);
+      const sy = (row % g.oh) * g.stride[0] - g.padding[0] + ky * g.dilation[0];
+      const sx = (pixel % g.ow) * g.stride[1] - g.padding[1] + kx * g.dilation[1];
+      if (sy < 0 || sy >= g.h || sx < 0 || sx >= g.w) continue;
+      const code = x[((Math.floor(row / g.oh) * g.h + sy) * g.w + sx) * g.c + channel]!;
+      sums[pixel * pieces + Math.floor(k / 64)]! += code;
+      const before = (pixel * pieces * 64) / block + Math.floor(k / block);
+      for (let plane = 0; plane < activationBits; plane++) {
+        const byte = ((before * activationBits + plane) * block) / 8 + ((k % block) >> 3);
+        packedX[byte]! |= ((code >> plane) & 1) << (k % 8);
+      }
+    }
+    for (let o = 0; o < g.outputs; o++) {
+      const unit = Math.floor(o / 64) * units + Math.floor(k / 128);
+      for (let plane = 0; plane < weightBits; plane++) {
+        const byte = ((unit * weightBits + weightBits - 1 - plane) * 64 + (o % 64)) * 16 + ((k % 128) >> 3);
+        packedW[byte]! |= ((w[k * g.outputs + o]! >> plane) & 1) << (k % 8);
+      }
+    }
+  }
+  return [packedX, packedW, sums] as const;
+}
 
 describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () => {
   const device = present ? new HostDevice() : undefined;
@@ -61,6 +118,37 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
     const inputs = new Map(item.inputs.map((input, at) => [`x${at}`, input]));
     expect(() => device!.run(graphOf(item), inputs, cudaTargets.fp32!)).toThrow(/an instruction that a host has not/);
   });
+
+  test.runIf(present).each(packings)(
+    '%s are packed as plain code packs them',
+    (_, [x, w, window], bits, multiprocessors) => {
+      const g = convolutionOf(x, w, convOutputShape(x, w, window), window);
+      const [weightBits, activationBits] = bits;
+      const widths = { weightBits, activationBits };
+      const target = { ...cudaTargets.tf32!, multiprocessors };
+      const layout = bitLayout(g, widths, target)!;
+      const operands = [codes(x, activationBits).data, codes(w, weightBits).data] as [Uint8Array, Uint8Array];
+      const expected = packedBits(g, widths, ...operands);
+      const sizes = [...operands, ...expected].map(({ byteLength }) => byteLength);
+      const [inputAt, weightAt, ...places] = sizes.map((_, at) =>
+        sizes.slice(0, at).reduce((sum, size) => sum + Math.ceil(size / 256) * 256 + 256, 0),
+      ) as [number, number, number, number, number];
+      expect([layout.packedBytes, layout.weightBytes, layout.sumBytes]).toEqual(sizes.slice(2));
+      const memory = new Uint8Array(places[2] + layout.sumBytes + 256).fill(0xff);
+      memory.set(operands[0], inputAt);
+      memory.set(operands[1], weightAt);
+      const addressOf = (at: number) => BASE + BigInt(at);
+      const packed = { x: addressOf(places[0]), w: addressOf(places[1]), sums: addressOf(places[2]) };
+      const launches = packBits(g, widths, layout, [addressOf(inputAt), addressOf(weightAt)], packed, target);
+      const wanted = memory.slice();
+      for (const [at, data] of expected.entries()) wanted.set(new Uint8Array(data.buffer), places[at]!);
+      for (const descending of [false, true]) {
+        // The whole of memory: nothing is written elsewhere.
+        const found = device!.execute(memory, launches, descending);
+        expect(Buffer.compare(found, wanted), `${descending}`).toBe(0);
+      }
+    },
+  );
 
   test('each of the few is a case', () => {
     const names = cases.map(({ name }) => name);

@@ -35,6 +35,7 @@ import { poolCases } from '../engine/pool-cases.ts';
 import { repeatCases } from '../engine/repeat-cases.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { wideCases } from '../engine/wide-cases.ts';
+import { windowedBitCases } from '../engine/windowed-bit-cases.ts';
 import { disagreements } from './contract.ts';
 import { lowerGraph } from './fake-memory.ts';
 
@@ -200,12 +201,17 @@ const nvcc = findNvcc();
 /** One source per file and kind of work, as an RTX 30 and an H200 would compile it. */
 const representative = new Map<string, KernelSource>();
 const ofDepthwise = depthwiseCases.filter(({ name }) => name.includes('two outputs per channel'));
-for (const item of [...wideCases, ...ofDepthwise, ...matrixCases, ...poolCases, ...repeatCases, ...dropoutCases]) {
+const ofMatrixUnits = [...wideCases, ...windowedBitCases, ...matrixCases];
+for (const item of [...ofMatrixUnits, ...ofDepthwise, ...poolCases, ...repeatCases, ...dropoutCases]) {
   for (const { source, name } of launchesOf(item)) {
     if (source.text !== undefined) continue;
     const { MODE = '', COLUMNS = '', ENTRY = '', WIDTH = '', SOURCES = '', PRODUCTS = '', BN = '' } = source.defines;
+    const { WINDOWS = '' } = source.defines;
     const narrow = Number(BN) < 64 ? BN : '';
-    representative.set(`${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES, PRODUCTS, narrow].join(' ')}`, source);
+    representative.set(
+      `${name} ${[MODE, COLUMNS, ENTRY, WIDTH, SOURCES, PRODUCTS, narrow, WINDOWS].join(' ')}`,
+      source,
+    );
   }
 }
 const sources = new Map([...representative.values()].map((source) => [KernelLibrary.nameOf(source), source]));

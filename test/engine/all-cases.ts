@@ -16,6 +16,10 @@ import { repeatCases } from './repeat-cases.ts';
 import { updateCases } from './update-cases.ts';
 import { wideCases } from './wide-cases.ts';
 import { windowCases } from './window-cases.ts';
+import { windowedBitCases } from './windowed-bit-cases.ts';
+
+/** What only kernels for matrix units tell apart. */
+const ofMatrixUnits = [...windowedBitCases, ...wideCases];
 
 export const cases: readonly Case[] = [
   ...small,
@@ -33,11 +37,8 @@ export const cases: readonly Case[] = [
   ...updateCases,
   ...collectiveCases,
   ...windowCases,
-  ...wideCases,
+  ...ofMatrixUnits,
 ];
 
-/**
- * Without those whose many channels only kernels for matrix units tell apart, and which take a processor minutes;
- * EVERY_CASE=1 keeps them.
- */
-export const processorCases: readonly Case[] = process.env.EVERY_CASE ? cases : cases.slice(0, -wideCases.length);
+/** Without those of matrix units, which take a processor minutes; EVERY_CASE=1 keeps them. */
+export const processorCases: readonly Case[] = process.env.EVERY_CASE ? cases : cases.slice(0, -ofMatrixUnits.length);

@@ -6,8 +6,8 @@
 // (FRACTIONS), with (1 − m) 2^(i+j) in f32: counts are below 2^23, and the bits of one, read as a float, are the
 // denormal number count·2^−149, which a multiplication takes as any other, twice as fast as one of integers. So factors
 // are scaled by 2^96, and sums are those of a scale of 2^−53. A code of a padded tap is 0 and has no bits.
-// Kernels: pack_codes, pack_weights, tap_rectangles, multiply.
-// Layout: x NHWC u8 with channels a multiple of CB, w [K][O] u8.
+// Kernels: pack_codes, pack_windows, pack_weights, tap_rectangles, multiply.
+// Layout: x NHWC u8, for pack_codes with channels a multiple of CB, w [K][O] u8.
 // -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), FRACTIONS (0 or 1); lists by group: SHIFTS
 // (i + j), ENTRIES (i·ABITS + j of the entry of m that the factor reads; −1: none is removed), and by single
 // SINGLE_ENTRIES (−2: it counts for nothing).
@@ -147,6 +147,25 @@ INLINE void transposeBytes(u32 &low, u32 &high) {
   high = __byte_perm(high, single, lane & 1 ? 0x3716 : 0x7260);
 }
 
+/** Of eight lanes with eight codes each, this lane's plane: bits of the first four lanes in x, of the others in y. */
+INLINE uint2 planeOfLane(uint2 codes) {
+  const u64 bits = transposeBits((u64)codes.y << 32 | codes.x);
+  u32 low = (u32)bits, high = (u32)(bits >> 32);
+  transposeBytes(low, high);
+  return make_uint2(low, high);
+}
+
+INLINE u32 sumOfCodes(uint2 codes) { return __dp4a(codes.y, 0x01010101u, __dp4a(codes.x, 0x01010101u, 0u)); }
+
+/** Where the plane of a piece is, 64 channels of a packed pixel; the pieces of all pixels count on. */
+INLINE size_t placeOf(int piece, int plane) {
+#if CB == 128
+  return ((size_t)(piece / 2) * ABITS + plane) * 2 + piece % 2;
+#else
+  return (size_t)piece * ABITS + plane;
+#endif
+}
+
 /**
  * Planes of the codes of x, and the sums of 64 codes: sums [pixel][channels / 64]. Eight lanes take a piece of 64
  * channels: each transposes the bits of eight codes, then all of them bytes. Block: 256 threads. -D: CB, ABITS.
@@ -160,20 +179,81 @@ extern "C" __global__ void __launch_bounds__(256)
   for (int piece = (blockIdx.x * 256 + threadIdx.x) / 8; piece < end; piece += gridDim.x * 32) {
     const bool valid = piece < pieces;
     const uint2 codes = valid ? x[(size_t)piece * 8 + lane] : make_uint2(0, 0);
-    u32 sum = __dp4a(codes.y, 0x01010101u, __dp4a(codes.x, 0x01010101u, 0u));
+    u32 sum = sumOfCodes(codes);
 #pragma unroll
     for (int distance = 1; distance < 8; distance *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
-    const u64 bits = transposeBits((u64)codes.y << 32 | codes.x);
-    u32 low = (u32)bits, high = (u32)(bits >> 32);
-    transposeBytes(low, high);
+    const uint2 plane = planeOfLane(codes);
     if (!valid) continue;
     if (lane == 0) sums[piece] = (int)sum;
-#if CB == 128
-    const size_t to = ((size_t)(piece / 2) * ABITS + lane) * 2 + piece % 2;
-#else
-    const size_t to = (size_t)piece * ABITS + lane;
-#endif
-    if (lane < ABITS) packed[to] = make_uint2(low, high);
+    if (lane < ABITS) packed[placeOf(piece, lane)] = plane;
+  }
+}
+
+/**
+ * Planes of the codes that the window of each output pixel meets, by ky, kx and channel, 0 outside the image and behind
+ * the last, and the sums of 64 codes: sums [pixel][pieces]. Eight lanes take 64 codes of a window as in pack_codes, or
+ * where a window has 32 codes at most those of two windows. Block: 256 threads; the grid is a multiple of `pieces`, so
+ * that a thread meets the same taps in each window, and goes on by `step` windows. -D: CB, ABITS.
+ */
+extern "C" __global__ void __launch_bounds__(256, 4)
+    pack_windows(const u8 *__restrict__ x, uint2 *__restrict__ packed, int *__restrict__ sums, const Geometry geometry, int pieces, int step) {
+  const Geometry &g = geometry;
+  const int inner = g.inner(), count = g.pixels(), lane = threadIdx.x % 8;
+  const bool two = inner <= 32;
+  const int windows = two ? 2 : 1, lanes = 8 / windows;
+  const int first = blockIdx.x * 32 + threadIdx.x / 8, part = first % pieces;
+  // Of each code, from where the window begins: rows, columns and elements. Behind the last it is below every image.
+  int rows[8], columns[8], elements[8];
+  const int k0 = part * 64 + lane % lanes * 8, tap = k0 / g.c;
+  int ky = tap / g.kw, kx = tap - ky * g.kw, channel = k0 - tap * g.c;
+#pragma unroll
+  for (int i = 0; i < 8; i++) {
+    rows[i] = k0 + i < inner ? ky * g.dilationY : 1 << 30;
+    columns[i] = kx * g.dilationX;
+    elements[i] = (ky * g.dilationY * g.w + columns[i]) * g.c + channel;
+    if (++channel < g.c) continue;
+    channel = 0;
+    if (++kx < g.kw) continue;
+    kx = 0;
+    ky++;
+  }
+  // Whole warps go on together.
+  const int items = (count * pieces + windows - 1) / windows, end = (items + 3) / 4 * 4;
+  int pixel = first / pieces * windows + lane / lanes;
+#pragma unroll 1
+  for (int item = first; item < end; item += gridDim.x * 32, pixel += step) {
+    const bool valid = pixel < count;
+    int image, oy, ox;
+    g.locate(min(pixel, count - 1), image, oy, ox);
+    const int y0 = oy * g.strideY - g.paddingY, x0 = ox * g.strideX - g.paddingX;
+    const int y = valid ? y0 : -(1 << 20), at = ((image * g.h + y0) * g.w + x0) * g.c;
+    // All are read before the first is used, at some place that is there.
+    int from[8];
+    u32 met[8], codes[2] = {};
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+      const bool inside = (u32)(y + rows[i]) < (u32)g.h && (u32)(x0 + columns[i]) < (u32)g.w;
+      from[i] = inside ? at + elements[i] : -1;
+    }
+#pragma unroll
+    for (int i = 0; i < 8; i++) met[i] = x[max(from[i], 0)];
+#pragma unroll
+    for (int i = 0; i < 8; i++) codes[i / 4] |= (from[i] < 0 ? 0u : met[i]) << (8 * (i % 4));
+    const uint2 eight = make_uint2(codes[0], codes[1]);
+    u32 sum = sumOfCodes(eight);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+    const u32 others = __shfl_xor_sync(0xffffffffu, sum, 4);
+    const uint2 plane = planeOfLane(eight);
+    if (valid && lane % lanes == 0) sums[pixel * pieces + part] = (int)(two ? sum : sum + others);
+    if (lane >= ABITS) continue;
+    if (two) {
+      const int even = item * 2;
+      if (even < count) packed[placeOf(even, lane)] = make_uint2(plane.x, 0);
+      if (even + 1 < count) packed[placeOf(even + 1, lane)] = make_uint2(plane.y, 0);
+    } else if (valid) {
+      packed[placeOf(pixel * pieces + part, lane)] = plane;
+    }
   }
 }
 

@@ -2,9 +2,10 @@
 // times the products per clock of 8-bit integers): the loop over tiles and the inner axis that a product by bits and
 // the gradients of a structure share. Pairs of bits whose counts have the same factor are a group and share their
 // sums.
-// Operands are packed beforehand (approximate-bits.cu, `pack_codes` and `pack_weights`). A unit is 128 steps of the
-// inner axis (ky, kx, channel) of one plane, 16 bytes: 128 channels of a tap (CB = 128), or 64 of each of two taps that
-// follow each other (CB = 64).
+// Operands are packed beforehand (approximate-bits.cu: `pack_codes` or `pack_windows`, and `pack_weights`). A unit is
+// 128 steps of the inner axis (ky, kx, channel) of one plane, 16 bytes: 128 channels of a tap (CB = 128), or 64 of each
+// of two taps that follow each other (CB = 64). With WINDOWS a packed pixel is the whole window of an output pixel, its
+// inner axis in place of channels, zeros behind the last; to the counts the layer then has one tap.
 //   x [pixel][block of CB channels][plane j][CB / 8 bytes]
 //   w [tile of 64 columns][unit][plane i, the highest first][column][16 bytes]
 // A stage has four units. In shared memory 8 rows × 16 bytes are contiguous, as the unit reads them without swizzle;
@@ -14,11 +15,11 @@
 // that is alone in the last stage is multiplied for two pairs of a diagonal, (i, j) and (i − 1, j + 1), at once.
 // Many groups of a single pair, a θ for each product say, would make a long program: they are counted in a loop, with
 // both operands from shared memory, and four of them have sums at once.
-// -D: WBITS, ABITS, CB (64 or 128), BM (128 or 64), KH, KW, STAGES (2 or 3), TAIL (units of the last stage, 0 if it is
-// whole; BM = 64: 0, the stage is filled with zeros), GROUPS; lists: PAIR_W, PAIR_X (bits of each pair, group after
-// group), MATES (1: the pair takes the next one along in a unit that is alone, 2: it is that one, 0: neither), FIRSTS
-// (where each group begins, and the number of pairs). SINGLES: pairs that are counted in the loop, a multiple of 8;
-// lists SINGLE_W, SINGLE_X, their bits.
+// -D: WBITS, ABITS, CB (64 or 128), BM (128 or 64), KH, KW, WINDOWS (0 or 1), STAGES (2 or 3), TAIL (units of the last
+// stage, 0 if it is whole; BM = 64: 0, the stage is filled with zeros), GROUPS; lists: PAIR_W, PAIR_X (bits of each
+// pair, group after group), MATES (1: the pair takes the next one along in a unit that is alone, 2: it is that one, 0:
+// neither), FIRSTS (where each group begins, and the number of pairs). SINGLES: pairs that are counted in the loop, a
+// multiple of 8; lists SINGLE_W, SINGLE_X, their bits.
 #pragma once
 #include "lists.cuh"
 
@@ -69,7 +70,8 @@ struct Single {};
 #define ROUND 8
 #define IN_FLIGHT 4
 
-#define TAPS (KH * KW)
+/** Of the packed pixels. */
+#define TAPS (WINDOWS ? 1 : KH * KW)
 
 /** Of the rows of a tile where the window begins, and the sum of its codes. */
 struct Rows {
@@ -93,6 +95,8 @@ struct Bits {
   const u8 *x, *w;
   /** Of the codes of x: [pixel][channels / 64]. */
   const int *sums;
+  /** Of a packed pixel. */
+  int channels;
   int units, columnTiles, tiles;
   INLINE int stages() const { return (units + UNITS - 1) / UNITS; }
   INLINE int row0(int tile) const { return tile / columnTiles * BM; }
@@ -100,8 +104,8 @@ struct Bits {
 };
 
 /** For each block of channels where it is; behind the last there is no tap. */
-INLINE void locateBlocks(Control &control, const Bits &bits, const Geometry &g) {
-  const int perTap = g.c / CB;
+INLINE void locateBlocks(Control &control, const Bits &bits) {
+  const int perTap = bits.channels / CB;
   for (int at = threadIdx.x; at < bits.stages() * BLOCKS; at += THREADS) {
     const int tap = at / perTap;
     control.blocks[at] = make_int2(min(tap, TAPS), at - tap * perTap);
@@ -112,15 +116,19 @@ INLINE void locateBlocks(Control &control, const Bits &bits, const Geometry &g) 
 INLINE void locateRows(Control &control, Rows &rows, int row0, const Bits &bits, const Geometry &g) {
   const int r = threadIdx.x;
   if (r >= BM) return;
-  const int row = row0 + r, count = g.pixels(), pieces = g.c / 64;
+  const int row = row0 + r, count = g.pixels(), pieces = bits.channels / 64;
   int image, oy, ox;
   g.locate(min(row, count - 1), image, oy, ox);
   const int y = row < count ? oy * g.strideY - g.paddingY : -(1 << 20), x = ox * g.strideX - g.paddingX;
   int pixels[TAPS];
 #pragma unroll
   for (int tap = 0; tap < TAPS; tap++) {
+#if WINDOWS
+    pixels[tap] = row < count ? row : -1;
+#else
     const int sy = y + tap / KW * g.dilationY, sx = x + tap % KW * g.dilationX;
     pixels[tap] = (u32)sy < (u32)g.h && (u32)sx < (u32)g.w ? (image * g.h + sy) * g.w + sx : -1;
+#endif
     control.pixels[tap][r] = pixels[tap];
   }
   control.pixels[TAPS][r] = -1;
@@ -139,12 +147,12 @@ INLINE void locateRows(Control &control, Rows &rows, int row0, const Bits &bits,
 }
 
 /** Copies the bits of x of `units` units of a stage to shared memory; the packed planes have less than 2^32 bytes. */
-INLINE void copyRows(u32 to, int stage, int units, const Control &control, const Bits &bits, const Geometry &g) {
+INLINE void copyRows(u32 to, int stage, int units, const Control &control, const Bits &bits) {
   // A thread copies one plane of one part of a unit, of some rows.
   constexpr int LANES = ABITS * PARTS, ROWS = COPIERS / LANES, COUNT = (BM + ROWS - 1) / ROWS, BYTES = CB / 8;
   const int plane = threadIdx.x % ABITS, part = threadIdx.x / ABITS % PARTS, r0 = threadIdx.x / LANES;
   if (r0 >= ROWS) return;
-  const u32 pixelBytes = g.c / 8 * ABITS;
+  const u32 pixelBytes = bits.channels / 8 * ABITS;
   u32 into = to + plane * PLANE_A + part * BYTES + r0 * 16;
   const int2 *block = control.blocks + stage * BLOCKS + part;
 #pragma unroll 1
@@ -286,7 +294,7 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, const Si
     publishBarriers();
   }
   if (threadIdx.x < BN) control.zeros[threadIdx.x] = make_uint4(0, 0, 0, 0);
-  locateBlocks(control, bits, g);
+  locateBlocks(control, bits);
   publishCopies();
   __syncthreads();
   const int stages = bits.stages();
@@ -309,7 +317,7 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, const Si
           arriveWithBytes(full + 8 * slot.at, bytes);
           copyBulk(to + UNITS * UNIT_A, weights + (size_t)stage * UNITS * UNIT_B, bytes, full + 8 * slot.at);
         }
-        copyRows(to, stage, WARPS_K > 1 ? UNITS : units, control, bits, g);
+        copyRows(to, stage, WARPS_K > 1 ? UNITS : units, control, bits);
         arriveWithCopies(full + 8 * slot.at);
         slot.next();
       }

@@ -57,7 +57,11 @@ test('the gradient of a structure is counted where the device and the layer let 
   expect(way({}, { ...hopper, precision: 'bf16' })).toBe('bits');
   expect(way({}, { ...hopper, precision: 'fp32' })).toBe('by warpgroups');
   expect(way({}, { ...hopper, warpgroups: false })).toBe('by warps');
-  expect(way({ channels: 96 })).toBe('by warpgroups');
+  expect(way({ channels: 3, outputs: 10, stride: 2 })).toBe('bits');
+  expect(way({ channels: 28 })).toBe('bits');
+  // Windows of more than 256 codes, and of several groups, are not packed.
+  expect(way({ channels: 29 })).toBe('by warpgroups');
+  expect(way({ channels: 6, groups: 2 })).toBe('by warpgroups');
   expect(way({ channels: 128, outputs: 128, groups: 2 })).toBe('by warpgroups');
   expect(way({ index: index.map(() => -1) })).toBe('by warpgroups');
 });
@@ -68,11 +72,11 @@ test('the weights have the gradient of an ordinary convolution, over dequantised
   expect(kernels.slice(kernels.indexOf('tensor_dequantize') + 1)).toContain('weight_gradient');
 });
 
-test('a product of each pair of bits takes two launches, the sums of columns one', () => {
+test('sums of columns take one launch, and so do products of each pair of bits', () => {
   const counted = (index?: readonly number[]) =>
     kernelsOf({ ...(index && { index }) }).filter((name) => name === 'structure_dots').length;
   expect([counted(columnStructure(widths, 8).index), counted(columnStructure(widths, 15).index), counted()]).toEqual([
-    1, 1, 2,
+    1, 1, 1,
   ]);
 });
 

@@ -67,7 +67,7 @@ export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, t
       ].map((offset) => at.workspace + offset) as Six;
       const packed = { x: packedX, w: packedW, sums };
       return [
-        ...packBits(g, widths, layout, [codes, w], packed),
+        ...packBits(g, widths, layout, [codes, w], packed, target),
         launch(
           {
             file: FILE,

@@ -14,7 +14,7 @@ import {
   loopNames,
   loopOf,
 } from './approximate-bit-form.ts';
-import { tapSums, zeroPoints } from './approximate-codes.ts';
+import { codePlaces, tapSums, zeroPoints } from './approximate-codes.ts';
 import { type Convolution, ceilDivide, geometryArgument, roundUp, steps, stepsOf } from './geometry.ts';
 import type { Address, Argument, KernelLaunch, KernelSource, LaunchSize } from './launch.ts';
 import { addresses, integers, launch, macroList, struct, type Target } from './launch.ts';
@@ -27,15 +27,26 @@ const UNITS = 4;
 const COLUMNS = 64;
 /** Channels whose codes are packed and summed together. */
 const PIECE = 64;
+/** The longest window of several taps that is packed as one pixel: each output pixel has its own copy. */
+const LONGEST_WINDOW = 256;
+/** Windows of so few codes are packed two at a time. */
+const HALF_PIECE = 32;
 /** Of the kernels that multiply: a warpgroup that copies and two that count. */
 const THREADS = 384;
 const PACKING_THREADS = 256;
+/** Of the kernels' own arrays, whose size the compiler knows. */
+const MOST_OWN_BYTES = 48 * 1024;
 
 /** Of gradients by singles: the sums of four lanes of eight warps, and of the warps, for 64 of them. */
 const LANE_SUM_BYTES = 4 * 64 * 8 * (4 + 1);
 
 /** How the bits of a layer lie in memory and are tiled. */
 export interface BitLayout {
+  /** Whether a packed pixel is the window of an output pixel: where channels do not fill pieces. */
+  readonly windows: boolean;
+  /** Of a packed pixel, and all pieces of such channels. */
+  readonly channels: number;
+  readonly pieces: number;
   /** Channels of a block of the packed activations. */
   readonly block: 64 | 128;
   readonly units: number;
@@ -56,12 +67,17 @@ export interface BitLayout {
 
 /** The layout of a layer; undefined where the device or the layer takes another way. */
 export function bitLayout(g: Convolution, widths: OperandWidths, target: Target): BitLayout | undefined {
-  if (!target.warpgroups || g.groups > 1 || g.c % PIECE !== 0) return undefined;
+  if (!target.warpgroups || g.groups > 1) return undefined;
+  const windows = g.c % PIECE !== 0;
+  if (windows && g.kh * g.kw > 1 && g.inner > LONGEST_WINDOW) return undefined;
   const { weightBits, activationBits } = widths;
-  const packedBytes = (g.n * g.h * g.w * g.c * activationBits) / 8;
+  const channels = windows ? roundUp(g.inner, PIECE) : g.c;
+  const taps = windows ? 1 : g.kh * g.kw;
+  const pieces = ((windows ? g.pixels : g.n * g.h * g.w) * channels) / PIECE;
+  const packedBytes = (pieces * PIECE * activationBits) / 8;
   if (packedBytes >= 2 ** 31) return undefined;
-  const block = g.c % 128 === 0 ? 128 : 64;
-  const units = ceilDivide(g.inner, UNIT);
+  const block = channels % 128 === 0 ? 128 : 64;
+  const units = ceilDivide(taps * channels, UNIT);
   const paddedColumns = roundUp(g.outputs, COLUMNS);
   const tilesOf = (rows: number) => ceilDivide(g.pixels, rows) * (paddedColumns / COLUMNS);
   // Halves of the inner axis keep both warpgroups busy where there are few tiles.
@@ -71,17 +87,19 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
   const blockBytes = 8 * ceilDivide(units, UNITS) * UNITS * (UNIT / block);
   const sharedBytes = (stages: number) => {
     // Of the rows of stages + 2 tiles where they begin and their sums, of those of one the pixels of all taps.
-    const rowBytes = 4 * rows * (3 * (stages + 2) + g.kh * g.kw + 1);
+    const rowBytes = 4 * rows * (3 * (stages + 2) + taps + 1);
     return stages * (stageBytes + 16) + 16 * COLUMNS + rowBytes + blockBytes;
   };
-  // Behind it the kernels' own arrays: factors, sums of weight codes, and sums that warpgroups exchange or lanes keep.
-  const ownBytes = 2048 + 4 * (g.kh + 1) * (g.kw + 1) * COLUMNS + (rows === 64 ? 4 * 64 * COLUMNS : LANE_SUM_BYTES);
+  // Behind it the kernels' own arrays: factors, and of products sums of weight codes and what warpgroups exchange, of
+  // gradients sums that lanes keep.
+  const ofProducts = 4 * (g.kh + 1) * (g.kw + 1) * COLUMNS + (rows === 64 ? 4 * 64 * COLUMNS : 0);
+  const ownBytes = 2048 + Math.max(ofProducts, LANE_SUM_BYTES);
   const stages = ([3, 2] as const).find((count) => sharedBytes(count) + ownBytes <= target.sharedBytesPerBlock);
-  if (!stages) return undefined;
+  if (!stages || ownBytes > MOST_OWN_BYTES) return undefined;
   return {
-    ...{ block, units, paddedColumns, rows, tail, stages },
+    ...{ windows, channels, pieces, block, units, paddedColumns, rows, tail, stages },
     packedBytes,
-    sumBytes: (4 * g.n * g.h * g.w * g.c) / PIECE,
+    sumBytes: 4 * pieces,
     weightBytes: 16 * units * weightBits * paddedColumns,
     rectangleBytes: 4 * (g.kh + 1) * (g.kw + 1) * paddedColumns,
     tiles: tilesOf(rows),
@@ -89,14 +107,17 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
   };
 }
 
+const areTwo = ({ inner }: Convolution): boolean => inner <= HALF_PIECE;
+
 /** The macros of a layout for the kernels that multiply. */
-export const layoutDefines = (g: Convolution, { block, rows, tail, stages }: BitLayout) => ({
+export const layoutDefines = (g: Convolution, { windows, block, rows, tail, stages }: BitLayout) => ({
   CB: block,
   BM: rows,
   TAIL: tail,
   STAGES: stages,
   KH: g.kh,
   KW: g.kw,
+  WINDOWS: windows ? 1 : 0,
   WGMMA: 1,
 });
 
@@ -121,17 +142,27 @@ export function packBits(
   layout: BitLayout,
   [x, w]: readonly [Address, Address],
   packed: PackedOperands,
+  { multiprocessors }: Target,
 ): KernelLaunch[] {
-  const pieces = (g.n * g.h * g.w * g.c) / PIECE;
-  const grid = Math.min(ceilDivide(pieces, PACKING_THREADS / 8), 2048);
   const source = preparing(layout, widths);
+  const { windows, channels, pieces } = layout;
+  const codes = addresses({ x, packed: packed.x, sums: packed.sums });
+  const packCodes = () => {
+    const grid = Math.min(ceilDivide(pieces, PACKING_THREADS / 8), 2048);
+    const args = { ...codes, ...integers({ pieces }) };
+    return launch(source, 'pack_codes', { grid, block: PACKING_THREADS }, args);
+  };
+  const packWindows = () => {
+    const ofWindow = channels / PIECE;
+    const [together, perBlock] = [areTwo(g) ? 2 : 1, PACKING_THREADS / 8];
+    // A thread meets the same taps in each of its windows, so what it knows of them it finds out once.
+    const grid = roundUp(Math.min(ceilDivide(pieces / together, perBlock), 4 * multiprocessors), ofWindow);
+    const step = ((grid * perBlock) / ofWindow) * together;
+    const args = { ...codes, geometry: geometryArgument(g), ...integers({ pieces: ofWindow, step }) };
+    return launch(source, 'pack_windows', { grid, block: PACKING_THREADS }, args);
+  };
   return [
-    launch(
-      source,
-      'pack_codes',
-      { grid, block: PACKING_THREADS },
-      { ...addresses({ x, packed: packed.x, sums: packed.sums }), ...integers({ pieces }) },
-    ),
+    windows ? packWindows() : packCodes(),
     launch(
       source,
       'pack_weights',
@@ -142,8 +173,13 @@ export function packBits(
 }
 
 /** The kernels' `Bits`. */
-export const bitsArgument = ({ x, w, sums }: PackedOperands, { units, paddedColumns, tiles }: BitLayout): Argument =>
-  struct({ ...addresses({ x, w, sums }), ...integers({ units, columnTiles: paddedColumns / COLUMNS, tiles }) });
+export const bitsArgument = ({ x, w, sums }: PackedOperands, layout: BitLayout): Argument => {
+  const { channels, units, paddedColumns, tiles } = layout;
+  return struct({
+    ...addresses({ x, w, sums }),
+    ...integers({ channels, units, columnTiles: paddedColumns / COLUMNS, tiles }),
+  });
+};
 
 /** Persistent blocks, one per multiprocessor. */
 export const bitLaunchSize = (
@@ -157,6 +193,7 @@ export const bitLaunchSize = (
 
 /** Aspects of a layout's path, and those that a layout has. */
 export const layoutAspects = {
+  packed: ['pixels', 'windows', 'two windows at once'],
   tile: ['128×64', '64×64 halved'],
   blocks: ['64 channels', '128 channels'],
   tail: ['0', '1', '2', '3'],
@@ -165,8 +202,9 @@ export const layoutAspects = {
   rows: FILLING,
   ...steps,
 } as const;
-export function aspectsOfLayout(g: Convolution, { rows, block, tail, stages }: BitLayout) {
+export function aspectsOfLayout(g: Convolution, { windows, rows, block, tail, stages }: BitLayout) {
   return {
+    packed: !windows ? 'pixels' : areTwo(g) ? 'two windows at once' : 'windows',
     tile: rows === 128 ? '128×64' : '64×64 halved',
     blocks: block === 128 ? '128 channels' : '64 channels',
     tail: `${tail}`,
@@ -201,7 +239,9 @@ export function bitProduct(
   const readsM = groups.some(({ entry }) => entry !== undefined);
   const layout = bitLayout(g, node.attributes, target);
   if (!layout || groups.length === 0 || (fractions && target.precision === 'fp32')) return undefined;
-  if (countedUnits(groups, layout) * COST_OF_PAIR * UNIT > slices * g.inner) return undefined;
+  const cost = countedUnits(groups, layout) * COST_OF_PAIR * UNIT;
+  // Gathering codes takes longer than packing them, and so short a product less than storing its outputs.
+  if (!(layout.windows && codePlaces(g).gathered) && cost > slices * g.inner) return undefined;
   const counted = countedGroups(groups);
   const defines = {
     ...bitDefines(counted, node.attributes),
@@ -239,7 +279,7 @@ export function bitProduct(
       const packed = { x: packedX, w: packedW, sums };
       const padded = layout.paddedColumns;
       return [
-        ...packBits(g, node.attributes, layout, [x!, w!], packed),
+        ...packBits(g, node.attributes, layout, [x!, w!], packed, target),
         tapSums(g, w!, ofTaps),
         launch(
           preparing(layout, node.attributes),

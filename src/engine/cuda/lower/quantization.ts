@@ -96,14 +96,16 @@ function overCodes(
   };
 }
 
-/** The values of codes with one scale and zero point, a multiple of four of them. */
+/** The values of codes with one scale and zero point. */
 export function dequantizeTensor(
   count: number,
   operands: Readonly<Record<'codes' | 'scale' | 'zero' | 'x', Address>>,
 ): KernelLaunch {
   const { codes, scale, zero, x } = operands;
-  const args = { ...addresses({ codes, scale, zero, x }), ...integers({ vectors: count / 4 }) };
-  return launchOverElements(SOURCE, 'tensor_dequantize', count / 4, args);
+  const places = addresses({ codes, scale, zero, x });
+  if (!inVectors(count, 'tensor'))
+    return launchOverElements(SOURCE, 'dequantize', count, { ...places, ...integers({ count, channels: 1 }) });
+  return launchOverElements(SOURCE, 'tensor_dequantize', count / 4, { ...places, ...integers({ vectors: count / 4 }) });
 }
 
 /** A kernel over the few elements of a range. */
