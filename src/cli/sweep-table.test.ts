@@ -114,6 +114,19 @@ test('another network, or another part of one, has an answer of its own and matc
   expect(text).toMatch(/^● +small +50\.0 %/m);
 });
 
+test('answers that have the same network, data and share by name say of which points they are', () => {
+  const small = { ...point('small', 'trained', 4, of(0.896), 0.3, true), task: 'fewer images' };
+  const answers = [
+    { task: 'resnet8 on digits', point: 'exact4x4', other: null },
+    { task: 'fewer images', point: 'small', other: null },
+  ];
+  const text = textOf([exact, small], { answers });
+  const within = 'is no more than 0.50 points below float (90.00 %)';
+  const network = 'resnet8 on digits (100.0 % approximated), that of';
+  expect(text).toContain(`${network} exact4x4, ${within}: exact4x4 (exact, of 4×4 bits),`);
+  expect(text).toContain(`${network} small, ${within}: small (a trained structure, of 4×4 bits),`);
+});
+
 test('a limit of power asks for the most accurate, and operands that are given for what is saved of them', () => {
   const small = point('8x8-products-0.3', 'trained', 8, of(0.897), 0.3, true);
   const truncated = point('8x8-truncated-8', 'given', 8, of(0.85), 0.25, true);

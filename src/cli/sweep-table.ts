@@ -97,12 +97,25 @@ const powerOf = ({ power }: SweepPoint, kind: SweepReport['kind']): number => po
 const againstFloat = (loss: number): string =>
   `${(100 * Math.abs(loss)).toFixed(2)} points ${loss < 0 ? 'above' : 'below'} float`;
 
+/** The network, as far as it takes to tell it from those of the other answers. */
+function networkOf({ points, answers }: SweepReport, task: string): string {
+  const titleOfTask = (which: string) => {
+    const { model, data, approximateShare } = points.find((one) => one.task === which)!;
+    return answers.length > 1 ? `${model} on ${data} (${percent(approximateShare, 1)} approximated)` : model;
+  };
+  const title = titleOfTask(task);
+  if (answers.filter((one) => titleOfTask(one.task) === title).length === 1) return title;
+  const own = points.filter((one) => one.task === task).map(({ name }) => name);
+  const more = own.length > 3 ? ` and ${own.length - 3} more` : '';
+  return `${title}, that of ${own.slice(0, 3).join(', ')}${more},`;
+}
+
 /** What was asked, what was found, what the best of the other sort has, and where structures pay. */
 function answerText(report: SweepReport, { task, point, other }: Answer): string[] {
-  const { points, answers, loss, kind, power, goal } = report;
+  const { points, loss, kind, power, goal } = report;
   const own = points.filter((one) => one.task === task);
-  const { model, data, approximateShare, floatAccuracy } = own[0]!;
-  const network = answers.length > 1 ? `${model} on ${data} (${percent(approximateShare, 1)} approximated)` : model;
+  const { floatAccuracy } = own[0]!;
+  const network = networkOf(report, task);
   const unit = kind === 'gates' ? 'gate cost' : 'synthesised power';
   const within = `no more than ${(100 * loss).toFixed(2)} points below float (${percent(floatAccuracy.mean)})`;
   const below = power === null ? '' : ` at ${unit} of at most ${power}`;

@@ -208,6 +208,7 @@ export function comparisonText(
       of: ({ hasOwnWidths, weightBits, activationBits }: ComparedRun) =>
         hasOwnWidths ? 'by layer' : `w${weightBits}a${activationBits}`,
     },
+    { head: 'images', of: ({ trainImages, testImages }: ComparedRun) => `${trainImages} + ${testImages}` },
   ].map((fact) => ({ ...fact, same: same(fact.of) }));
   const differing = facts.filter((fact) => fact.same === undefined);
   const [data, model, bits] = facts.map((fact) => fact.same);
@@ -247,7 +248,7 @@ export function comparisonText(
     ...(title.length > 0 ? [style.bold(title.join(', '))] : []),
     [tableText(table), ...unfinished, style.dim(wrapped(kindsNote(runs, drawn?.kind), width))].join('\n'),
     ...(drawn ? [seedsText(drawn.groups, drawn.kind, style), wrapped(frontText(drawn), width)] : []).filter(Boolean),
-    ...comparedShares(runs).map((text) => wrapped(text, width)),
+    ...[...tasksApart(runs), ...comparedShares(runs)].map((text) => wrapped(text, width)),
     ...comparedErrors(runs, style, width),
   ];
   return sections.join('\n\n');
@@ -271,7 +272,8 @@ function kindsNote(runs: readonly ComparedRun[], kind: PowerKind | undefined): s
     libraries.length === 0
       ? []
       : [`synthesised: power in ${libraries.map(cellsTitle).join(', ')}, 1 = the exact 8×8 array`];
-  const mark = kind === undefined ? [] : [`●: nothing here is cheaper (${kindNames[kind]}) and as accurate`];
+  const apart = new Set(runs.map(({ task }) => task)).size > 1 ? ' comparable' : ' here';
+  const mark = kind === undefined ? [] : [`●: nothing${apart} is cheaper (${kindNames[kind]}) and as accurate`];
   return [modelledNote(runs), gateCostNote, ...synthesised, ...mark].join('; ');
 }
 
@@ -307,6 +309,16 @@ function frontText({ kind, judged }: { readonly kind: PowerKind; readonly judged
       ];
     })
     .join('\n');
+}
+
+/** Which runs' accuracies are of the same thing, where not all are. */
+function tasksApart(runs: readonly ComparedRun[]): string[] {
+  const tasks = [...new Set(runs.map(({ task }) => task))];
+  if (tasks.length === 1) return [];
+  const parts = tasks.map((task) => runs.flatMap((run) => (run.task === task ? [run.label] : [])).join(', '));
+  return [
+    `not comparable, for their images, networks or approximated layers are not the same, and judged apart: ${parts.join(' | ')}`,
+  ];
 }
 
 /** What the costs are those of, where exact layers are left out of them. */

@@ -2,9 +2,8 @@
 // images. Numbers of images in and out; nothing is read. Invariant: a choice depends on the labels and its seed alone,
 // and keeps the order of what it chooses from.
 
-import { statSync } from 'node:fs';
 import { UserError } from '../tensor/errors.ts';
-import { readText } from '../tensor/files.ts';
+import { readText, statOf } from '../tensor/files.ts';
 import { unknownName } from '../tensor/names.ts';
 import { Random, streams } from '../tensor/random.ts';
 
@@ -82,7 +81,7 @@ export function choose(from: Choosable, options: ChoiceOptions): Chosen | undefi
 }
 
 function keptClasses({ name, classes, classNames = [] }: Choosable, text: string): number[] {
-  const isFile = statSync(text, { throwIfNoEntry: false })?.isFile() === true;
+  const isFile = statOf(text)?.isFile() === true;
   const words = (isFile ? readText(text).split('\n') : text.split(','))
     .map((word) => word.trim())
     .filter((word) => word !== '');

@@ -3,10 +3,10 @@
 // The planes become interleaved channels.
 // Any whole number of images per file is accepted, so that excerpts work too; nothing is downloaded.
 
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
-import { readBytes } from '../tensor/files.ts';
+import { readBytes, statOf } from '../tensor/files.ts';
 import type { Pickled } from '../tensor/pickle.ts';
 import { type Dataset, type DatasetOptions, finishDataset } from './dataset.ts';
 import type { ImageArrays } from './image-split.ts';
@@ -94,7 +94,7 @@ function folderOf(version: Version, folder: string): Found | undefined {
   for (const layout of ['binary', 'python'] as const) {
     // A folder called test is no pickle.
     const holds = (path: string) =>
-      statSync(join(path, `${version.test}${ending(layout)}`), { throwIfNoEntry: false })?.isFile() &&
+      statOf(join(path, `${version.test}${ending(layout)}`))?.isFile() &&
       (layout === 'binary' || existsSync(join(path, version.labels[0]!.names.python[0])));
     const path = [folder, join(folder, version.folders[layout])].find(holds);
     if (path !== undefined) return { layout, path, isArchive: false };
@@ -109,7 +109,7 @@ function archiveOf(version: Version, path: string): Found | undefined {
 }
 
 function find(version: Version, location: string): Found | undefined {
-  const stats = statSync(location, { throwIfNoEntry: false });
+  const stats = statOf(location);
   if (stats?.isFile()) return archiveOf(version, location);
   if (!stats?.isDirectory()) return undefined;
   const archives = () => readdirSync(location).flatMap((name) => archiveOf(version, join(location, name)) ?? []);

@@ -4,10 +4,10 @@
 // Invariant: an image's class is never guessed: what says nothing about it, or something else, is refused by name. Only
 // names of files are looked at here; whether they are pictures is found out when they are decoded.
 
-import { type Dirent, existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { type Dirent, existsSync, readdirSync, realpathSync } from 'node:fs';
 import { basename, extname, isAbsolute, join, relative, sep } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
-import { fileError, readText } from '../tensor/files.ts';
+import { fileError, readText, statOf } from '../tensor/files.ts';
 import { nearestName } from '../tensor/names.ts';
 import { stratified } from './choice.ts';
 
@@ -61,7 +61,7 @@ function imagesBelow(folder: string, found: Found = { images: [], others: new Ma
   for (const entry of entries) {
     if (entry.name.startsWith('.')) continue;
     const path = inside === '' ? entry.name : `${inside}/${entry.name}`;
-    const kind = entry.isSymbolicLink() ? statSync(join(folder, path), { throwIfNoEntry: false }) : entry;
+    const kind = entry.isSymbolicLink() ? statOf(join(folder, path)) : entry;
     if (kind?.isDirectory()) {
       const leadsBack = entry.isSymbolicLink() && isAbove(join(folder, path), join(folder, inside));
       if (depth < DEEPEST && !leadsBack) imagesBelow(folder, found, path, depth + 1);
@@ -74,7 +74,7 @@ function imagesBelow(folder: string, found: Found = { images: [], others: new Ma
   return found;
 }
 
-const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+const isFolder = (path: string): boolean => statOf(path)?.isDirectory() === true;
 
 function foldersIn(folder: string): string[] {
   return entriesOf(folder)

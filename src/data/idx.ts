@@ -4,9 +4,10 @@
 // FOLDER/NAME or --split says which. Grey images only. EMNIST stores its images with rows and columns exchanged
 // (Cohen et al., 2017, keep the order of their MATLAB files): they are put upright.
 
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
+import { statOf } from '../tensor/files.ts';
 import { unknownName } from '../tensor/names.ts';
 import { type Dataset, type DatasetOptions, finishDataset, type ImageSize } from './dataset.ts';
 import type { ImageArrays } from './image-split.ts';
@@ -24,7 +25,7 @@ function findFile(folder: string, stem: string, kind: string): string | undefine
 
 /** What stands before "train-images" in the names of a folder's sets: '' for MNIST's own, 'emnist-letters-'. */
 function prefixesIn(folder: string): string[] {
-  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
+  if (!statOf(folder)?.isDirectory()) return [];
   const found = readdirSync(folder).map((name) => /^(.*?)train-images[-.]idx3-ubyte(\.gz)?$/.exec(name)?.[1]);
   return [...new Set(found.filter((prefix) => prefix !== undefined))].sort();
 }

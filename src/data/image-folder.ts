@@ -3,10 +3,9 @@
 // Invariant: the hash covers what a run can see of the files; whoever has test images among the training images is
 // told.
 
-import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
-import { readBytes, sha256 } from '../tensor/files.ts';
+import { readBytes, sha256, statOf } from '../tensor/files.ts';
 import { formatBytes } from '../tensor/numbers.ts';
 import { noAugmentation } from './augment.ts';
 import { choose } from './choice.ts';
@@ -179,7 +178,7 @@ function hashOf(
   tell: DatasetOptions['tell'],
 ): { readonly key: string; readonly shared: readonly Shared[] } {
   const lists = [train, test].map((list) => {
-    const sizes = list.files.map((_, k) => statSync(pathOf(list, k), { throwIfNoEntry: false })?.size ?? 0);
+    const sizes = list.files.map((_, k) => statOf(pathOf(list, k))?.size ?? 0);
     return { list, sizes };
   });
   const total = lists.reduce((sum, { sizes }) => sizes.reduce((a, b) => a + b, sum), 0);

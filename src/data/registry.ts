@@ -2,10 +2,10 @@
 // it is. One list, from which the help text and the error for an unknown name are made. What is left out of a data set,
 // and a normalisation that was given, are the same for all sources: they are applied here.
 
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { UserError } from '../tensor/errors.ts';
-import { sha256 } from '../tensor/files.ts';
+import { sha256, statOf } from '../tensor/files.ts';
 import { nearestName, unknownName } from '../tensor/names.ts';
 import { type Choosable, choose } from './choice.ts';
 import { cifarAt, openCifar } from './cifar.ts';
@@ -89,7 +89,7 @@ export function parseImageSize(text: string): ImageSize {
 
 /** The source's name for a bare path, found from what lies there. */
 function detect(path: string): string | undefined {
-  const stats = statSync(path, { throwIfNoEntry: false });
+  const stats = statOf(path);
   if (stats?.isFile() && /\.[ct]sv(\.gz)?$/i.test(path)) return 'csv';
   if (stats?.isFile() && /\.npz$/i.test(path)) return 'npz';
   const cifar = cifarAt(path);
@@ -198,14 +198,15 @@ export function hasImageFiles(spec: string): boolean {
 function unknownData(spec: string, name: string): UserError {
   const names = sources.map((source) => source.name);
   const usages = [...sources.map(({ usage }) => usage), 'or a path to such data'];
-  if (existsSync(spec)) {
+  if (statOf(spec)) {
     return new UserError(
       `${spec} holds no data that are known: images in folders named as their classes, CIFAR, IDX, .csv or .npz files were expected; valid: ${usages.join(', ')}`,
     );
   }
   const folder = dirname(spec);
   const isName = !/[/\\]/.test(name) && nearestName(name, names) !== undefined;
-  const beside = isName || !existsSync(folder) ? undefined : nearestName(basename(spec), readdirSync(folder));
+  const beside =
+    isName || !statOf(folder)?.isDirectory() ? undefined : nearestName(basename(spec), readdirSync(folder));
   if (!isName && (beside !== undefined || /[/\\.]/.test(spec))) {
     const question = beside === undefined ? '' : ` did you mean '${join(folder, beside)}'?`;
     return new UserError(

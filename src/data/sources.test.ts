@@ -324,3 +324,22 @@ describe('openDataset', () => {
     );
   });
 });
+
+describe('a path that cannot be there', () => {
+  const long = 'x'.repeat(300);
+  test.each(['', 'images:', 'idx:', 'cifar10:', 'csv:', 'npz:'])('%sPATH is refused in a sentence', async (source) => {
+    const below = join(put('a.csv', '1,2,3,4,0\n'), 'below');
+    for (const path of [below, join(folder, long)]) {
+      await expect(openDataset(`${source}${path}`)).rejects.toThrow(UserError);
+    }
+  });
+
+  test('classes are kept by their names, however many', async () => {
+    const names = Array.from({ length: 60 }, (_, k) => `class${k}`);
+    const data = put('named.csv', names.flatMap((name, k) => `${k},2,3,4,${name}\n`.repeat(2)).join(''));
+    const { classes } = await openDataset(`csv:${data}`, { classesOf: names.slice(1).join(',') });
+    expect(classes).toBe(59);
+    const below = openDataset(`csv:${data}`, { classesOf: join(data, 'below') });
+    await expect(below).rejects.toThrow(UserError);
+  });
+});

@@ -25,7 +25,7 @@ import { LOCK_FILE } from './run/lock.ts';
 import { type Manifest, manifestPath, type RunInputs, refuseSweep } from './run/manifest.ts';
 import { isInMemory, type Material, multiplierInMemory } from './run/material.ts';
 import { augmentationOf } from './settings/augmentation.ts';
-import { type Configuration, refuseStructures } from './settings/config.ts';
+import { type Configuration, refuseReading, refuseStructures } from './settings/config.ts';
 import { approximateLayers, EXACT } from './settings/layers.ts';
 import { isOnnxFile } from './settings/model-name.ts';
 import { isTraining, type Phase } from './settings/phases.ts';
@@ -82,6 +82,7 @@ export async function lookAhead({
   const floatModel = toDo.includes('train') ? givenFloatModel(configuration, inputs, opened, parameters) : undefined;
   const isQuantized = floatModel ? floatModel.quantizers : done.train?.files[files.quantizers];
   requireFloatTeacher(configuration, toDo, isQuantized !== undefined);
+  if (toDo.includes('map')) refuseReading(configuration, 'settings');
   const imported = toDo.includes('map') ? await givenMultiplier(configuration, inputs, opened.material) : undefined;
   if (imported) multiplierInRun({ configuration, emulation }, imported.table);
   if (toDo.includes('map')) requireOwnZero(configuration, { isImported: !!imported, isQuantized: !!isQuantized });

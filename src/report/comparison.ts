@@ -14,7 +14,7 @@ export interface ComparedFigures {
   readonly metrics: Omit<ErrorMetrics, 'worst' | 'errorVariance'>;
   /** Random operand pairs behind the errors; absent where all pairs were counted. */
   readonly samples?: number;
-  /** Unit gates relative to the exact array multiplier of the same widths; null for a table of products. */
+  /** Unit gates relative to the cheapest exact 8×8 multiplier, whatever the widths; null for a table of products. */
   readonly gates: number | null;
 }
 

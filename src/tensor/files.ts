@@ -56,6 +56,19 @@ export function fileError(action: 'read' | 'write' | 'remove', path: string, err
   return action === 'write' && code !== undefined && FULL.includes(code) ? new StorageError(text) : new UserError(text);
 }
 
+/** No file can be there: nothing is, a part of the path is a file, or the name is longer than any. */
+const ABSENT: readonly string[] = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'];
+
+/** What stands at a path, links followed; undefined where nothing can. A UserError names what may not be looked at. */
+export function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch (error) {
+    if (ABSENT.includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    throw fileError('read', path, error);
+  }
+}
+
 /**
  * The file's bytes; throws a UserError that names the file when it is missing, unreadable, larger than `limit` bytes,
  * or no regular file (a pipe would be waited for, a device has no end).

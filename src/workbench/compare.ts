@@ -4,6 +4,7 @@
 import type { Synthesis } from '../hardware/synthesize.ts';
 import type { OperandHistograms } from '../multiplier/metrics.ts';
 import type { Simulation, SimulationReport } from '../netlist/circuit.ts';
+import { cleanUp } from '../netlist/cleanup.ts';
 import { isGeneratorSpec } from '../netlist/generators/registry.ts';
 import { describeStructure } from '../netlist/structure.ts';
 import type { ComparedMultiplier } from '../report/comparison.ts';
@@ -30,7 +31,7 @@ export interface ComparedRow {
   /** Absent, like what follows, where it could not be read. */
   readonly multiplier?: LoadedMultiplier;
   readonly simulation?: Pick<Simulation, 'report' | 'metrics'>;
-  /** Unit gates relative to the exact array multiplier of the same widths; null for a table of products. */
+  /** Unit gates relative to the cheapest exact 8×8 multiplier, whatever the widths; null for a table of products. */
   readonly gates?: number | null;
   /** Where it was synthesised. */
   readonly synthesis?: Synthesis;
@@ -56,7 +57,8 @@ async function measured(spec: string, name: string, path: string | undefined, op
   const histograms: OperandHistograms | undefined = path === undefined ? undefined : loadHistograms(path, multiplier);
   const { report, metrics, notes } = measure(multiplier, name, { histograms });
   const about = [...multiplier.notes, ...notes].map((note) => (note.startsWith(spec) ? note : `${spec}: ${note}`));
-  const gates = multiplier.network ? describeStructure(multiplier.network).normalizedCost : null;
+  // What constants and sharing make superfluous costs nothing in hardware.
+  const gates = multiplier.network ? describeStructure(cleanUp(multiplier.network)).gateCost : null;
   return { notes: about, multiplier, simulation: { report: { ...report, name }, metrics }, gates };
 }
 

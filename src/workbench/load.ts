@@ -28,7 +28,7 @@ import { openCells } from './cells.ts';
 import { readAnyVerilog } from './verilog.ts';
 
 export interface LoadOptions extends Pick<TableOptions, 'bits' | 'order'> {
-  /** Operands and products are two's complement; by default as the generator or table says, else unsigned. */
+  /** Operands and products of a file are two's complement; by default as the table says, else unsigned. */
   readonly signed?: boolean;
   /** Undriven nets are the constant 0 instead of an error. */
   readonly lenient?: boolean;
@@ -115,10 +115,12 @@ async function multiplierAt(place: Place, options: LoadOptions): Promise<LoadedM
     return { kind: 'table', name: spec, table, weightBits, activationBits, signed, notes, sha256: packed.digest };
   }
   const loaded = await circuitAt(place, options);
-  const signed = options.signed ?? loaded.signed ?? false;
+  // A generator's kind says how it counts; a netlist file does not.
+  const signed = loaded.signed ?? options.signed ?? false;
   const { network, note } = withoutSurplusBits(loaded.network, signed);
   const { weight, activation } = multiplierPorts(network);
-  const notes = [...loaded.notes, ...note.map((text) => `${printable(spec)}: ${text}`)];
+  const kept = options.signed && !signed ? ['an unsigned multiplier by its kind; --signed is about files'] : [];
+  const notes = [...loaded.notes, ...[...kept, ...note].map((text) => `${printable(spec)}: ${text}`)];
   return { ...loaded, network, notes, weightBits: weight.length, activationBits: activation.length, signed };
 }
 

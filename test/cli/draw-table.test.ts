@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -107,13 +107,31 @@ describe('table', () => {
     }
   });
 
+  test('counts the gates of all widths in one unit, that of runs, and only those that are needed', async () => {
+    const idle = [...'&|^'].map((gate, k) => `  wire idle${k} = w[0] ${gate} x[1];`).join('\n');
+    await tram('generate', 'array', '--bits', '6x5', '--verilog', file('array.v'));
+    const text = readFileSync(file('array.v'), 'utf8');
+    writeFileSync(
+      file('idle.v'),
+      text.replace(/output [^;]*;/, (ports) => `${ports}\n${idle}`),
+    );
+    const args = ['table', 'booth:8x8', 'array:6x5', file('idle.v'), 'dadda:3x4', '--format', 'json'];
+    const { multipliers } = JSON.parse((await tram(...args)).out);
+    const gates = multipliers.map((one: { gates: number }) => one.gates);
+    expect(gates[0]).toBe(1);
+    expect(gates[1]).toBeLessThan(0.5);
+    expect(gates[2]).toBe(gates[1]);
+    // 56 unit gates of the 400 of the cheapest exact 8×8.
+    expect(gates[3]).toBe(0.14);
+  });
+
   test('marks what is estimated, and keeps the row of a file that is refused, with code 1', async () => {
     const args = ['table', 'truncated:13x13:columns=4', file('none.v'), 'dadda:4x4'];
     const { code, out, err } = await tram(...args);
     expect(code).toBe(1);
     const [head, , wide, failed, exact] = out.split('\n');
     expect(head).toMatch(/ problem \|$/);
-    expect(wide).toMatch(/^\| truncated:13x13:columns=4 \| 13x13 \| 0\.\d{4} \| ~\d+\.\d \| ~[\d.]+ .*\| ≥ \d+ \| ~/);
+    expect(wide).toMatch(/^\| truncated:13x13:columns=4 \| 13x13 \| 2\.\d{4} \| ~\d+\.\d \| ~[\d.]+ .*\| ≥ \d+ \| ~/);
     expect(failed).toMatch(/^\| none \| — \|.*cannot read .*none\.v: no such file.* \|$/);
     expect(exact).toMatch(/^\| dadda:4x4 \| 4x4 \| [\d.]+ \| 0\.0 \| 0 \|/);
     expect(err).toMatch(/truncated:13x13:columns=4: ~ estimated from 1 048 576 random operand pairs\n/);

@@ -64,8 +64,17 @@ describe('simulate', () => {
     const wrong = await tram('simulate', file('signed.blif'));
     expect(wrong.err).toMatch(/with --signed it would be 0: is it a signed multiplier/);
     expect((await tram('simulate', file('signed.blif'), '--signed')).err).toBe('');
-    const wide = await tram('simulate', 'dadda:13x13', '--signed', '--samples', '1000');
+    await tram('generate', 'dadda', '--bits', '13', '--blif', file('wide.blif'));
+    const wide = await tram('simulate', file('wide.blif'), '--signed', '--samples', '1000');
     expect(wide.err).toMatch(/as unsigned it would be 0: is --signed meant/);
+  });
+
+  test('a generator is signed or not by its kind, whatever --signed says of files', async () => {
+    const { out, err } = await tram('simulate', 'dadda:4x4', '--signed', '--json');
+    expect(JSON.parse(out)).toMatchObject({ signed: false, errorRate: 0 });
+    expect(err).toMatch(/dadda:4x4: an unsigned multiplier by its kind; --signed is about files/);
+    const signed = await tram('simulate', 'baugh-wooley:4x4', '--signed', '--json');
+    expect([JSON.parse(signed.out), signed.err]).toMatchObject([{ signed: true, errorRate: 0 }, '']);
   });
 
   test('--histograms weighs the metrics', async () => {

@@ -1,6 +1,6 @@
 // Counts of bits of layers whose channels do not fill a packed pixel, so that windows are packed in their place
-// (cuda/lower/approximate-bits.ts): of one piece of 64 codes, of two, three and many, filled or not, two at once, and of
-// single taps.
+// (src/engine/cuda/lower/approximate-bits.ts): of one piece of 64 codes, of two, three and many, filled or not, two at
+// once, and of single taps.
 
 import { columnStructure, productStructure } from '../../src/multiplier/structure.ts';
 import type { Case } from './cases.ts';

@@ -21,10 +21,12 @@ multiplier, whatever the widths, and are those of the approximated layers alone:
 --by chooses the kind for the marks, the means and the picture; by default it is what most of the runs have. With --by synthesised, or an option of the synthesis,
 the multipliers are synthesised now, some seconds each; results are kept in the user's cache, so that the next time is quick.
 
+Runs are judged by each other where network, images (training and test) and approximated layers are the same; where not all are, the groups are told.
+
 Beside the runs stand their rivals: the exact multiplier of each width that a run quantised to, and those of fewer bits that tram run --rivals measured. A dominated run is
 told so, with what is as accurate and cheaper. Of runs that differ in their seed alone, mean and 95 % interval are told, and they are one point of the picture.
 
---json prints one array: label, folder, data, model, seed, widths, approximateShare, lambda, stages, and for each run the last stage with a power and with a gateCost, synthesised
+--json prints one array: label, folder, data, trainImages, testImages, model, seed, widths, approximateShare, lambda, stages, and for each run the last stage with a power and with a gateCost, synthesised
 (library, power, and those of exact multipliers by width), rivals, dominatedBy (label, series, kind, power, accuracy; null on the front), over (accuracy, power: mean, spread, n), errors of its multipliers.
 
 Examples:

@@ -43,8 +43,8 @@ lines of numbers, or of # (kept) and . (removed), and its size says the widths. 
 (--search exact), and --error-bound lets the search save gates.
 
 --json prints one object: the widths, θ, mseToTarget (to the products that θ asks for; also mseToTargetBefore and
-mseToTargetAfterFixedColumns), accepted and moves, cost (unit gates, relative to the exact array multiplier), power (analytic
-model of θ, relative to the exact 8×8 array), and errorRate, med, nmed, mse (to the exact products), maxEd, mred, mredNonzero, mean,
+mseToTargetAfterFixedColumns), accepted and moves, gateCost (unit gates, relative to the cheapest exact 8×8 multiplier), cost (the
+same relative to the exact array multiplier of the own widths), power (analytic model of θ, relative to the exact 8×8 array), and errorRate, med, nmed, mse (to the exact products), maxEd, mred, mredNonzero, mean,
 variance over all operand pairs; dominatedBy, where an exact multiplier costs no more; and statistics: what the searches did (rounds, changes tried and accepted).
 
 Examples:

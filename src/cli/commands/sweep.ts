@@ -28,7 +28,7 @@ import {
 import type { Services } from '../services.ts';
 import { shellWord, styleFor } from '../style.ts';
 import { SweepProgress } from '../sweep-progress.ts';
-import { addSynthesis, readSynthesis } from '../workbench.ts';
+import { addSynthesis, readSynthesis, synthesisOptions } from '../workbench.ts';
 import { minutes, placesToWork, showSweep, slotsOf, type WorkingOptions } from './sweep-parts.ts';
 
 const AFTER = `
@@ -280,7 +280,18 @@ async function work(folder: string, command: Command, services: Services): Promi
 }
 
 const goesOn = (folder: string, command: Command): string =>
-  `stopped; the work so far is saved, go on with: tram sweep ${[folder, ...logWords(readLogs(command))].map(shellWord).join(' ')}`;
+  `stopped; the work so far is saved, go on with: tram sweep ${[folder, ...frontWords(command), ...logWords(readLogs(command))].map(shellWord).join(' ')}`;
+
+/** What was said of the front, which the plan does not keep: without it the same trials end with another one. */
+function frontWords(command: Command): string[] {
+  const options = command.opts<Record<string, unknown>>();
+  const names = ['library', ...synthesisOptions, 'within', 'atMost'].filter((name) => name !== 'liberty');
+  const words = names.flatMap((name) => {
+    const isSaid = command.getOptionValueSource(name) === 'cli';
+    return isSaid ? [`--${name === 'atMost' ? 'at-most' : name}`, ...[options[name]].flat().map(String)] : [];
+  });
+  return [...(options.synthesis === false ? ['--no-synthesis'] : []), ...words];
+}
 
 /** What is asked for: a plan, or nothing but to go on with the one that is there. */
 async function planOf(

@@ -28,8 +28,8 @@ import {
 const AFTER = `
 ${SUBJECTS}
 
-One row per multiplier: widths, gates (unit gates relative to the exact array multiplier), ER, MED, NMED, MSE, MaxED, MRED (all as in
-tram simulate; MRED≠0 without the pairs whose product is 0, as EvoApproxLib has it) and the mean error; with --synth also area, delay
+One row per multiplier: widths, gates (unit gates relative to the cheapest exact 8×8 multiplier whatever the widths, as tram try and runs have
+them), ER, MED, NMED, MSE, MaxED, MRED (all as in tram simulate; MRED≠0 without the pairs whose product is 0, as EvoApproxLib has it) and the mean error; with --synth also area, delay
 and power, synthesised one after the other as tram synth does. Beyond 12×12 bits the errors are estimates from random pairs: they are marked
 with ~, and ≥ at the largest error seen; CSV has the number of samples. A figure that is not known is a dash, in CSV an empty
 cell. LaTeX needs the packages booktabs and siunitx. --histograms weighs the errors, and with --synth the power, of all of them.

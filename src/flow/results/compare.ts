@@ -38,6 +38,9 @@ export interface ComparedRun {
   /** Shortest name that tells the runs apart: λ, the multiplier that was given, or the end of the folder's path. */
   readonly label: string;
   readonly data: string;
+  /** Images that it trained on, and that its accuracies are of. */
+  readonly trainImages: number;
+  readonly testImages: number;
   readonly model: string;
   readonly seed: number;
   /** The same for runs that differ in their seed at most: that of taskOf, and a hash of all settings. */
@@ -182,6 +185,7 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
   return {
     folder,
     data: configuration.data,
+    ...{ trainImages: inputs.data.trainImages, testImages: inputs.data.testImages },
     model: configuration.model,
     seed,
     task: taskOf({ configuration, inputs }),

@@ -16,7 +16,8 @@ function run(
   const last = { stage: 'recovered', accuracy, loss, gateCost } as const;
   return {
     ...{ folder: label, label, data: 'digits', model: 'resnet8', seed, task: 'digits', settings: 'a', lambda: 0.3 },
-    ...{ weightBits: 4, activationBits: 4, approximateShare: 1, gateCost: last, powerModel: 'analytic' },
+    ...{ trainImages: 1437, testImages: 360, approximateShare: 1 },
+    ...{ weightBits: 4, activationBits: 4, gateCost: last, powerModel: 'analytic' },
     stages: [{ stage: 'quantized', accuracy: 0.9, loss, power: 0.2 }, last],
     ...more,
   };

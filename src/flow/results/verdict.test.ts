@@ -11,13 +11,14 @@ interface Told {
   readonly theta?: readonly number[];
   readonly stage?: 'mapped' | 'recovered';
   readonly exactLayers?: readonly string[];
+  readonly targets?: Parameters<typeof verdictOf>[0]['targets'];
 }
 
 /** As published: a θ per column, λ of its own. */
 const columns: ConfigurationInput = { explore: { grain: 'column' } };
 
 function verdict({ settings = {}, exact = 0.9889, accuracy = 0.9861, theta = [1, 0.5], stage, ...rest }: Told): string {
-  const { gateCost = 0.45, exactLayers = [] } = rest;
+  const { gateCost = 0.45, exactLayers = [], targets } = rest;
   const cost = 'gateCost' in rest && rest.gateCost === undefined ? {} : { gateCost };
   const stages: StageResult[] = [
     { stage: 'float', accuracy: 0.99, loss: 0.1 },
@@ -28,7 +29,7 @@ function verdict({ settings = {}, exact = 0.9889, accuracy = 0.9861, theta = [1,
     configuration: parseConfiguration(settings, 'test'),
     stages,
     multipliers: [{ theta }],
-    exactLayers,
+    ...{ exactLayers, targets },
   });
 }
 
@@ -82,6 +83,15 @@ describe('the verdict', () => {
     ['the multiplier was given', { settings: { map: { multiplier: 'drum:8x8' } } }, 'tram try measures many'],
   ])('says what to try where %s', (_, told, expected) => {
     expect(verdict(told)).toContain(expected);
+  });
+
+  test('of two targets names the one that counted', () => {
+    const settings = { explore: { power: 0.3, maxLoss: 0.5 } };
+    const loss = { target: 0.5, estimated: 0.2, images: 479 };
+    const ended = (reached: number) => ({ power: { target: 0.3, soft: reached, reached }, loss, lambda: 1 });
+    expect(verdict({ settings, targets: ended(0.89) })).toContain('try --max-loss 1 to save more');
+    expect(verdict({ settings, targets: ended(0.89), accuracy: 0.95 })).toContain('or --max-loss 0.3 for a smaller');
+    expect(verdict({ settings, targets: ended(0.3) })).toContain('try --power 0.24 to save more');
   });
 
   test('does not make up gates for a table, nor a result for a run that has none', () => {

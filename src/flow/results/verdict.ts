@@ -45,7 +45,7 @@ function targetText({ targets }: Outcome): string[] {
   return [judge(targets).text, ...onTest];
 }
 
-function savedText({ configuration, stages, multipliers, exactLayers, front }: Outcome): string {
+function savedText({ configuration, stages, multipliers, exactLayers, front, targets }: Outcome): string {
   const at = (stage: Stage) => stages.find((result) => result.stage === stage);
   const result = at('recovered') ?? at('mapped');
   const isMixed = hasOwnWidths(configuration);
@@ -66,7 +66,8 @@ function savedText({ configuration, stages, multipliers, exactLayers, front }: O
   const relative = result.gateCost / cheapestExact(weights, activations).gateCost;
   const where = exactLayers.length > 0 ? ' in the layers that do not keep one' : '';
   const saved = `${gatesText(relative)} the cheapest exact ${weights}×${activations} multiplier${where}`;
-  const next = nextStep(configuration, multipliers, result.stage, loss);
+  const isHeld = targets !== undefined && !judge(targets).powerMet;
+  const next = nextStep(configuration, multipliers, result.stage, loss, isHeld);
   const rivals = front ? [amongRivals(front)] : fewerBits(configuration, result.gateCost);
   return [`${saved} ${lossText(loss)} (${instead}); ${next}.`, ...rivals].join(' ');
 }
@@ -94,6 +95,7 @@ function nextStep(
   multipliers: Outcome['multipliers'],
   stage: Stage,
   loss: number,
+  isHeld: boolean,
 ): string {
   if (stage === 'mapped') return 'tram run recovers accuracy next';
   const longer = `--recover-epochs ${2 * recover.epochs}`;
@@ -107,7 +109,7 @@ function nextStep(
       ? `try ${longer}, or another multiplier`
       : 'try one with fewer gates: tram try measures many';
   }
-  if (loss > LARGE_LOSS) return `try ${longer}, or ${otherTarget(explore, 1)} for a smaller loss`;
+  if (loss > LARGE_LOSS) return `try ${longer}, or ${otherTarget(explore, 1, isHeld)} for a smaller loss`;
   const most = bits.weights + bits.activations - 1;
   const gone = multipliers.every(({ theta }) => theta.every((value) => value >= GONE));
   const all = `all ${multipliers[0]?.theta.length ?? 0} ${nounOf(explore.grain)}s`;
@@ -116,12 +118,20 @@ function nextStep(
   }
   if (gone) return `${all} are gone`;
   if (loss > SMALL_LOSS) return `try ${longer} for a smaller loss`;
-  return `try ${otherTarget(explore, -1)} to save more`;
+  return `try ${otherTarget(explore, -1, isHeld)} to save more`;
 }
 
-/** The option that spends more power on accuracy (`direction` 1), or less (−1). */
-function otherTarget({ lambda = 0, power, maxLoss }: Configuration['explore'], direction: 1 | -1): string {
-  if (power !== undefined) return `--power ${Number(Math.min(1, power * 1.25 ** direction).toPrecision(2))}`;
+/**
+ * The option that spends more power on accuracy (`direction` 1), or less (−1). Of two targets it is the one that
+ * counted: the loss where it held the power above its target.
+ */
+function otherTarget(
+  { lambda = 0, power, maxLoss }: Configuration['explore'],
+  direction: 1 | -1,
+  isHeld: boolean,
+): string {
+  if (power !== undefined && !(isHeld && maxLoss !== undefined))
+    return `--power ${Number(Math.min(1, power * 1.25 ** direction).toPrecision(2))}`;
   if (maxLoss !== undefined) return `--max-loss ${rounded((maxLoss || 0.1) * 2 ** -direction)}`;
   return `--lambda ${lambda === 0 ? 0.3 : rounded(direction > 0 ? lambda / 3 : lambda * 3)}`;
 }

@@ -1,7 +1,14 @@
 // Settings that mean something only together: what takes the place of what, and what says a thing twice.
 
 import { describe, expect, test } from 'vitest';
-import { type ConfigurationInput, parseConfiguration, published, withRecipe } from './config.ts';
+import {
+  type ConfigurationInput,
+  parseConfiguration,
+  published,
+  refuseReading,
+  refuseStructures,
+  withRecipe,
+} from './config.ts';
 import { type RecipeName, recipes } from './recipes.ts';
 import { goodTraining, publishedTraining } from './training.ts';
 
@@ -54,6 +61,17 @@ describe('what nobody says', () => {
     expect(exploreOf({ columns: 15 }).power).toBe(0.6);
   });
 
+  test('is nothing where widths are still to be searched, and a structure of them is refused until it is said', () => {
+    const of = (explore: ConfigurationInput['explore'], multiplier?: string) =>
+      parseConfiguration({ quantize: { layerCost: 0.1 }, explore, map: { multiplier } }, 'test');
+    expect(of({}).explore).not.toHaveProperty('power');
+    expect(() => refuseStructures(of({}), 'test')).toThrow(
+      /^test: quantize\.layerCost has widths searched, .* say what structures are to save: explore\.power,/,
+    );
+    for (const said of [{ power: 0.05 }, { maxLoss: 1 }, { lambda: 1 }]) refuseStructures(of(said), 'test');
+    refuseStructures(of({}, 'exact'), 'test');
+  });
+
   test('of rate and schedule is that of the optimiser', () => {
     const of = (input: ConfigurationInput) => parseConfiguration(input, 'test').recover;
     expect(of({})).toMatchObject({ optimizer: 'nesterov', learningRate: 0.01, schedule: 'cosine-steps' });
@@ -97,4 +115,15 @@ test.each([
 test('layers that end with few multipliers begin with one each', () => {
   expect(exploreOf({}).structure).toBe('shared');
   expect(exploreOf({ types: 3 }).structure).toBe('per-layer');
+});
+
+test('what is said of a multiplier’s file without one is refused, not passed over', () => {
+  const refused = (map: ConfigurationInput['map']) => () => refuseReading(parseConfiguration({ map }, 'test'), 'test');
+  expect(refused({ signed: true })).toThrow(
+    /^test: map\.signed is about the file .*: θ is mapped to an unsigned netlist;/,
+  );
+  expect(refused({ multiplier: 'exact', top: 'm' })).toThrow(
+    /^test: map\.top is about the file .*: exact products need/,
+  );
+  for (const map of [{}, { multiplier: 'exact' }, { multiplier: 'm.v', signed: true, top: 'm' }]) refused(map)();
 });

@@ -241,14 +241,16 @@ const endsHard = (explore: Pick<Explore, 'power' | 'maxLoss'> & { harden: number
 
 /**
  * What exploration aims at: what is said; else with a θ per product a part of the power that exact multipliers of the
- * widths have, which any of them can save, and with a θ per column, or where few may go, the published λ.
+ * widths have, which any of them can save, and with a θ per column, or where few may go, the published λ. Of widths
+ * that are still to be searched nobody knows what they have: there it has to be said (refuseStructures).
  */
-function usualAim({ bits, explore }: z.output<typeof givenConfiguration>): Pick<Explore, 'lambda' | 'power'> {
+function usualAim({ bits, quantize, explore }: z.output<typeof givenConfiguration>): Pick<Explore, 'lambda' | 'power'> {
   const { lambda, grain, columns, initiallyRemoved, powerModel } = explore;
   if (lambda !== undefined) return { lambda };
   if (targetOf(explore) !== undefined) return {};
   const isPart = columns !== undefined && columns < bits.weights + bits.activations - 1;
   if (grain === 'column' || isPart || (initiallyRemoved ?? 0) > 0) return { lambda: USUAL_LAMBDA };
+  if (quantize.layerCost !== undefined) return {};
   const exact = modelledExactPower(powerModel, { weightBits: bits.weights, activationBits: bits.activations });
   return { power: Number((USUAL_SHARE * exact).toFixed(4)) };
 }
@@ -406,11 +408,30 @@ export function refuseStructures({ quantize, explore, map }: Configuration, sour
       `${source}: explore.types is ${explore.types}, but layers of different widths share no structure; quantize.layerKinds says how many widths there are`,
     );
   }
+  if (explore.lambda === undefined && targetOf(explore) === undefined) {
+    throw new UserError(
+      `${source}: quantize.layerCost has widths searched, and what multipliers of them have is not known yet; say what structures are to save: explore.power, explore.maxLoss or explore.lambda, or map.multiplier ${EXACT} for no structure at all`,
+    );
+  }
   if (explore.grain !== 'product') {
     throw new UserError(
       `${source}: quantize.layerCost gives layers different widths, whose columns have nothing in common; choose explore.grain product, or map.multiplier ${EXACT} for no structure at all`,
     );
   }
+}
+
+/** How the file of a given multiplier is read; they say nothing where there is none. */
+export const readingSettings = ['signed', 'operandOrder', 'tableOrder', 'top', 'liberty'] as const;
+
+/** What is said of a multiplier's file where none is given is a mistake; asked where a multiplier is to be had. */
+export function refuseReading({ map }: Configuration, source: string): void {
+  if (map.multiplier !== undefined && map.multiplier !== EXACT) return;
+  const said = readingSettings.find((name) => map[name] !== undefined && map[name] !== false);
+  if (said === undefined) return;
+  const instead = map.multiplier === undefined ? 'θ is mapped to an unsigned netlist' : 'exact products need none';
+  throw new UserError(
+    `${source}: map.${said} is about the file of map.multiplier, but no file is given: ${instead}; name the file, or leave it out (--unset where the run has it from before)`,
+  );
 }
 
 /** Said twice: how much power is worth, and what is to come of it; or that layers share, and that they do later. */

@@ -225,8 +225,8 @@ export interface ConfigurationInput {
         lambda?: number | undefined;
         /**
          * Target: the modelled power, relative to the exact 8×8 multiplier, that phase 1 ends at or below; above 0 and
-         * up to 1. λ is then found while training. Default, with a θ per product and neither λ nor a loss: 0.6 of what
-         * exact multipliers of the widths have.
+         * up to 1. λ is then found while training. Default, with a θ per product, neither λ nor a loss, and widths that
+         * are not searched: 0.6 of what exact multipliers of the widths have.
          */
         power?: number | undefined;
         /**

@@ -581,7 +581,8 @@ export const settings: readonly Setting[] = [
     paths: ['explore.power'],
     placeholder: 'POWER',
     help: 'target instead of λ: modelled power, relative to the exact 8×8 multiplier, that θ ends at or below',
-    defaultText: '0.6 of what exact multipliers of the widths have; none with --lambda, --max-loss or a θ per column',
+    defaultText:
+      '0.6 of what exact multipliers of the widths have; none with --lambda, --max-loss, --layer-widths or a θ per column',
   },
   {
     ...explore,

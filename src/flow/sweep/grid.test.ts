@@ -254,3 +254,18 @@ test.each([
 test.each(['lambda', 'lambda=', 'lambda=1,,2', '=3'])('--over %s is refused', (text) => {
   expect(() => parseAxis(text)).toThrow(/^--over: expected /);
 });
+
+test('how files of multipliers are read says nothing of the exact and of trained ones beside them', () => {
+  const over = [parseAxis('multiplier=m.npy,exact,trained')];
+  const read = { signed: true, operandOrder: 'activation-weight', top: 'm' } as const;
+  const trials = trialsOf({ settings: { map: read }, over, rivals: ['3x4'] });
+  expect(trials.map(({ settings: { map } }) => [map?.multiplier, map?.signed, map?.operandOrder, map?.top])).toEqual([
+    ['dadda:3x4', undefined, undefined, undefined],
+    ['m.npy', true, 'activation-weight', 'm'],
+    ['dadda:8x8', undefined, undefined, undefined],
+    [undefined, undefined, undefined, undefined],
+  ]);
+  expect(() => trialsOf({ settings: { map: { signed: true } }, over: [parseAxis('seed=1,2')] })).toThrow(
+    /^the trial seed1: settings: map\.signed is about the file of map\.multiplier, but no file is given/,
+  );
+});

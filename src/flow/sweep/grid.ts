@@ -13,6 +13,8 @@ import {
   describeIssues,
   mergeSettings,
   parseConfiguration,
+  readingSettings,
+  refuseReading,
   refuseStructures,
 } from '../settings/config.ts';
 import { fieldName, parseSetting, SaidSettings } from '../settings/fields.ts';
@@ -205,6 +207,7 @@ function trialOf(
   try {
     configuration = parseConfiguration(settings, 'settings');
     refuseStructures(configuration, 'settings');
+    refuseReading(configuration, 'settings');
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`the trial ${told}: ${error.message}`);
@@ -246,8 +249,11 @@ function resolve(options: Draft['options'], base: ConfigurationInput): Configura
     widths && isExact(multiplier) ? { weights: widths[0], activations: widths[1] } : { weights, activations };
   const isByLayer = spoken.input.quantize?.layerCost !== undefined;
   const source = isExact(multiplier) ? (isByLayer ? EXACT : exactSource(bits)) : multiplier;
-  spoken.say(settingNamed('multiplier'), [multiplier === 'trained' ? undefined : source]);
-  return mergeSettings({}, spoken.input);
+  const isTrained = multiplier === 'trained';
+  spoken.say(settingNamed('multiplier'), [isTrained ? undefined : source]);
+  // How the files beside it are read is none of its business.
+  const reading = Object.fromEntries(readingSettings.map((name) => [name, undefined]));
+  return mergeSettings(spoken.input, isTrained || isExact(multiplier) ? { map: reading } : {});
 }
 
 /**
