@@ -4,7 +4,7 @@
 // what there is so far at any time: accuracy against the float network, cost, and the widths that were found.
 // Run after `npm run build`; options of `tram run` behind -- hold for all:
 //   node bench/widths.mjs OUT --data cifar10:DIR --model resnet50 --recipe cifar-strong --train-epochs 70
-//       [--kinds 3,8,all] [--cost 4x4] [--uniform 4x4,3x4] [--seeds 1,2] [--epochs 10] [--device cuda:0,cuda:1]
+//       [--kinds 1,3,8,all] [--cost 4x4] [--uniform 4x4,3x4] [--seeds 1,2] [--epochs 10] [--device cuda:0,cuda:1]
 //       [--jobs 4] [--minutes 9] [--report] [-- --OPTION VALUE …]
 // With `-- --checkpoint FILE` all seeds begin with that float network, and none is trained.
 
@@ -67,7 +67,11 @@ function planned() {
       ...(kinds === 'all' ? {} : { 'layer-kinds': kinds }),
     },
   }));
-  const uniform = list('uniform').map((bits) => ({ name: `all-${bits}`, options: { multiplier: 'exact', bits } }));
+  // As where widths are searched, layers that are not approximated keep those of the run.
+  const uniform = list('uniform').map((bits) => ({
+    name: `all-${bits}`,
+    settings: { map: { multiplier: 'exact' }, quantize: { layerBits: [`usual=${bits}`] } },
+  }));
   const settings = {
     ...(data === undefined ? {} : { data }),
     ...(model === undefined ? {} : { model }),

@@ -13,6 +13,7 @@ import { quantizedArithmetic } from '../../src/flow/multipliers/multipliers.ts';
 import { parseTheta } from '../../src/flow/multipliers/theta.ts';
 import { HarmMeter } from '../../src/flow/phases/harm.ts';
 import { readHarms } from '../../src/flow/phases/harms.ts';
+import { openLayers } from '../../src/flow/phases/widths.ts';
 import { checkRun } from '../../src/flow/results/check.ts';
 import { compareRuns } from '../../src/flow/results/compare.ts';
 import { comparedPoints } from '../../src/flow/results/compared-front.ts';
@@ -24,6 +25,7 @@ import { files } from '../../src/flow/run/folder.ts';
 import { openTask } from '../../src/flow/run/inputs.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import type { RunLayer } from '../../src/flow/settings/layers.ts';
 import { readSweep } from '../../src/flow/sweep/folder.ts';
 import { sweep } from '../../src/flow/sweep/sweep.ts';
 import { exactMultiplier } from '../../src/multiplier/multiplier.ts';
@@ -46,6 +48,7 @@ const settings: ConfigurationInput = {
   quantize: { images: 64 },
   recover: { epochs: 1 },
 };
+const quantising = ['train', 'quantize'] as const;
 const exact = { map: { multiplier: 'exact' } };
 const searched = (layerCost: number, layerKinds: number) => ({ quantize: { layerCost, layerKinds } });
 
@@ -252,6 +255,29 @@ test('a sweep over kinds and costs measures once for each seed', async () => {
   expect(Math.max(...costs.slice(2).map(({ cost }) => cost))).toBeLessThanOrEqual(0.1);
 });
 
+test('the pair that names the cost is within it, whatever the layers’ sums come to, and what is found is no further', async () => {
+  const { configuration, inputs } = readManifest(folder('float'));
+  for (let seed = 1; seed < 2000; seed++) {
+    const layers = inputs.layers.map((layer, at) => ({ ...layer, macs: 1009 * seed * (at + 3) + at })) as RunLayer[];
+    const { limitFor, open, searched } = openLayers({ configuration, layers });
+    for (const cost of [0.21, 0.14, 0.0975]) {
+      const limit = limitFor(cost);
+      expect(limit).toBeGreaterThanOrEqual(cost);
+      expect(open.reduce((sum, { macs }) => sum + (macs / searched) * cost, 0)).toBeLessThanOrEqual(limit);
+      expect(limit).toBeLessThan(cost * (1 + 1e-9));
+    }
+  }
+  const from = folder('float');
+  const cost = cheapestExact(3, 3).gateCost;
+  await runFlow({ folder: folder('named'), from, settings: { ...exact, ...searched(cost, 3) }, phases: quantising });
+  const layerBits = ['usual=3'];
+  await runFlow({ folder: folder('all'), from, settings: { ...exact, quantize: { layerBits } }, phases: quantising });
+  const { together, images } = readManifest(folder('named')).phases.quantize!.widths!;
+  const ofAll = await distanceOfQuantized('all', images);
+  expect(together!.uniform.measured).toBeLessThanOrEqual(ofAll * (1 + 1e-6));
+  expect(together!.measured).toBeLessThanOrEqual(together!.uniform.measured);
+});
+
 test('structures of searched widths: a θ per product for each pair, power the mean over multiplications', async () => {
   const more: ConfigurationInput = {
     ...searched(0.18, 2),
@@ -322,7 +348,18 @@ test('what is said of some layers stays, and what cannot be is refused', async (
   let refusals = 0;
   const refused = (more: ConfigurationInput) =>
     runFlow({ folder: folder(`refused${refusals++}`), from, settings: more });
-  await expect(refused({ ...exact, ...searched(0.02, 1) })).rejects.toThrow(/2×2 bits in all layers .* is 0\.0250/);
+  await expect(refused({ ...exact, ...searched(0.02, 1) })).rejects.toThrow(
+    /the cheapest pair of widths, 2×2, costs 0\.025;/,
+  );
+  const wide = { ...exact, quantize: { layerBits: ['layer1.*=8'], layerCost: 0.1 } };
+  await expect(refused(wide)).rejects.toThrow(
+    /with 2×2 bits in all layers that are searched the mean gate cost is 0\.4/,
+  );
+  const settled = { ...exact, quantize: { layerBits: ['convolutions=4'], layerCost: 0.3 } };
+  await expect(refused(settled)).rejects.toThrow(
+    /quantize\.layerBits gives widths to every layer .* leave one of them out/,
+  );
+  await expect(refused({ ...exact, ...searched(0.2, 50) })).rejects.toThrow(/quantize\.layerKinds: .*49/);
   await expect(refused({ quantize: { layerKinds: 2 } })).rejects.toThrow(/no widths are searched/);
   await expect(refused({ map: { multiplier: 'dadda:8x8' }, ...searched(0.2, 1) })).rejects.toThrow(/choose exact/);
   await expect(refused({ ...searched(0.2, 1), explore: { grain: 'column' } })).rejects.toThrow(/grain product/);

@@ -165,6 +165,11 @@ test.each([
   [['new', '--cheapest', '--layer-widths', '4x4'], /--cheapest has widths of layers with --per-layer of its own/],
   [['new', '--per-layer', '--over', 'lambda=1'], /--per-layer goes with --cheapest/],
   [['new', '--over', 'layer-widths=0.01', '--multiplier', 'exact', '--layer-kinds', '0'], /--layer-kinds/],
+  [
+    ['new', '--over', 'layer-widths=4x4,0.01', '--multiplier', 'exact'],
+    /the cheapest pair of widths, 2×2, costs 0\.025/,
+  ],
+  [['new', '--over', 'layer-kinds=3,50', '--layer-widths', '4x4'], /layer-kinds: expected a whole number from 1 to 49/],
   [['new', '--report'], /new is not the folder of a sweep: it has no sweep\.json/],
   [['new', '--over', 'lambda=1', '--power', '0.3'], /explore\.lambda is 1, but explore\.power 0\.3/],
   [['.', '--over', 'lambda=1'], /is not the folder of a sweep \(no sweep\.json\), but /],

@@ -29,11 +29,13 @@ import { calibrateToBear } from './ranges.ts';
 const FAR_ABOVE = 2;
 /** Bits below which nothing goes where they do not. */
 const FLOOR = 3;
+/** Sums over layers of what is equal differ by so much of themselves. */
+const ROUNDING = 1e-12;
 
 const widths: readonly Widths[] = BITS.flatMap((weights) => BITS.map((activations) => ({ weights, activations })));
 
 /** What a search has to decide. */
-function openLayers({ configuration, layers }: Network) {
+export function openLayers({ configuration, layers }: Network) {
   const settled = widthsSaid(configuration.quantize.layerBits, layers);
   const approximate = approximateLayers(configuration, layers);
   const open = searchedLayers(configuration, layers);
@@ -41,16 +43,28 @@ function openLayers({ configuration, layers }: Network) {
     .filter((layer) => !open.includes(layer))
     .reduce((sum, { name, macs }) => sum + macs * costOfWidths(settled.get(name)!), 0);
   const [all, searched] = [work(approximate), work(open)];
-  return { open, searched, meanWith: (cost: number) => (ofSettled + searched * cost) / all, all, ofSettled };
+  return {
+    open,
+    searched,
+    meanWith: (cost: number) => (ofSettled + searched * cost) / all,
+    /** What those that are searched may cost on average for all to have this mean. */
+    limitFor: (cost: number) => ((cost * all - ofSettled) / searched) * (1 + ROUNDING),
+  };
 }
 
 const work = (all: readonly RunLayer[]) => all.reduce((sum, { macs }) => sum + macs, 0);
 
-/** Throws a UserError for a cost that no widths have. */
+/** Throws a UserError for a cost that no widths have, or where there is no layer to search them for. */
 export function requireLayerCost(network: Network): void {
   const { layerCost } = network.configuration.quantize;
   if (layerCost === undefined) return;
-  const least = openLayers(network).meanWith(costOfWidths(widths[0]!));
+  const { open, meanWith } = openLayers(network);
+  if (open.length === 0) {
+    throw new UserError(
+      'settings: quantize.layerCost is given, but quantize.layerBits gives widths to every layer that is approximated: there are none to search for; leave one of them out (--unset layer-widths where the run has it from before)',
+    );
+  }
+  const least = meanWith(costOfWidths(widths[0]!));
   if (layerCost >= least) return;
   throw new UserError(
     `settings: quantize.layerCost is ${layerCost}, but with 2×2 bits in all layers that are searched the mean gate cost is ${fixed(least, 4)}; choose at least that`,
@@ -62,21 +76,19 @@ export async function searchWidths(context: RunContext, float: Uint8Array): Prom
   const { configuration, listener } = context;
   const { layerCost, layerKinds } = configuration.quantize;
   if (layerCost === undefined) return undefined;
-  const { open, searched, meanWith, all, ofSettled } = openLayers(context);
-  if (open.length === 0) return undefined;
+  const { open, searched, meanWith, limitFor } = openLayers(context);
   const session = await context.backend.openSession();
   try {
     loadToQuantize(context, float, session);
     const { layers: harms } = readHarms(context);
     const meter = await HarmMeter.open(context, session, await observedInputs(context, session), harms);
-    const limit = (layerCost * all - ofSettled) / searched;
+    const limit = limitFor(layerCost);
     const kinds = layerKinds ?? Number.POSITIVE_INFINITY;
-    const of = (chosen: readonly number[], least: number) => ({ chosen, least });
     const choosers = choosersOf(harms, open, searched, 0);
     const free = allocateKinds(choosers, limit, kinds);
     invariant(free, 'no widths are within a cost that 2×2 bits are within');
     const listOf = (chosen: readonly number[]) => open.map(({ name }, at) => `${name}=${nameOf(chosen[at]!)}`);
-    const measure = async ({ chosen, least }: ReturnType<typeof of>) => {
+    const measure = async (chosen: readonly number[], least = 0) => {
       context.signal?.throwIfAborted();
       const run = { ...context, configuration: withLayerBits(configuration, listOf(chosen)) };
       const arithmetic = quantizedArithmetic(run, exactMultiplier);
@@ -90,22 +102,22 @@ export async function searchWidths(context: RunContext, float: Uint8Array): Prom
         measured: Math.min(measured, MOST_HARM),
       };
     };
-    const uniform = await measure(
-      of(
-        open.map(() => leastUniform(choosers, limit)),
-        0,
-      ),
-    );
-    const found = [await measure(of(free, 0)), uniform];
-    const [searchedFor] = found;
-    const isFar = searchedFor!.measured > FAR_ABOVE * searchedFor!.expected || searchedFor!.measured > uniform.measured;
+    const searchedFor = await measure(free);
+    const rivals: (typeof searchedFor)[] = [];
+    for (const pair of uniformPairs(choosers, limit, layerCost)) {
+      const isFound = free.every((at) => at === pair);
+      rivals.push(isFound ? searchedFor : await measure(open.map(() => pair)));
+    }
+    const uniform = nearestOf(rivals);
+    const found = [searchedFor, uniform];
+    const isFar = searchedFor.measured > FAR_ABOVE * searchedFor.expected || searchedFor.measured > uniform.measured;
     const floored = isFar ? allocateKinds(choosersOf(harms, open, searched, FLOOR), limit, kinds) : undefined;
-    if (floored && hasFloor(floored)) found.push(await measure(of(floored, FLOOR)));
-    const best = found.reduce((least, next) => (next.measured < least.measured ? next : least));
+    if (floored && hasFloor(floored)) found.push(await measure(floored, FLOOR));
+    const best = nearestOf(found);
     const layerBits = listOf(best.chosen);
     const cost = meanWith(costOf(choosers, best.chosen));
     const together = {
-      ...{ expected: best.expected, measured: best.measured, first: searchedFor!.measured },
+      ...{ expected: best.expected, measured: best.measured, first: searchedFor.measured },
       uniform: { widths: nameOf(uniform.chosen[0]!), measured: uniform.measured },
     };
     const different = new Set(best.chosen).size;
@@ -120,11 +132,18 @@ export async function searchWidths(context: RunContext, float: Uint8Array): Prom
 
 const nameOf = (at: number) => `${widths[at]!.weights}x${widths[at]!.activations}`;
 
-/** The pair that does least of those that all layers may have. */
-function leastUniform(choosers: readonly Chooser[], limit: number): number {
+const nearestOf = <T extends { readonly measured: number }>(found: readonly T[]): T =>
+  found.reduce((least, next) => (next.measured < least.measured ? next : least));
+
+/**
+ * Of the pairs that all layers may have those to be measured: the one that does least by the sum, and whichever costs
+ * what was asked for, as one does by which the cost was said.
+ */
+function uniformPairs(choosers: readonly Chooser[], limit: number, cost: number): readonly number[] {
   const within = [...widths.keys()].filter((at) => costOfWidths(widths[at]!) <= limit);
   const harmAt = (at: number) => harmOf(choosers, new Array<number>(choosers.length).fill(at));
-  return within.reduce((best, at) => (harmAt(at) < harmAt(best) ? at : best), 0);
+  const least = within.reduce((best, at) => (harmAt(at) < harmAt(best) ? at : best), 0);
+  return [...new Set([least, ...within.filter((at) => costOfWidths(widths[at]!) === cost)])];
 }
 
 const hasFloor = (chosen: readonly number[]) =>

@@ -12,6 +12,7 @@ import { type Grain, grainNames } from '../../multiplier/structure.ts';
 import { operandOrders } from '../../multiplier/table.ts';
 import { weightCodeChoices } from '../../multiplier/weight-codes.ts';
 import { zeroProductNames } from '../../multiplier/zero-row.ts';
+import { cheapestExact } from '../../netlist/exact-cost.ts';
 import { tableOrders } from '../../netlist/formats/interpret.ts';
 import { searchNames } from '../../netlist/mapping/task.ts';
 import { observerNames } from '../../quant/observers.ts';
@@ -162,7 +163,8 @@ const givenConfiguration = z.strictObject({
       range: z.enum(rangeNames).default('with-zero'),
       layerBits: z.array(layerBits).default([]),
       layerCost: z.number().positive().max(1).optional(),
-      layerKinds: z.int().min(1).optional(),
+      // Pairs of widths from 2 to 8.
+      layerKinds: z.int().min(1).max(49).optional(),
       observer: z.enum(observerNames).default('mse'),
       weightObserver: z.enum(observerNames).default('mse'),
       percentile: z.number().gt(50).max(100).default(99.99),
@@ -390,6 +392,12 @@ function refuseWidths({ quantize, map }: Configuration, source: string): void {
     );
   }
   if (layerCost === undefined) return;
+  const least = cheapestExact(2, 2).gateCost;
+  if (layerCost < least) {
+    throw new UserError(
+      `${source}: quantize.layerCost is ${layerCost}, but the cheapest pair of widths, 2×2, costs ${least}; choose at least that`,
+    );
+  }
   if (map.multiplier !== undefined && map.multiplier !== EXACT) {
     throw new UserError(
       `${source}: map.multiplier is ${map.multiplier}, which has widths of its own, but quantize.layerCost gives layers different ones; choose ${EXACT}, or leave one of them out`,

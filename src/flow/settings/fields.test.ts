@@ -79,6 +79,30 @@ describe('the fields of a form', () => {
     if (one.value === undefined) expect(refused.problems[one.name]).toContain(one.expected);
   });
 
+  test('the cost of layers is one that multipliers have, or widths in its place', () => {
+    const read = (text: string, kinds = '3') =>
+      readFields({ ...{ 'layer-widths': text, 'layer-kinds': kinds, multiplier: 'exact' } });
+    const cost = (text: string) => read(text).settings.quantize?.layerCost;
+    expect([cost('4x4'), cost('4'), cost('0.21'), cost('2x2'), cost('1'), cost('8x8')]).toEqual([
+      ...[0.21, 0.21, 0.21, 0.025, 1, 1],
+    ]);
+    for (const text of ['4x9', '1x4', '4x', 'cheap', '0', '-0.1', '1.5', '3x4x5']) {
+      const { settings, problems } = read(text);
+      expect(settings.quantize?.layerCost).toBeUndefined();
+      expect(problems['layer-widths']).toMatch(/expected a number above 0 up to 1, or widths such as 3x4 .*, got/);
+    }
+    for (const kinds of ['0', '50', '2.5', 'many'])
+      expect(read('4x4', kinds).problems['layer-kinds']).toMatch(/expected a whole number from 1 to 49, got/);
+    const refused = (quantize: object, map: object) => () => parseConfiguration({ quantize, map }, 'test');
+    expect(refused({ layerCost: 0.02 }, { multiplier: 'exact' })).toThrow(
+      /the cheapest pair of widths, 2×2, costs 0\.025/,
+    );
+    expect(refused({ layerKinds: 3 }, { multiplier: 'exact' })).toThrow(
+      /no widths are searched; say quantize\.layerCost/,
+    );
+    expect(refused({ layerCost: 0.2 }, { multiplier: 'dadda:4x4' })).toThrow(/has widths of its own/);
+  });
+
   test('left empty are the defaults', () => {
     const { settings } = readFields(Object.fromEntries(all.map(({ name }) => [name, ''])));
     expect(parseConfiguration(settings, 'form')).toEqual(parseConfiguration({}, 'form'));
