@@ -1,9 +1,8 @@
 // Seconds per epoch of ResNet18 on images of CIFAR-10's size (random ones, batch 256) on a GPU, evaluation included:
 // float training, phase 1 (trained structure, P = 8; a θ per product, the program's default), phase 3 (a truncation of
-// five columns) and phase 3 with a
-// multiplier that descent mapped, as planes of its factorisation and by look-ups: their losses must be the same. With
-// `profile`, the time of each kind of kernel in one step; with `streamed`, images come from the host as those of a
-// large data set do. STAGES and IMAGES make it shorter.
+// five columns) and phase 3 with a multiplier that descent mapped, as planes of its factorisation and by look-ups:
+// their losses must be the same. With `profile`, the time of each kind of kernel in one step; with `streamed`, images
+// come from the host as those of a large data set do. STAGES, a pattern of their names, and IMAGES make it shorter.
 //   npm run build && node bench/cuda-training.mjs [profile] [streamed] [tf32|bf16|fp32]
 import { initialize, randomDataset, root, stages, taskOf } from './cuda-setup.mjs';
 
@@ -39,7 +38,7 @@ products.structure = {
   ...products.structure,
   power: { lambda: 0.3, structures: [{ theta: 'theta', structure: perProduct, share: 1 }] },
 };
-const chosen = [...stages, products, ...mapped].filter(({ name }) => name.startsWith(process.env.STAGES ?? ''));
+const chosen = [...stages, products, ...mapped].filter(({ name }) => new RegExp(process.env.STAGES ?? '').test(name));
 
 const streamed = process.argv.includes('streamed');
 const opened = cudaBackend({ precision });

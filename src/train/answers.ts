@@ -32,15 +32,25 @@ export interface Asked {
   dispose(): Promise<void>;
 }
 
-/** Compiles the question once. Batches are all of one size: fewer examples than there are batches are left out. */
-export async function asked(session: Session, task: Task, arithmetic: Arithmetic, split: Split): Promise<Asked> {
+/** The network that answers, and how its batches are read. */
+export function answeringNetwork(
+  session: Parameters<typeof feedOf>[0],
+  task: Task,
+  arithmetic: Arithmetic,
+  split: Split,
+) {
   const batchSize = wholeBatches(split.count, BATCH);
   const feed = feedOf(session, task, split);
   const { graph, logits } = buildNetwork(task, arithmetic, 'statistics', batchSize, feed);
   invariant(logits, 'a network that does not say where its logits are');
   graph.output(LOGITS, logits.values);
   graph.assignments.clear();
-  const classes = logits.values.shape.at(-1)!;
+  return { graph, feed, batchSize, classes: logits.values.shape.at(-1)! };
+}
+
+/** Compiles the question once. Batches are all of one size: fewer examples than there are batches are left out. */
+export async function asked(session: Session, task: Task, arithmetic: Arithmetic, split: Split): Promise<Asked> {
+  const { graph, feed, batchSize, classes } = answeringNetwork(session, task, arithmetic, split);
   const program = await session.compile(graph);
   const count = split.count - (split.count % batchSize);
   const ask = async (): Promise<Answers> => {

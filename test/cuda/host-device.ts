@@ -26,7 +26,7 @@ const onHost = [
   ...['multiplyTf32', 'copyAsync4', 'copyAsync8', 'waitForAllCopies'],
   ...['initBarrier', 'publishBarriers', 'arriveAt', 'arriveWithCopies'],
   ...['arriveWithBytes', 'waitForPhase', 'copyBulk', 'meet', 'takeRegisters', 'giveRegisters', 'takeSums'],
-  ...['countBitsGroup64', 'countSharedBitsGroup64'],
+  'countBitsGroup64',
   ...['loadMatrices', 'loadMatricesTransposed', 'beginGroup', 'endGroup', 'waitForGroup', 'multiplyF16Group64'],
 ];
 

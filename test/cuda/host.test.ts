@@ -35,7 +35,7 @@ const onWarpgroups = [
   'conv2d: 192 to 64 channels of small images, stride 2',
   ...['axmConv2d: structure, w4a5, bits: one unit, half of it empty'],
   ...['axmConv2d: truncation, w4a5, bits: three units, strided'],
-  ...['axmConv2d: parameters, w4a4, bits: windows of 27 codes, by columns'],
+  ...['axmConv2d: parameters, w8a8, bits: windows of 100 codes, dilated, by columns'],
 ];
 const withOtherMatrixUnits = 'axmConv2d: exact, 3×3 with padding';
 const chosen = (filter === undefined ? processorCases : cases).filter(({ name }) =>
@@ -57,7 +57,7 @@ const packings: readonly (readonly [string, Packing, readonly [number, number], 
   ['pixels of 128 codes', [[1, 5, 5, 128], [1, 1, 128, 65], square()], [8, 8], 1],
 ];
 
-/** The packed windows, the packed weights and the sums of 64 codes, as kernels/approximate-bits.cuh lays them out. */
+/** The packed windows, the packed weights and the sums of 64 codes, as the kernels of bits want them. */
 function packedBits(g: Convolution, { weightBits, activationBits }: OperandWidths, x: Uint8Array, w: Uint8Array) {
   const pieces = Math.ceil(g.inner / 64);
   const [block, units] = [pieces % 2 === 0 ? 128 : 64, Math.ceil(pieces / 2)];

@@ -169,7 +169,10 @@ test.each([
     ['new', '--over', 'layer-widths=4x4,0.01', '--multiplier', 'exact'],
     /the cheapest pair of widths, 2×2, costs 0\.025/,
   ],
-  [['new', '--over', 'layer-kinds=3,50', '--layer-widths', '4x4'], /layer-kinds: expected a whole number from 1 to 49/],
+  [
+    ['new', '--over', 'layer-kinds=3,50', '--layer-widths', '4x4', '--multiplier', 'exact'],
+    /layer-kinds: expected a whole number from 1 to 49/,
+  ],
   [['new', '--report'], /new is not the folder of a sweep: it has no sweep\.json/],
   [['new', '--over', 'lambda=1', '--power', '0.3'], /explore\.lambda is 1, but explore\.power 0\.3/],
   [['.', '--over', 'lambda=1'], /is not the folder of a sweep \(no sweep\.json\), but /],

@@ -15,6 +15,7 @@ import { powerTerm, quantizedArithmetic, structuredArithmetic } from '../multipl
 import { hasTarget } from '../multipliers/targets.ts';
 import type { RunContext } from '../run/context.ts';
 import type { Phase, TrainingPhase } from '../settings/phases.ts';
+import { mayReplaceRanges, probedGraph } from './harm.ts';
 import { teacherToCome } from './teacher.ts';
 import { batchNormOf, fitOf, learntFrom } from './training.ts';
 
@@ -27,6 +28,7 @@ export function* expectedGraphs(run: Run, phases: readonly Phase[]): Generator<G
   if (phases.includes('quantize')) {
     const arithmetic = quantizedArithmetic(run, exactMultiplier);
     yield* calibration(run, arithmetic);
+    if (mayReplaceRanges(run)) yield probedGraph(run);
     yield* expectedTraining(run, 'quantize', arithmetic);
   }
   if (phases.includes('explore')) {

@@ -8,12 +8,12 @@
 import { sampleOf } from '../../data/sample.ts';
 import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
-import type { Value } from '../../engine/graph/graph.ts';
+import type { Graph, Value } from '../../engine/graph/graph.ts';
 import type { Histogram } from '../../quant/observers.ts';
 import { probed, probeInputs, roundedWeights } from '../../quant/probe.ts';
 import { f32 } from '../../tensor/tensor.ts';
-import { type Answers, type Asked, asked, askOnce, distance } from '../../train/answers.ts';
-import type { QuantizedArithmetic } from '../../train/task.ts';
+import { type Answers, type Asked, answeringNetwork, asked, askOnce, distance } from '../../train/answers.ts';
+import type { Arithmetic, QuantizedArithmetic } from '../../train/task.ts';
 import { foldedBatchNorms } from '../multipliers/multipliers.ts';
 import type { OpenRun } from '../run/context.ts';
 import { inputQuantizer, weightQuantizers } from './calibrate.ts';
@@ -36,6 +36,25 @@ export interface HarmOfInput {
   readonly harm: number;
   readonly range: RangeChoice;
 }
+
+/** The training images that answer. */
+const answering = ({ configuration, dataset }: Pick<Harmed, 'configuration' | 'dataset'>): Split =>
+  sampleOf(dataset.train, Math.min(IMAGES, dataset.train.count), configuration.seed);
+
+/** The float network in which what a layer reads may be rounded, by the names of its probes; `found` gets them. */
+function withProbes(run: Harmed, found: Map<string, string[]>): Arithmetic {
+  let count = 0;
+  const inputOf = (layer: string, x: Value) => {
+    const name = `probe.${count++}`;
+    found.set(layer, [...(found.get(layer) ?? []), name]);
+    return probed(x, name);
+  };
+  return { kind: 'float', folded: foldedBatchNorms(run), inputOf };
+}
+
+/** The graph of a meter's program that rounds layers by themselves. */
+export const probedGraph = (run: Harmed & Pick<OpenRun, 'backend'>): Graph =>
+  answeringNetwork(run, run.task, withProbes(run, new Map()), answering(run)).graph;
 
 const keyOf = (layer: string, bits: number) => `${bits} ${layer}`;
 
@@ -96,10 +115,9 @@ export class HarmMeter {
     inputs: ReadonlyMap<string, Histogram>,
     known: KnownInputs = [],
   ): Promise<HarmMeter> {
-    const { configuration, dataset, task } = run;
-    const sample = sampleOf(dataset.train, Math.min(IMAGES, dataset.train.count), configuration.seed);
+    const sample = answering(run);
     const inFloat = { kind: 'float', folded: foldedBatchNorms(run) } as const;
-    const float = await askOnce(session, task, inFloat, sample);
+    const float = await askOnce(session, run.task, inFloat, sample);
     const meter = new HarmMeter(run, session, inputs, { float, sample });
     for (const { layer, activations, ranges } of known) {
       for (const [at, harm] of activations.entries())
@@ -209,16 +227,9 @@ export class HarmMeter {
   }
 
   async #form(): Promise<Asked> {
-    const names: string[] = [];
-    const inputOf = (layer: string, x: Value) => {
-      const name = `probe.${names.length}`;
-      names.push(name);
-      this.#probes.set(layer, [...(this.#probes.get(layer) ?? []), name]);
-      return probed(x, name);
-    };
-    const inFloat = { kind: 'float', folded: foldedBatchNorms(this.#run), inputOf } as const;
-    const ask = await asked(this.#session, this.#run.task, inFloat, this.#sample);
-    for (const name of names) for (const [input, values] of probeInputs(name, undefined)) ask.set(input, values);
+    const ask = await asked(this.#session, this.#run.task, withProbes(this.#run, this.#probes), this.#sample);
+    for (const name of [...this.#probes.values()].flat())
+      for (const [input, values] of probeInputs(name, undefined)) ask.set(input, values);
     return ask;
   }
 }

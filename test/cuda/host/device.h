@@ -192,27 +192,19 @@ inline unsigned bitsOf(unsigned long long operand, unsigned row, unsigned word) 
   memcpy(&bits, inShared(base + row / 8 * eight + row % 8 * 16 + word / 4 * half + word % 4 * 4), 4);
   return bits;
 }
-/** Counts of m64n64k256 for the warp's 16 rows; `rows` gives word `word` of the row l / 4 + 8·part. */
-template <typename RowBits> inline void countBits(int (*d)[4], RowBits rows, unsigned long long b, bool first) {
+/** Counts of m64n64k256 for the warp's 16 rows. */
+inline void countBitsGroup64(int (*d)[4], const unsigned (&a)[4], unsigned long long b, bool first) {
   const unsigned lane = threadIdx.x % 32;
+  unsigned rows[2][8];
+  for (unsigned quad = 0; quad < 4; quad++)
+    for (unsigned i = 0; i < 4; i++) rows[i % 2][quad + 4 * (i / 2)] = exchange(a[i], lane ^ (lane / 4 * 4 + quad));
   for (unsigned n = 0; n < 8; n++)
     for (unsigned i = 0; i < 4; i++) {
       int count = first ? 0 : d[n][i];
-      for (unsigned word = 0; word < 8; word++) count += __builtin_popcount(rows(i / 2, word) & bitsOf(b, 8 * n + 2 * (lane % 4) + i % 2, word));
+      for (unsigned word = 0; word < 8; word++)
+        count += __builtin_popcount(rows[i / 2][word] & bitsOf(b, 8 * n + 2 * (lane % 4) + i % 2, word));
       d[n][i] = count;
     }
-}
-inline void countBitsGroup64(int (*d)[4], const unsigned (&a)[4], unsigned long long b, bool first) {
-  const unsigned lane = threadIdx.x % 32;
-  unsigned words[2][8];
-  for (unsigned quad = 0; quad < 4; quad++)
-    for (unsigned i = 0; i < 4; i++) words[i % 2][quad + 4 * (i / 2)] = exchange(a[i], lane ^ (lane / 4 * 4 + quad));
-  countBits(d, [&](unsigned part, unsigned word) { return words[part][word]; }, b, first);
-}
-/** The same with rows in shared memory. */
-inline void countSharedBitsGroup64(int (*d)[4], unsigned long long a, unsigned long long b, bool first) {
-  const unsigned warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
-  countBits(d, [&](unsigned part, unsigned word) { return bitsOf(a, warp * 16 + lane / 4 + 8 * part, word); }, b, first);
 }
 inline void takeSums(int (*)[4]) {}
 

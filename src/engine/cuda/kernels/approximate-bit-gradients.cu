@@ -33,7 +33,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
   const int thread = threadIdx.x - COPIERS, warp = thread / 32, lane = threadIdx.x % 32, pixels = g.pixels();
   // In the places of a warp's counts: rows group and group + 8, columns 2·quad and 2·quad + 1 of each eight.
   // All is set where warps count, and read there: other warps have fewer registers.
-  float factors[8][4], sums[GROUPS + 1];
+  float factors[8][4], sums[GROUPS + 1], ofRound[8];
   int firstColumn;
   bool isScaled;
   // The first counts of a tile are there, and so are the gradients, which were asked for before them.
@@ -86,13 +86,26 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         if (decltype(group)::value == 0) scaleOnce();
         sums[decltype(group)::value] += dot(counts);
       },
-      [&](int at, const int(*counts)[4]) {
+      [&](int first, auto at, const int(*counts)[4]) {
+        if (GROUPS == 0 && decltype(at)::value == 0 && first == 0) scaleOnce();
+        ofRound[decltype(at)::value] = dot(counts);
+      },
+      [&](int first) {
 #if SINGLES
-        if (GROUPS == 0 && at == 0) scaleOnce();
-        float sum = dot(counts);
+        // Lanes halve what they have to sum, until each has one of the round, of every fourth lane.
+        int at = 0;
+        forEachConstant<2, 5>([&](auto step) {
+          constexpr int distance = 64 >> decltype(step)::value, half = ROUND * 2 >> decltype(step)::value;
+          if constexpr (half == 0) ofRound[0] += __shfl_xor_sync(0xffffffffu, ofRound[0], distance);
 #pragma unroll
-        for (int distance = 16; distance > 2; distance /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
-        if (lane < 4) laneSums[at][warp][lane] += sum;
+          for (int i = 0; i < half; i++) {
+            const bool upper = lane & distance;
+            const float given = upper ? ofRound[i] : ofRound[i + half];
+            ofRound[i] = (upper ? ofRound[i + half] : ofRound[i]) + __shfl_xor_sync(0xffffffffu, given, distance);
+          }
+          if (lane & distance) at += half;
+        });
+        if (ROUND == 8 || (lane & 4) == 0) laneSums[first + at][warp][lane % 4] += ofRound[0];
 #endif
       },
       [&](int tile, const Rows &) {

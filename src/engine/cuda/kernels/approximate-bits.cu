@@ -89,11 +89,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         }
       },
       [&](auto group, const int(*counts)[4]) { add(factors[decltype(group)::value], counts); },
-      [&](int at, const int(*counts)[4]) {
-#if SINGLES
-        add(ofWord(singles[at].factor), counts);
-#endif
-      },
+      [&](int first, auto at, const int(*counts)[4]) { add(ofWord(singles[first + decltype(at)::value].factor), counts); }, [](int) {},
       [&](int tile, const Rows &rows) {
         // Both warpgroups are behind the stores of the tile before.
         meet(2, COUNTERS);

@@ -13,13 +13,13 @@
 // A block is persistent: one warpgroup copies stages, tile after tile, and two count, 64 rows × 64 columns each
 // (BM = 128), or both the same rows, each its half of the stages (BM = 64). The bits of x come from registers. A unit
 // that is alone in the last stage is multiplied for two pairs of a diagonal, (i, j) and (i − 1, j + 1), at once.
-// Many groups of a single pair, a θ for each product say, would make a long program: they are counted in a loop, with
-// both operands from shared memory, and four of them have sums at once.
+// Many groups of a single pair, a θ for each product say, would make a long program: they are counted in a loop whose
+// rounds have a plane of x each; four of them have sums at once.
 // -D: WBITS, ABITS, CB (64 or 128), BM (128 or 64), KH, KW, WINDOWS (0 or 1), STAGES (2 or 3), TAIL (units of the last
 // stage, 0 if it is whole; BM = 64: 0, the stage is filled with zeros), GROUPS; lists: PAIR_W, PAIR_X (bits of each
 // pair, group after group), MATES (1: the pair takes the next one along in a unit that is alone, 2: it is that one, 0:
-// neither), FIRSTS (where each group begins, and the number of pairs). SINGLES: pairs that are counted in the loop, a
-// multiple of 8; lists SINGLE_W, SINGLE_X, their bits.
+// neither), FIRSTS (where each group begins, and the number of pairs). SINGLES: pairs that are counted in the loop;
+// ROUND, a divisor: those of a round, 4 or 8; lists SINGLE_W, SINGLE_X, their bits.
 #pragma once
 #include "lists.cuh"
 
@@ -52,7 +52,10 @@ LIST(firstOf, FIRSTS)
 #if SINGLES
 LIST(singleWeightBitOf, SINGLE_W)
 LIST(singleInputBitOf, SINGLE_X)
-/** Where the planes of a pair are in a stage, in its two parts, and what the pair's counts are multiplied with. */
+/**
+ * Where the planes of a pair are in a stage, in its two parts (of x that of the first of a round counts), and what the
+ * pair's counts are multiplied with.
+ */
 struct Single {
   u32 a, b, factor;
 };
@@ -66,8 +69,7 @@ template <typename FactorOf> INLINE void placeSingles(Single *singles, FactorOf 
 #else
 struct Single {};
 #endif
-/** Singles that a round of the loop counts, and those whose sums are formed at once. */
-#define ROUND 8
+/** Singles whose sums are formed at once. */
 #define IN_FLIGHT 4
 
 /** Of the packed pixels. */
@@ -242,47 +244,52 @@ template <int FULL, bool ALONE, typename Take> INLINE void countStage(u32 a, u32
 
 #if SINGLES
 /**
- * Counts of a stage for all singles, `take(single, sums)` for each in turn; `a`: shared address of the warpgroup's
- * rows, else as countStage.
+ * Counts of a stage for all singles: for each of a round in turn `take(first, Constant<number>, sums)`, then
+ * `end(first)`; else as countStage.
  */
-template <int FULL, bool ALONE, typename Take> INLINE void countSingles(u32 a, u32 b, u32 zeros, const Single *singles, Take take) {
+template <int FULL, bool ALONE, typename Take, typename End>
+INLINE void countSingles(u32 a, u32 b, u32 zeros, const Single *singles, Take take, End end) {
   int sums[IN_FLIGHT][8][4];
-  auto count = [&](int at, int(*d)[4]) {
-    const u32 ofA = a + singles[at].a, ofB = b + singles[at].b;
-    beginGroup();
-#pragma unroll
-    for (int step = 0; step < FULL; step++) {
-      countSharedBitsGroup64(d, halvesAt(ofA, step * 2 * UNIT_A, UNIT_A), halvesAt(ofB, step * 2 * UNIT_B, UNIT_B), step == 0);
-    }
-    // The second half meets zeros.
-    if (ALONE) countSharedBitsGroup64(d, halvesAt(ofA, FULL * 2 * UNIT_A, PLANE_A), halvesAnd(ofB, FULL * 2 * UNIT_B, zeros), FULL == 0);
-    endGroup();
-  };
 #pragma unroll 1
   for (int first = 0; first < SINGLES; first += ROUND) {
-    // The compiler wants that none is under way from one round to the next.
+    // The compiler wants that none is under way from one round to the next, which reads another plane of x.
+    u32 bits[FULL + ALONE][4];
+    const u32 plane = a + singles[first].a;
+#pragma unroll
+    for (int step = 0; step < FULL; step++) loadHalves(bits[step], plane + step * 2 * UNIT_A, UNIT_A);
+    if (ALONE) loadHalves(bits[FULL], plane + FULL * 2 * UNIT_A, PLANE_A);
     forEachConstant<0, ROUND + IN_FLIGHT - 1>([&](auto at) {
       constexpr int begun = decltype(at)::value, taken = begun - (IN_FLIGHT - 1);
-      if constexpr (begun < ROUND) count(first + begun, sums[begun % IN_FLIGHT]);
+      if constexpr (begun < ROUND) {
+        int(*d)[4] = sums[begun % IN_FLIGHT];
+        const u32 of = b + singles[first + begun].b;
+        beginGroup();
+#pragma unroll
+        for (int step = 0; step < FULL; step++) countBitsGroup64(d, bits[step], halvesAt(of, step * 2 * UNIT_B, UNIT_B), step == 0);
+        // The second half meets zeros.
+        if (ALONE) countBitsGroup64(d, bits[FULL], halvesAnd(of, FULL * 2 * UNIT_B, zeros), FULL == 0);
+        endGroup();
+      }
       if constexpr (taken >= 0) {
         constexpr int rest = ROUND - 1 - taken;
         waitForGroup<(rest < IN_FLIGHT - 1 ? rest : IN_FLIGHT - 1)>();
         takeSums(sums[taken % IN_FLIGHT]);
-        take(first + taken, sums[taken % IN_FLIGHT]);
+        take(first, Constant<taken>{}, sums[taken % IN_FLIGHT]);
       }
     });
+    end(first);
   }
 }
 #endif
 
 /**
  * The tiles of a block. Of the warpgroups that count, each calls for its part of a tile `begin(tile)`, for each stage
- * and group `take(Constant<group>, sums)`, for each of the `singles` `takeSingle(single, sums)`, and `finish(tile,
- * rows)`; their warps and threads count from 0.
+ * and group `take(Constant<group>, sums)`, for rounds of the `singles` `takeSingle` and `endRound` (countSingles), and
+ * `finish(tile, rows)`; their warps and threads count from 0.
  */
-template <typename Begin, typename Take, typename TakeSingle, typename Finish>
+template <typename Begin, typename Take, typename TakeSingle, typename EndRound, typename Finish>
 INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, const Single *singles, Begin begin, Take take, TakeSingle takeSingle,
-                       Finish finish) {
+                       EndRound endRound, Finish finish) {
   Control &control = *(Control *)(shared + STAGES * STAGE_BYTES);
   const u32 base = sharedAddress(shared), full = sharedAddress(control.full), empty = sharedAddress(control.empty);
   const u32 zeros = sharedAddress(control.zeros);
@@ -337,7 +344,7 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, const Si
       countStage<decltype(pairs)::value, decltype(alone)::value != 0>(a, b, zeros, take);
 #endif
 #if SINGLES
-      countSingles<decltype(pairs)::value, decltype(alone)::value != 0>(a - warp % 4 * 256, b, zeros, singles, takeSingle);
+      countSingles<decltype(pairs)::value, decltype(alone)::value != 0>(a, b, zeros, singles, takeSingle, endRound);
 #endif
       __syncwarp();
       if (threadIdx.x % 32 == 0) arriveAt(empty + 8 * slot.at);

@@ -266,14 +266,6 @@ INLINE void countBitsGroup64(int (*d)[4], const u32 (&a)[4], u64 b, bool first) 
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
   }
 }
-/** The same with 64 rows in shared memory, a as b. */
-INLINE void countSharedBitsGroup64(int (*d)[4], u64 a, u64 b, bool first) {
-  if (first) {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n64k256.s32.b1.b1.and.popc " SUMS_32 ", %32, %33, 0;\n" : EIGHT_FOURS("+r", d) : "l"(a), "l"(b));
-  } else {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n64k256.s32.b1.b1.and.popc " SUMS_32 ", %32, %33, 1;\n" : EIGHT_FOURS("+r", d) : "l"(a), "l"(b));
-  }
-}
 /** Behind a wait: the sums are there from here on, for the compiler too. */
 INLINE void takeSums(int (*d)[4]) {
 #pragma unroll

@@ -84,24 +84,32 @@ export const hasFractions = (groups: readonly BitGroup[], error: ProductError): 
 /** Groups that the kernel's program spells out, and those that it counts in a loop. */
 export interface CountedGroups {
   readonly groups: readonly BitGroup[];
-  /** Groups of a single pair each, as many as rounds of the loop have; undefined: counted for nothing. */
+  /** Groups of a single pair each, those of a round of one bit of x; undefined: counted for nothing. */
   readonly singles: readonly (BitGroup | undefined)[];
+  /** Singles of a round. */
+  readonly round: 4 | 8;
 }
 
 /** Fewer groups of single pairs are not worth a loop, but more groups than this have no sum each in a register. */
 const FEWEST_SINGLES = 16;
 const MOST_GROUPS = 32;
-/** Singles of a round of the loop. */
-const ROUND = 8;
 
 export function countedGroups(groups: readonly BitGroup[]): CountedGroups {
   const singles = groups.filter(({ pairs }) => pairs.length === 1);
-  if (singles.length < FEWEST_SINGLES && groups.length <= MOST_GROUPS) return { groups, singles: [] };
-  const filling = (ROUND - (singles.length % ROUND)) % ROUND;
-  return {
-    groups: groups.filter(({ pairs }) => pairs.length > 1),
-    singles: [...singles, ...Array<undefined>(filling).fill(undefined)],
-  };
+  if (singles.length < FEWEST_SINGLES && groups.length <= MOST_GROUPS) return { groups, singles: [], round: 8 };
+  const bits = [...new Set(singles.map(({ pairs }) => pairs[0]!.j))];
+  const byInput = bits.map((j) => singles.filter(({ pairs }) => pairs[0]!.j === j));
+  const inRounds = ([4, 8] as const).map((round) => ({
+    round,
+    singles: byInput.flatMap((ofBit) => {
+      const count = round * Math.ceil(ofBit.length / round);
+      return Array.from({ length: count }, (_, at): BitGroup | undefined => ofBit[at]);
+    }),
+  }));
+  // Between rounds the matrix unit has nothing to do for about the time of a single.
+  const cost = ({ round, singles: { length } }: (typeof inRounds)[number]) => length + length / round;
+  const best = inRounds.reduce((a, b) => (cost(b) <= cost(a) ? b : a));
+  return { groups: groups.filter(({ pairs }) => pairs.length > 1), ...best };
 }
 
 /** Aspects of a path: what is counted in a loop. */
@@ -110,7 +118,7 @@ export const loopOf = ({ groups, singles }: CountedGroups): (typeof loopNames)[n
   singles.length === 0 ? 'nothing' : groups.length === 0 ? 'all' : 'some';
 
 /** The macros of kernels/approximate-bits.cuh for groups. */
-export function bitDefines({ groups, singles }: CountedGroups, { weightBits, activationBits }: OperandWidths) {
+export function bitDefines({ groups, singles, round }: CountedGroups, { weightBits, activationBits }: OperandWidths) {
   const pairs = groups.flatMap((group) => group.pairs);
   const ofSingles = singles.map((single) => single?.pairs[0] ?? { i: 0, j: 0 });
   const firsts = [0];
@@ -125,6 +133,7 @@ export function bitDefines({ groups, singles }: CountedGroups, { weightBits, act
     FIRSTS: macroList(firsts),
     SINGLES: singles.length,
     ...(singles.length > 0 && {
+      ROUND: round,
       SINGLE_W: macroList(ofSingles.map(({ i }) => i)),
       SINGLE_X: macroList(ofSingles.map(({ j }) => j)),
     }),

@@ -13,6 +13,8 @@ import {
   layoutAspects,
   layoutDefines,
   packBits,
+  packingNames,
+  packingOf,
 } from './approximate-bits.ts';
 import { productOf } from './convolution.ts';
 import { type Convolution, geometryArgument, WEIGHT_GRADIENT } from './geometry.ts';
@@ -23,7 +25,7 @@ import { dequantizeTensor } from './quantization.ts';
 
 const FILE = 'approximate-bit-gradients.cu';
 export const bitGradientWays = {
-  bits: { loop: loopNames, pairs: ['even', 'odd'], ...layoutAspects },
+  bits: { loop: loopNames, packed: packingNames, pairs: ['even', 'odd'], ...layoutAspects },
 } as const;
 
 /** Undefined where the gradients are formed through planes. */
@@ -55,6 +57,7 @@ export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, t
   return {
     path: pathOf(bitGradientWays, 'bits', {
       loop: loopOf(counted),
+      packed: packingOf(g, layout),
       pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
       ...aspectsOfLayout(g, layout),
     }),
