@@ -64,7 +64,7 @@ function costOfList(name: string): number {
   return all.reduce((sum, one) => sum + one.macs * one.gateCost, 0) / all.reduce((sum, one) => sum + one.macs, 0);
 }
 
-/** How far the answers of the quantised network in a folder are from the float one's; or where activations alone are. */
+/** How far the answers of the quantised network in a folder are from the float one's; or of its activations alone. */
 async function distanceOfQuantized(name: string, images: number, rounded?: 'activations'): Promise<number> {
   const manifest = readManifest(folder(name));
   const { configuration } = manifest;

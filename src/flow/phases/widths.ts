@@ -1,8 +1,9 @@
 // The search for widths of each layer: of what one operand of one layer at few bits does to the network's answers while
 // all else stays float, for all layers, operands and widths (harms.ts), those widths that do least together at the cost
 // that is allowed. Weights count a quarter, since training gives most of that back. Harms of the two operands, and of
-// layers, are taken to add up, and a width never to do less than a wider one. Whether that holds is measured before anything is trained: the network as the run would quantise
-// it, beside the best widths that are the same for all layers. What is nearest to the float network is what is found.
+// layers, are taken to add up, and a width never to do less than a wider one. Whether that holds is measured before
+// anything is trained: the network as the run would quantise it, beside the best widths that are the same for all
+// layers. What does the least harm is what is found.
 
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
