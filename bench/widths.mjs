@@ -149,7 +149,7 @@ function tableOf(rows) {
   });
   const head = [
     ...['point', 'seed', 'float %', 'quantised %', 'recovered %', 'less float', 'gates', 'power (asap7 model)'],
-    ...['multipliers', 'answers changed %; one pair', 'seconds', 'state'],
+    ...['multipliers', 'harm %; one pair', 'seconds', 'state'],
   ];
   const line = (of) => `| ${of.join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...cells.map(line)].join('\n');

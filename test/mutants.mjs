@@ -1151,6 +1151,13 @@ export const mutants = [
     'test/flow/layer-widths.test.ts',
   ),
   fault(
+    'src/flow/phases/widths.ts',
+    'what is measured counts weights in full',
+    'OF_WEIGHTS * changed + (1 - OF_WEIGHTS) * ofInputs',
+    'changed + 0 * ofInputs',
+    'test/flow/layer-widths.test.ts',
+  ),
+  fault(
     'src/flow/sweep/tree.ts',
     'what trials have in common says the kinds of the first',
     "(key) => key in quantize || key === 'layerCost'",

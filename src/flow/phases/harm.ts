@@ -176,17 +176,27 @@ export class HarmMeter {
     return found;
   }
 
-  async #measureInput(layer: string, bits: number): Promise<HarmOfInput> {
-    const { configuration } = this.#run;
-    const seen = this.inputs.get(layer)!;
+  /** Of what all layers read, at these widths; in the observer's range but for those that have a percentile. */
+  async ofInputs(
+    widths: ReadonlyMap<string, { readonly activations: number }>,
+    percentiles: ReadonlyMap<string, number> = new Map(),
+  ): Promise<number> {
     const ask = await this.#ask();
-    const probe = (to: Parameters<typeof probeInputs>[1]) => {
-      for (const name of this.#probes.get(layer)!)
-        for (const [input, values] of probeInputs(name, to)) ask.set(input, values);
-    };
+    const ranges = [...widths].map(([layer, { activations: bits }]) => {
+      return { layer, bits, range: percentiles.get(layer) ?? ('observer' as const) };
+    });
+    try {
+      for (const one of ranges) await this.#probe(one.layer, one);
+      return distance(await ask(), this.#float);
+    } finally {
+      for (const { layer } of ranges) await this.#probe(layer, undefined);
+    }
+  }
+
+  async #measureInput(layer: string, bits: number): Promise<HarmOfInput> {
+    const ask = await this.#ask();
     const harmWith = async (range: RangeChoice): Promise<HarmOfInput> => {
-      const start = inputQuantizer({ configuration: withRange(configuration, range) }, { bits, seen });
-      probe({ ...start, bits });
+      await this.#probe(layer, { bits, range });
       return { range, harm: distance(await ask(), this.#float) };
     };
     try {
@@ -198,8 +208,17 @@ export class HarmMeter {
       }
       return least;
     } finally {
-      probe(undefined);
+      await this.#probe(layer, undefined);
     }
+  }
+
+  /** Rounds what a layer reads, or leaves it as it is. */
+  async #probe(layer: string, to: { readonly bits: number; readonly range: RangeChoice } | undefined): Promise<void> {
+    const ask = await this.#ask();
+    const configuration = to && withRange(this.#run.configuration, to.range);
+    const start = configuration && inputQuantizer({ configuration }, { bits: to.bits, seen: this.inputs.get(layer)! });
+    for (const name of this.#probes.get(layer)!)
+      for (const [input, values] of probeInputs(name, start && { ...start, bits: to.bits })) ask.set(input, values);
   }
 
   #ask(): Promise<Asked> {

@@ -1,8 +1,9 @@
 // The search for widths of each layer: of what one operand of one layer at few bits does to the network's answers while
 // all else stays float, for all layers, operands and widths (harms.ts), those widths that do least together at the cost
-// that is allowed. Harms of the two operands, and of layers, are taken to add up, and a width never to do less
-// than a wider one. Whether that holds is measured before anything is trained: the network as the run would quantise
-// it, beside the best widths that are the same for all layers. What is nearest to the float network is what is found.
+// that is allowed. Weights count a quarter, since training gives most of that back. Harms of the two operands, and of
+// layers, are taken to add up, and a width never to do less than a wider one. Whether that holds is measured before
+// anything is trained: the network as the run would quantise it, beside the best widths that are the same for all
+// layers. What does the least harm is what is found.
 
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { cheapestExact } from '../../netlist/exact-cost.ts';
@@ -14,6 +15,7 @@ import type { RunContext } from '../run/context.ts';
 import type { WidthsRecord } from '../run/manifest.ts';
 import {
   approximateLayers,
+  layerWidths,
   type RunLayer,
   searchedLayers,
   type Widths,
@@ -25,6 +27,12 @@ import { HarmMeter } from './harm.ts';
 import { BITS, type LayerHarms, MOST_HARM, readHarms } from './harms.ts';
 import { calibrateToBear } from './ranges.ts';
 
+/**
+ * What rounding weights does counts by so much beside what rounding activations does, since training gives most of it
+ * back: weights find their places among the codes, activations stay rounded. Chosen by accuracies behind training
+ * (docs/targets.md).
+ */
+const OF_WEIGHTS = 1 / 4;
 /** What all together do is more than a sum says by so much: harms do not add up here. */
 const FAR_ABOVE = 2;
 /** Bits below which nothing goes where they do not. */
@@ -94,12 +102,12 @@ export async function searchWidths(context: RunContext, float: Uint8Array): Prom
       const arithmetic = quantizedArithmetic(run, exactMultiplier);
       loadToQuantize(context, float, session);
       const ranges = await calibrateToBear(run, session, arithmetic, { meter });
-      const measured = ranges?.after ?? (await meter.ofAll(arithmetic));
+      const changed = ranges?.after ?? (await meter.ofAll(arithmetic));
+      const ofInputs = await meter.ofInputs(layerWidths(run.configuration, context.layers), ranges?.percentiles);
+      const measured = OF_WEIGHTS * changed + (1 - OF_WEIGHTS) * ofInputs;
       return {
-        chosen,
-        least,
-        expected: harmOf(choosers, chosen),
-        measured: Math.min(measured, MOST_HARM),
+        ...{ chosen, least, expected: harmOf(choosers, chosen) },
+        ...{ measured: Math.min(measured, MOST_HARM), changed: Math.min(changed, MOST_HARM) },
       };
     };
     const searchedFor = await measure(free);
@@ -117,8 +125,8 @@ export async function searchWidths(context: RunContext, float: Uint8Array): Prom
     const layerBits = listOf(best.chosen);
     const cost = meanWith(costOf(choosers, best.chosen));
     const together = {
-      ...{ expected: best.expected, measured: best.measured, first: searchedFor.measured },
-      uniform: { widths: nameOf(uniform.chosen[0]!), measured: uniform.measured },
+      ...{ expected: best.expected, measured: best.measured, changed: best.changed, first: searchedFor.measured },
+      uniform: { widths: nameOf(uniform.chosen[0]!), measured: uniform.measured, changed: uniform.changed },
     };
     const different = new Set(best.chosen).size;
     const pairs = `${different} ${different === 1 ? 'pair' : 'different pairs'} of widths`;
@@ -149,15 +157,17 @@ function uniformPairs(choosers: readonly Chooser[], limit: number, cost: number)
 const hasFloor = (chosen: readonly number[]) =>
   chosen.every((at) => Math.min(widths[at]!.weights, widths[at]!.activations) >= FLOOR);
 
+type Together = Required<NonNullable<WidthsRecord['together']>>;
+
 /** What all layers together do, before training, beside what was expected and the same widths for all. */
 function describeTogether(
-  { expected, measured, first, uniform }: NonNullable<WidthsRecord['together']>,
+  { expected, measured, changed, first, uniform }: Together,
   isUniform: boolean,
   least: number,
 ): string {
   const share = (value: number) => (value < MOST_HARM ? `${fixed(100 * value, 1)} %` : 'no number');
   const ofUniform = `${uniform.widths} for all layers ${share(uniform.measured)}`;
-  const found = `all layers together change the answers by ${share(measured)} before training (their sum ${share(expected)}; ${ofUniform})`;
+  const found = `all layers together change the answers by ${share(changed)} before training, and by ${share(measured)} where weights count a quarter (their sum ${share(expected)}; ${ofUniform})`;
   const instead = `the widths with the least sum change them by ${share(first)}`;
   if (isUniform && measured !== first) return `${found}: ${instead}, so that all layers have ${uniform.widths}`;
   return least > 0 ? `${found}: ${instead}, so that none has less than ${least} bits` : found;
@@ -176,7 +186,7 @@ function choosersOf(
     const { weights, activations } = harms.find((one) => one.layer === layer.name)!;
     const [ofWeights, ofActivations] = [falling(weights), falling(activations)];
     const choices = widths.map((one) => {
-      const harm = ofWeights[one.weights - BITS[0]]! + ofActivations[one.activations - BITS[0]]!;
+      const harm = OF_WEIGHTS * ofWeights[one.weights - BITS[0]]! + ofActivations[one.activations - BITS[0]]!;
       const isAllowed = Math.min(one.weights, one.activations) >= least;
       return { cost: costOfWidths(one), harm: isAllowed ? harm : Number.POSITIVE_INFINITY };
     });

@@ -128,11 +128,14 @@ const widthsRecord = z.strictObject({
   harms: z.array(z.strictObject({ layer: z.string(), weights: harmsByBits, activations: harmsByBits })).exactOptional(),
   /** Training images that it was measured on. */
   images: z.int(),
-  /** The same of all layers together, before training: of what was found, the sum, the first choice, and the rival. */
+  /**
+   * The same of all layers together, before training: of what was found, the sum, the first choice, and the rival. With
+   * `changed`, what the answers change by, the others count weights a quarter.
+   */
   together: z
     .strictObject({
-      ...{ expected: z.number(), measured: z.number(), first: z.number() },
-      uniform: z.strictObject({ widths: z.string(), measured: z.number() }),
+      ...{ expected: z.number(), measured: z.number(), changed: z.number().exactOptional(), first: z.number() },
+      uniform: z.strictObject({ widths: z.string(), measured: z.number(), changed: z.number().exactOptional() }),
     })
     .exactOptional(),
 });
