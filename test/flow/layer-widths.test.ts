@@ -229,13 +229,13 @@ test('harms that are measured stay: stopped anywhere it goes on behind them, and
   expect(harmsOf('other')).toEqual(harmsOf('whole'));
   // Those that depend on something else do not, whole or in part.
   const { quantize } = searched(0.1, 1);
-  const range = 'as-observed';
+  const weightZero = 'between';
   const stop = new AbortController();
   const part = { ...whole, folder: folder('part'), phases: ['train', 'harms'] as const };
   const stopping = (event: RunEvent) => event.kind === 'measured' && event.done > 4 && stop.abort(new Error('stopped'));
   await expect(runFlow({ ...part, listener: stopping, signal: stop.signal })).rejects.toThrow('stopped');
   for (const name of ['part', 'other']) {
-    const asked = { folder: folder(name), settings: { quantize: { ...quantize, range } }, redo: true } as const;
+    const asked = { folder: folder(name), settings: { quantize: { ...quantize, weightZero } }, redo: true } as const;
     await runFlow({ ...asked, phases: ['train', 'harms'] });
   }
   expect(harmsOf('part')).toEqual(harmsOf('other'));
