@@ -197,8 +197,6 @@ function multiplication(arithmetic: Arithmetic, mode: QuantMode): Multiply {
   const { channelwise, range = 'with-zero', quantizer = 'clips', weightCodes = 'nearest' } = arithmetic;
   const multiplierOf = ({ name }: MultiplyingLayer) => arithmetic.multiplierOf(name);
   const widthsOf = ({ name }: MultiplyingLayer) => widthsIn(arithmetic, name);
-  const quantized = multiplyQuantized({
-    ...{ widthsOf, channelwise, quantizer, range, mode, multiplierOf, weightCodes },
-  });
+  const quantized = multiplyQuantized({ widthsOf, channelwise, quantizer, range, mode, multiplierOf, weightCodes });
   return (layer, x, weight) => (arithmetic.isFloat?.(layer.name) ? multiplyFloat : quantized)(layer, x, weight);
 }

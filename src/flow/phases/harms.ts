@@ -4,7 +4,6 @@
 // the cost nor the number of kinds that are searched for: runs that differ in those alone have it in common.
 // Invariant: each harm is kept the moment it is measured, so that what was interrupted goes on behind it.
 
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../../tensor/errors.ts';
@@ -18,6 +17,7 @@ import { searchedLayers } from '../settings/layers.ts';
 import { settingsOf } from '../settings/phases.ts';
 import { loadToQuantize, observedInputs } from './calibrate.ts';
 import { HarmMeter, type HarmOfInput, NEARLY_NOTHING } from './harm.ts';
+import { keptUnder } from './kept.ts';
 import type { PhaseResult } from './result.ts';
 
 /** Widths of an operand, in the order in which harms stand. */
@@ -76,7 +76,7 @@ export async function harms(context: RunContext): Promise<PhaseResult> {
       train.files[files.float],
     ]),
   );
-  const known = keptHarms(inFolder(context, files.harms), facts);
+  const known = keptUnder(facts, inFolder(context, files.harms), harmsSchema)?.layers ?? [];
   const layers = searchedLayers(configuration, context.layers).map(
     ({ name }) =>
       known.find(({ layer }) => layer === name) ?? { layer: name, weights: [], activations: [], ranges: [] },
@@ -113,18 +113,6 @@ export async function harms(context: RunContext): Promise<PhaseResult> {
     await session.dispose();
   }
   return { files: [files.harms], stages: [] };
-}
-
-/** Those of an interrupted phase, under the same facts. */
-function keptHarms(path: string, facts: string): readonly LayerHarms[] {
-  if (!existsSync(path)) return [];
-  try {
-    const parsed = harmsSchema.safeParse(readJson(path));
-    return parsed.success && parsed.data.facts === facts ? parsed.data.layers : [];
-  } catch (error) {
-    if (error instanceof UserError) return [];
-    throw error;
-  }
 }
 
 /** What one layer's operands do, from what is known of them on; `keep` has it after each width that was measured. */

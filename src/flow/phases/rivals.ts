@@ -5,9 +5,8 @@
 // goes on behind it; the work without retraining is bounded by one pass over the test images for each of a handful of
 // widths.
 
-import { existsSync } from 'node:fs';
 import { UserError } from '../../tensor/errors.ts';
-import { readJson, sha256, writeJsonInside } from '../../tensor/files.ts';
+import { sha256, writeJsonInside } from '../../tensor/files.ts';
 import { percent } from '../../tensor/numbers.ts';
 import { evaluateOnce } from '../../train/evaluation.ts';
 import { version } from '../../version.ts';
@@ -21,6 +20,7 @@ import { files, inFolder } from '../run/folder.ts';
 import { verifiedBytes, withoutSearchedWidths } from '../run/manifest.ts';
 import { settingsOf } from '../settings/phases.ts';
 import { startUnder } from '../start/start.ts';
+import { keptUnder } from './kept.ts';
 import { quantizeAfterTraining } from './post-training.ts';
 import type { PhaseResult } from './result.ts';
 import { retrain } from './retraining.ts';
@@ -38,7 +38,7 @@ export async function rivals(context: RunContext): Promise<PhaseResult> {
       requirePhase(context, 'train').files[files.float],
     ]),
   );
-  const known = keptRivals(inFolder(context, files.rivals), facts);
+  const known = keptUnder(facts, inFolder(context, files.rivals), rivalsSchema)?.rivals ?? [];
   const measured: Rival[] = [];
   const write = (more: Partial<Rivals> = {}) =>
     writeJsonInside(folder, files.rivals, {
@@ -60,18 +60,6 @@ export async function rivals(context: RunContext): Promise<PhaseResult> {
     write({ synthesised: costs.own });
   }
   return { files: [files.rivals], stages: [] };
-}
-
-/** Those of an interrupted phase, under the same facts. */
-function keptRivals(path: string, facts: string): readonly Rival[] {
-  if (!existsSync(path)) return [];
-  try {
-    const parsed = rivalsSchema.safeParse(readJson(path));
-    return parsed.success && parsed.data.facts === facts ? parsed.data.rivals : [];
-  } catch (error) {
-    if (error instanceof UserError) return [];
-    throw error;
-  }
 }
 
 /** The run's network with exact multipliers of these widths in the layers that are approximated. */
