@@ -1144,8 +1144,8 @@ export const mutants = [
     'test/flow/quantize-options.test.ts',
   ),
   fault(
-    'src/flow/phases/harms.ts',
-    'harms of other facts are taken for known',
+    'src/flow/phases/kept.ts',
+    'measurements under other facts are taken for known',
     'parsed.success && parsed.data.facts === facts ?',
     'parsed.success ?',
     'test/flow/layer-widths.test.ts',
