@@ -33,6 +33,8 @@ const onWarpgroups = [
   ...['conv2d: 64 channels, 23 columns', 'conv2d: 192 to 64 channels of small images'],
   ...['conv2d: 64 channels with stride 2, pointwise', 'conv2d: 64 channels to 15 columns, stride 2'],
   'conv2d: 192 to 64 channels of small images, stride 2',
+  ...['axmConv2d: truncation, w4a5, codes of 64 channels, 23 columns'],
+  ...['axmConv2d: truncation, w4a5, codes of 64 channels to 15 columns, stride 2'],
   ...['axmConv2d: structure, w4a5, bits: one unit, half of it empty'],
   ...['axmConv2d: truncation, w4a5, bits: three units, strided'],
   ...['axmConv2d: parameters, w8a8, bits: windows of 100 codes, dilated, by columns'],

@@ -158,23 +158,35 @@ const sizes: readonly Case[] = [
   ]),
 ];
 
-const convolutions: readonly Case[] = (
-  [
-    ['64 channels, pointwise', [2, 6, 7, 64], [1, 1, 64, 64], 1, 0],
-    ...[23, 31, 39].map((width) => [`64 channels, ${width} columns`, [1, 3, width, 64], [3, 3, 64, 64], 1, 1] as const),
-    ['64 channels with stride 2, pointwise', [2, 6, 14, 64], [1, 1, 64, 64], 2, 0],
-    ...[7, 15, 23, 31, 39].map(
-      (width) => [`64 channels to ${width} columns, stride 2`, [1, 4, 2 * width, 64], [3, 3, 64, 64], 2, 1] as const,
-    ),
-    ['192 to 64 channels of small images, stride 2', [7, 4, 4, 192], [3, 3, 192, 64], 2, 1],
-    ['5×5 to 128 channels, stride 2', [3, 12, 10, 64], [5, 5, 64, 128], 2, 2],
-    ['64 to 128 channels of many pixels, stride 2', [5, 18, 22, 64], [3, 3, 64, 128], 2, 1],
-    ['128 channels with stride 2', [2, 32, 32, 128], [3, 3, 128, 16], 2, 1],
-    ['3 to 640 channels', [2, 5, 5, 3], [3, 3, 3, 640], 1, 1],
-  ] as [string, Shape, Shape, number, number][]
-).map(([note, x, w, stride, padding]) =>
-  make('conv2d', note, [floats(x), floats(w)], square({ stride, padding }), { differentiate: [0, 1] }),
-);
+type Window = readonly [note: string, x: Shape, w: Shape, stride: number, padding: number];
+/** Whole tiles of f16, with each number of vectors that a thread holds. */
+const onF16: readonly Window[] = [
+  ...[23, 31, 39].map((width) => [`64 channels, ${width} columns`, [1, 3, width, 64], [3, 3, 64, 64], 1, 1] as const),
+  ['64 channels with stride 2, pointwise', [2, 6, 14, 64], [1, 1, 64, 64], 2, 0],
+  ...[7, 15, 23, 31, 39].map(
+    (width) => [`64 channels to ${width} columns, stride 2`, [1, 4, 2 * width, 64], [3, 3, 64, 64], 2, 1] as const,
+  ),
+  ['192 to 64 channels of small images, stride 2', [7, 4, 4, 192], [3, 3, 192, 64], 2, 1],
+  ['64 to 128 channels of many pixels, stride 2', [5, 18, 22, 64], [3, 3, 64, 128], 2, 1],
+];
+
+const convolutions: readonly Case[] = [
+  ...(
+    [
+      ['64 channels, pointwise', [2, 6, 7, 64], [1, 1, 64, 64], 1, 0],
+      ...onF16,
+      ['5×5 to 128 channels, stride 2', [3, 12, 10, 64], [5, 5, 64, 128], 2, 2],
+      ['128 channels with stride 2', [2, 32, 32, 128], [3, 3, 128, 16], 2, 1],
+      ['3 to 640 channels', [2, 5, 5, 3], [3, 3, 3, 640], 1, 1],
+    ] satisfies Window[]
+  ).map(([note, x, w, stride, padding]) =>
+    make('conv2d', note, [floats(x), floats(w)], square({ stride, padding }), { differentiate: [0, 1] }),
+  ),
+  // The gradient of the weights from codes in place of values.
+  ...onF16.map(([note, x, w, stride, padding]) =>
+    approximateCase(`codes of ${note}`, { x, w, stride, padding }, [4, 5], 'truncation'),
+  ),
+];
 
 const reductions: readonly Case[] = [
   make(

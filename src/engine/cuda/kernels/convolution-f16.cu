@@ -11,10 +11,12 @@
 // one class, at a distance on the grid of output pixels. Forward, the classes are further chunks of the sum; each class
 // of an input gradient is a product of its own, and so is that of each class with the output's gradient.
 //   convolve_same y[p][n] = Σ_tap Σ_k a[p + tap][k]·b[tap][k][n]: forward, or input gradient with flipped taps and b
-//   transposed weight_gradient dw[tap][m][n] = Σ_p x[p + tap][m]·g[p][n], 3×3, with stride 2 also 1×1
+//   transposed weight_gradient dw[tap][m][n] = Σ_p x[p + tap][m]·g[p][n], 3×3, with stride 2 also 1×1; x in f32 or, with
+//   CODES, as codes of one scale and zero point
 // Channels on both sides are multiples of 64. Shared tiles have rows of 128 bytes (64 halves), 16-byte chunk c of row r
 // at c ^ (r % 8).
-// -D: STRIDE (1 or 2), LOADS (vectors of four floats that a thread reads per chunk of the operand with margins), WGMMA.
+// -D: STRIDE (1 or 2), LOADS (vectors of four channels that a thread reads per chunk of the operand with margins),
+// CODES, WGMMA.
 #include "common.cuh"
 
 #if WGMMA
@@ -84,51 +86,86 @@ INLINE uint2 scaledHalves(const float4 &v, float scale) {
 /** Where vector `quarter` (four halves) of row `row` lies in a tile. */
 INLINE u32 placeOf(int row, int quarter) { return row * 128 + (((quarter / 2) ^ (row & 7)) * 16) + (quarter % 2) * 8; }
 
+/** An operand in f32: vectors of four channels, and the halves that they become when all are multiplied by `scale`. */
+struct Values {
+  typedef float Element;
+  typedef float4 Vector;
+  float scale = 1;
+  INLINE Values() {}
+  INLINE Values(const float *, const float *) {}
+  static INLINE Vector zeros() { return make_float4(0, 0, 0, 0); }
+  /** As bits. */
+  INLINE u32 largest(const Vector &v) const { return largestOf(v); }
+  INLINE uint2 halves(const Vector &v) const { return scaledHalves(v, scale); }
+  /** What a value of one is worth. */
+  INLINE float one() const { return 1; }
+};
+/**
+ * The same of codes with one scale and zero point, as multiples of that scale: integers, which f16 holds exactly while
+ * they have no more than 11 bits.
+ */
+struct Codes {
+  typedef u8 Element;
+  typedef u32 Vector;
+  float scale = 1, unit, zero;
+  INLINE Codes(const float *unit, const float *zero) : unit(*unit), zero(*zero) {}
+  static INLINE Vector zeros() { return 0; }
+  /** Of any codes, so that no chunk has a larger one than those before. */
+  INLINE u32 largest(Vector) const { return max(magnitude(zero), magnitude(255 - zero)); }
+  INLINE uint2 halves(Vector word) const {
+    const float a = word & 0xff, b = word >> 8 & 0xff, c = word >> 16 & 0xff, d = word >> 24;
+    return scaledHalves(make_float4(a - zero, b - zero, c - zero, d - zero), scale);
+  }
+  INLINE float one() const { return unit; }
+};
+
 /**
  * Vectors of four channels that the threads of a block hold on their way to a tile: thread i has quarter i % 16 of
  * every (THREADS / 16)th row.
  */
-template <int VECTORS, int THREADS> struct Staged {
-  float4 v[VECTORS];
+template <class Operand, int VECTORS, int THREADS> struct Staged {
+  typedef typename Operand::Element Element;
+  typedef typename Operand::Vector Vector;
+  Vector v[VECTORS];
   /**
    * Rows from pixel `first` on, those outside 0 ≤ row < rows and first + row < last as zeros; `from` is the tensor's
    * first wanted channel.
    */
-  INLINE void fetch(const float *from, int channels, int first, int last, int rows) {
+  INLINE void fetch(const Element *from, int channels, int first, int last, int rows) {
     const int row = threadIdx.x / 16;
     from += (long long)(first + row) * channels + (threadIdx.x % 16) * 4;
 #pragma unroll
     for (int j = 0; j < VECTORS; j++) {
       const int at = row + j * (THREADS / 16), pixel = first + at;
-      v[j] = at < rows && pixel >= 0 && pixel < last ? *(const float4 *)from : make_float4(0, 0, 0, 0);
+      v[j] = at < rows && pixel >= 0 && pixel < last ? *(const Vector *)from : Operand::zeros();
       from += (THREADS / 16) * channels;
     }
   }
   /** The same of a class of pixels: `from` is its tensor's first wanted channel, rows are pixels of the grid. */
-  INLINE void fetchClass(const float *from, int channels, int first, int last, int rows, const Geometry &g, const PixelClass &of) {
+  INLINE void fetchClass(const Element *from, int channels, int first, int last, int rows, const Geometry &g, const PixelClass &of) {
     const int row = threadIdx.x / 16;
     from += (threadIdx.x % 16) * 4;
 #pragma unroll
     for (int j = 0; j < VECTORS; j++) {
       const int at = row + j * (THREADS / 16), pixel = first + at;
       const bool wanted = at < rows && pixel >= 0 && pixel < last;
-      v[j] = wanted ? *(const float4 *)(from + (size_t)of.place(g, pixel) * channels) : make_float4(0, 0, 0, 0);
+      v[j] = wanted ? *(const Vector *)(from + (size_t)of.place(g, pixel) * channels) : Operand::zeros();
     }
   }
   /** The largest magnitude of the warp's vectors, as bits. */
-  INLINE u32 largest() const {
+  INLINE u32 largest(const Operand &operand) const {
     u32 most = 0;
 #pragma unroll
-    for (int j = 0; j < VECTORS; j++) most = max(most, largestOf(v[j]));
+    for (int j = 0; j < VECTORS; j++) most = max(most, operand.largest(v[j]));
     return __reduce_max_sync(0xffffffffu, most);
   }
-  INLINE void store(u8 *tile, float scale, int rows) const {
+  INLINE void store(u8 *tile, const Operand &operand, int rows) const {
     static_assert(THREADS % 128 == 0, "a thread's rows agree modulo 8");
     const int row = threadIdx.x / 16;
     tile += placeOf(row, threadIdx.x % 16);
 #pragma unroll
     for (int j = 0; j < VECTORS; j++) {
-      if (row + j * (THREADS / 16) < rows) *(uint2 *)(tile + j * (THREADS * 8)) = scaledHalves(v[j], scale);
+      if (row + j * (THREADS / 16) < rows) *(uint2 *)(tile + j * (THREADS * 8)) = operand.halves(v[j]);
     }
   }
 };
@@ -237,7 +274,8 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     }
   }
 
-  Staged<LOADS, 256> staged;
+  Staged<Values, LOADS, 256> staged;
+  Values operand;
   auto fetch = [&](int chunk, int number) {
     if (STRIDE == 1 || scatter) staged.fetch(a + chunk * 64, g.c, row0 - margin, pixels, rows);
     else staged.fetchClass(a + chunk * 64, g.c, row0 - margin, pixels, rows, g, PixelClass(number, g.paddingY, false));
@@ -267,17 +305,18 @@ extern "C" __global__ void __launch_bounds__(256, 2)
   Shift shift;
   int step = 0;
   for (int chunk = chunk0, number = firstClass; chunk < chunk1;) {
-    u32 most = staged.largest();
+    u32 most = staged.largest(operand);
     if (lane == 0) slots[warp] = most;
     // From here on nobody reads the previous chunk.
     __syncthreads();
     for (int i = 0; i < 8; i++) most = max(most, slots[i]);
-    const float factor = shift.adopt(most), scale = powerOfTwo(shift.value);
+    const float factor = shift.adopt(most);
+    operand.scale = powerOfTwo(shift.value);
     if (factor != 1.0f) {
 #pragma unroll
       for (int i = 0; i < 32; i++) (&sums[0][0])[i] *= factor;
     }
-    staged.store(tileA, scale, rows);
+    staged.store(tileA, operand, rows);
     const PixelClass of(number, g.paddingY, scatter);
     if (++number == firstClass + classes) {
       number = firstClass;
@@ -324,16 +363,23 @@ extern "C" __global__ void __launch_bounds__(256, 2)
   }
 }
 
+#if CODES
+typedef Codes Input;
+#else
+typedef Values Input;
+#endif
+typedef Input::Element Element;
 /** As many as a window of 3×3 has rows, or the most of a class of its taps. */
 #define WARPGROUPS (4 - STRIDE)
 /**
  * 64 input × 64 output channels for all nine taps, or those of a class, per block; a warpgroup has the taps of one
  * kernel row. Grid: (tiles, parts of the pixels, classes, those with most taps first), a part has stagesPerPart × 64
- * pixels and its own result. Shared memory: 64 pixels of g, then those of x with margins and zeros.
+ * pixels and its own result. Shared memory: 64 pixels of g, then those of x with margins and zeros. `unit`, `zero`: the
+ * scale and the zero point of codes, else null.
  */
 extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
-    weight_gradient(const float *__restrict__ x, const float *__restrict__ gradient, float *__restrict__ result, const Geometry geometry,
-                    int stagesPerPart) {
+    weight_gradient(const Element *__restrict__ x, const float *__restrict__ unit, const float *__restrict__ zero,
+                    const float *__restrict__ gradient, float *__restrict__ result, const Geometry geometry, int stagesPerPart) {
   constexpr int THREADS = 128 * WARPGROUPS, ROW_TAPS = WARPGROUPS, ROWS_G = (64 * 16 + THREADS - 1) / THREADS;
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 slots[2][THREADS / 32];
@@ -347,8 +393,8 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
   u8 *tileG = shared, *tileX = shared + 8192;
   if (thread < 8) *(uint4 *)(tileX + rows * 128 + thread * 16) = make_uint4(0, 0, 0, 0);
 
-  Staged<LOADS, THREADS> stagedX;
-  Staged<ROWS_G, THREADS> stagedG;
+  Staged<Input, LOADS, THREADS> stagedX;
+  Staged<Values, ROWS_G, THREADS> stagedG;
   auto fetch = [&](int pixel0) {
     if (STRIDE == 1) stagedX.fetch(x + channel0, g.c, pixel0 - margin, pixels, rows);
     else stagedX.fetchClass(x + channel0, g.c, pixel0 - margin, pixels, rows, g, of);
@@ -357,9 +403,11 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
 
   float sums[ROW_TAPS][8][4] = {};
   Shift shiftX, shiftG;
+  Input ofX(unit, zero);
+  Values ofG;
   fetch(first);
   for (int pixel0 = first; pixel0 < last; pixel0 += 64) {
-    u32 mostX = stagedX.largest(), mostG = stagedG.largest();
+    u32 mostX = stagedX.largest(ofX), mostG = stagedG.largest(ofG);
     if (lane == 0) {
       slots[0][warp] = mostX;
       slots[1][warp] = mostG;
@@ -371,13 +419,14 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
       mostG = max(mostG, slots[1][i]);
     }
     const float factor = shiftX.adopt(mostX) * shiftG.adopt(mostG);
-    const float scaleX = powerOfTwo(shiftX.value), scaleG = powerOfTwo(shiftG.value);
+    ofX.scale = powerOfTwo(shiftX.value);
+    ofG.scale = powerOfTwo(shiftG.value);
     if (factor != 1.0f) {
 #pragma unroll
       for (int i = 0; i < 32 * ROW_TAPS; i++) (&sums[0][0][0])[i] *= factor;
     }
-    stagedX.store(tileX, scaleX, rows);
-    stagedG.store(tileG, scaleG, 64);
+    stagedX.store(tileX, ofX, rows);
+    stagedG.store(tileG, ofG, 64);
     publishCopies();
     __syncthreads();
     if (pixel0 + 64 < last) fetch(pixel0 + 64);
@@ -406,7 +455,7 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
   }
 
   if (STRIDE > 1 && line >= of.ofY.count) return;
-  const float backX = powerOfTwo(-shiftX.value), backG = powerOfTwo(-shiftG.value);
+  const float backX = powerOfTwo(-shiftX.value) * ofX.one(), backG = powerOfTwo(-shiftG.value);
   result += (size_t)blockIdx.y * g.kh * g.kw * g.c * g.o;
 #pragma unroll
   for (int kx = 0; kx < ROW_TAPS; kx++) {

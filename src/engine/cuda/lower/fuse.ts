@@ -1,7 +1,7 @@
 // Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it
 // and the running averages of its statistics, the gradient of batch norm with that of the relu in front of it, the
 // range of an activation with the quantiser's scale that follows from it, the gradient of a range with the sum that it
-// is added to. The plan is laid out before, so a fused step may only use memory that still holds what it
+// is added to, the values of codes with the gradient of weights that they are for. The plan is laid out before, so a fused step may only use memory that still holds what it
 // reads: it takes the place of the last step that it joins, and is formed only where its operands live that long.
 // Nothing else changes: operations, their meaning and their storage stay what the plan says.
 
@@ -27,6 +27,8 @@ export interface FusedAttributes {
   movingRange: OpAttributes['add'] & OpAttributes['clipScale'] & Pick<OpAttributes['minMax'], 'holdsZero'>;
   /** (gmin, gmax, x, min, max, other) → the gradient of a range plus other. */
   addedRangeGradient: OpAttributes['minMaxGradient'];
+  /** (codes, scale, zero, g) → dw of the values of the codes. */
+  weightGradientOfCodes: OpAttributes['conv2dWeightGradient'];
 }
 export type FusedOp = keyof FusedAttributes;
 
@@ -42,8 +44,11 @@ export interface FusedStep extends Omit<Step, 'node'> {
   readonly node: Node | FusedNode;
 }
 
-/** The plan's steps, in an order that is right, with those joined that can be. */
-export function fuse(plan: Plan): FusedStep[] {
+/**
+ * The plan's steps, in an order that is right, with those joined that can be; `readsCodes`: whether the device's kernel
+ * for a gradient of weights can.
+ */
+export function fuse(plan: Plan, readsCodes: (node: Node) => boolean = () => false): FusedStep[] {
   const uses = usesOf(plan);
   const replaced = new Map<number, readonly FusedStep[]>();
   plan.steps.forEach(({ node }, at) => {
@@ -51,6 +56,7 @@ export function fuse(plan: Plan): FusedStep[] {
     if (node.op === 'reluGradient') joinGradient(plan, uses, at, replaced);
     if (node.op === 'minMax') joinRange(plan, uses, at, replaced);
     if (node.op === 'minMaxGradient') joinSum(plan, uses, at, replaced);
+    if (node.op === 'conv2dWeightGradient' && readsCodes(node)) joinCodes(plan, uses, at, replaced);
   });
   return plan.steps.flatMap((step, at) => replaced.get(at) ?? [step]);
 }
@@ -255,11 +261,49 @@ function joinSum({ steps }: Plan, uses: Uses, at: number, replaced: Map<number, 
   ]);
 }
 
+/**
+ * What the gradient of a convolution's weights can read in place of its first operand: codes, scale and zero point. The
+ * plan keeps them as long (PlanOptions.alsoReads).
+ */
+export function codesBehind(node: Node): readonly Value[] {
+  const values = node.op === 'conv2dWeightGradient' ? producerOf(node.inputs[0], 'dequantize') : undefined;
+  return values?.attributes.granularity === 'tensor' ? values.inputs : [];
+}
+
+/** The gradient of weights at `at` and the values of codes that it alone reads. */
+function joinCodes(plan: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
+  const step = plan.steps[at]!;
+  const [x, g] = step.node.inputs as [Value, Value];
+  const codes = codesBehind(step.node);
+  const isHeld = codes.length > 0 && codes.every((value) => plan.heldUntil(value) >= at);
+  if (!isHeld || uses(x).length > 1 || root(g) === x) return;
+  replaced.set(
+    plan.steps.findIndex(({ node }) => node.outputs[0] === x),
+    [],
+  );
+  replaced.set(at, [
+    {
+      ...step,
+      node: {
+        op: 'weightGradientOfCodes',
+        attributes: (step.node as Node<'conv2dWeightGradient'>).attributes,
+        inputs: [...codes, g],
+        outputs: step.node.outputs,
+        label: step.node.label,
+      },
+      inputs: [...codes.map(plan.storage), step.inputs[1]!],
+    },
+  ]);
+}
+
 const isStep = <K extends OpName>(step: Step | undefined, op: K): step is Step & { readonly node: Node<K> } =>
   step?.node.op === op;
 
 /** The operation of this name whose first output a value is. */
-function producerOf<K extends 'relu' | 'batchNorm'>(value: Value | undefined, op: K): Node<K> | undefined {
+function producerOf<K extends 'relu' | 'batchNorm' | 'dequantize'>(
+  value: Value | undefined,
+  op: K,
+): Node<K> | undefined {
   if (value?.source.kind !== 'node' || value.source.index !== 0) return undefined;
   return value.source.node.op === op ? (value.source.node as unknown as Node<K>) : undefined;
 }
