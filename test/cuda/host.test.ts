@@ -22,6 +22,7 @@ const filter = process.env.TRAM_HOST_KERNELS;
 const targetName = process.env.TRAM_HOST_TARGET ?? 'fp32';
 const few = [
   ...['conv2d: depthwise, stride 2 of 12 channels', 'axmConv2d: structure, w4a5, two outputs per channel'],
+  'relu: batch norm with an addition and a relu and a range behind it, [3000, 32]',
   ...['mean: 256', 'mean: 3×8', 'divergence: 6×10 at 20, logits up to 40'],
   ...['softmaxCrossEntropy: 21 rows of 10 classes, smoothed by 0.1', 'batchNorm: [600, 2]'],
   ...['sgd: Nesterov, 33 elements', 'adam: decoupled decay, 33 elements', 'movingAverage: 33 elements'],

@@ -10,7 +10,10 @@ import { approximateCase } from './path-cases.ts';
 
 const plus = { alpha: 1, beta: 1 };
 
-/** Batch norm with an addition, a relu, or both behind it. Inputs: x, gamma, beta, what is added. */
+/**
+ * Batch norm with an addition, a relu, or both behind it, and the range of that. Inputs: x, gamma, beta, what is added,
+ * what moves.
+ */
 function normalizations(): Case[] {
   const norm = (graph: Graph, [x, gamma, beta]: readonly Value[]): Value =>
     graph.apply('batchNorm', [x!, gamma!, beta!], { epsilon: 1e-5 })[0]!;
@@ -21,6 +24,8 @@ function normalizations(): Case[] {
     ['an addition', (graph, inputs) => sum(graph, norm(graph, inputs), inputs[3]!)],
     ['an addition and a relu', (graph, inputs) => relu(graph, sum(graph, norm(graph, inputs), inputs[3]!))],
   ];
+  const limited = (graph: Graph, inputs: readonly Value[]) =>
+    graph.apply1('relu', [norm(graph, inputs)], { limit: 1.25 });
   const shapes: Shape[] = [
     [2, 3, 5, 20],
     [3000, 32],
@@ -29,24 +34,42 @@ function normalizations(): Case[] {
     [3000, 33],
     [600, 2],
   ];
-  return shapes.flatMap((shape) =>
-    forms.map(([note, build]) => {
-      const c = shape.at(-1)!;
-      const inputs = [floats(shape, -1, 3), floats([c], 0.5, 1.5), floats([c]), floats(shape)];
-      const wanted = note === 'a relu' ? [0, 1, 2] : [0, 1, 2, 3];
-      return make(
-        'relu',
-        `batch norm with ${note} behind it, [${shape.join(', ')}]`,
-        inputs,
-        {},
-        {
-          differentiate: wanted,
-          build: (graph, values) => [build(graph, values)],
+  const withShape = (shape: Shape, note: string, build: (typeof forms)[number][1], isRanged = false) => {
+    const c = shape.at(-1)!;
+    const inputs = [floats(shape, -1, 3), floats([c], 0.5, 1.5), floats([c]), floats(shape)];
+    const adds = note.includes('addition');
+    return make(
+      'relu',
+      `batch norm with ${note}${isRanged ? ' and a range' : ''} behind it, [${shape.join(', ')}]`,
+      isRanged ? [...inputs, ...rangeBefore] : inputs,
+      {},
+      {
+        differentiate: adds ? [0, 1, 2, 3] : [0, 1, 2],
+        build: (graph, values) => {
+          const y = build(graph, values);
+          if (!isRanged) return [y];
+          const range = movingRange(graph, [y, ...values.slice(4)]);
+          // As a training step does, which updates beta, and has what is added for its own gradient.
+          const read = [values[2]!, ...(adds ? [values[3]!] : [])];
+          return [y, ...range, ...read.map((value) => graph.apply1('affine', [value], { scale: 2, offset: 0 }))];
         },
-      );
-    }),
-  );
+      },
+    );
+  };
+  return shapes.flatMap((shape) => [
+    ...forms.map(([note, build]) => withShape(shape, note, build)),
+    ...[...forms, ['a limited relu', limited] as const].map(([note, build]) => withShape(shape, note, build, true)),
+  ]);
 }
+
+/** What a quantiser in training forms of x: the range, its moving averages, and the scale that they give. */
+function movingRange(graph: Graph, [x, low, high, upper, lower]: readonly Value[], holdsZero = false) {
+  const [min, max] = graph.apply('minMax', [x!], { granularity: 'tensor', holdsZero }) as [Value, Value];
+  const average = { alpha: 0.75, beta: 0.25 };
+  const averages = [graph.apply1('add', [low!, min], average), graph.apply1('add', [high!, max], average)];
+  return [...graph.apply('clipScale', [...averages, upper!, lower!], { bits: 8 }), ...averages];
+}
+const rangeBefore = [-1, 2, 4, 4].map((v) => constant([], v));
 
 /** The range of a tensor, its moving averages, and the scale that they give. */
 const ranges: readonly Case[] = [
@@ -57,16 +80,13 @@ const ranges: readonly Case[] = [
   make(
     'minMax',
     `moving range of ${count} elements${holdsZero ? ' and 0' : ''}`,
-    [floats([count], holdsZero ? 1 : -1, 3), ...[-1, 2, 4, 4].map((v) => constant([], v))],
+    [floats([count], holdsZero ? 1 : -1, 3), ...rangeBefore],
     { granularity: 'tensor', holdsZero },
     {
-      build: (graph, [x, low, high, upper, lower]) => {
-        const [min, max] = graph.apply('minMax', [x!], { granularity: 'tensor', holdsZero }) as [Value, Value];
-        const average = { alpha: 0.75, beta: 0.25 };
-        const averages = [graph.apply1('add', [low!, min], average), graph.apply1('add', [high!, max], average)];
-        const scale = graph.apply('clipScale', [...averages, upper!, lower!], { bits: 8 });
-        return [...scale, ...averages, graph.apply1('affine', [x!], { scale: 2, offset: 0 })];
-      },
+      build: (graph, [x, ...before]) => [
+        ...movingRange(graph, [x!, ...before], holdsZero),
+        graph.apply1('affine', [x!], { scale: 2, offset: 0 }),
+      ],
     },
   ),
 );

@@ -167,6 +167,10 @@ describe('the range of an activation', () => {
   function quantizer(shape: readonly number[], betas: readonly number[], holdsZero = false): Graph {
     const graph = new Graph();
     const x = graph.apply1('affine', [graph.input('x', shape)], { scale: 2, offset: 0 });
+    graph.output('codes', quantized(graph, x, betas, holdsZero));
+    return graph;
+  }
+  function quantized(graph: Graph, x: Value, betas: readonly number[], holdsZero = false): Value {
     const extremes = graph.apply('minMax', [x], { granularity: 'tensor', holdsZero });
     const moved = ['min', 'max'].map((name, at) => {
       const running = graph.variable(name, []);
@@ -176,16 +180,16 @@ describe('the range of an activation', () => {
     });
     const logits = ['upper', 'lower'].map((name) => graph.variable(name, []));
     const [scale, zero] = graph.apply('clipScale', [...moved, ...logits], { bits: 8 });
-    graph.output('codes', graph.apply1('quantize', [x, scale!, zero!], { bits: 8, granularity: 'tensor' }));
-    return graph;
+    return graph.apply1('quantize', [x, scale!, zero!], { bits: 8, granularity: 'tensor' });
   }
+  const inVariable = (name: string) => ({ region: 'variable', name });
 
   test('moves its averages and gives the scale in one step', () => {
     const steps = fuse(plan(quantizer([4, 8], [0.1, 0.1])));
     expect(steps.map(({ node }) => node.op)).toEqual(['affine', 'movingRange', 'quantize']);
     const { inputs, outputs } = steps[1]!;
-    expect(inputs.slice(1)).toEqual(['min', 'max', 'upper', 'lower'].map((name) => ({ region: 'variable', name })));
-    expect(outputs.slice(0, 2)).toEqual(['min', 'max'].map((name) => ({ region: 'variable', name })));
+    expect(inputs.slice(1)).toEqual(['min', 'max', 'upper', 'lower'].map(inVariable));
+    expect(outputs.slice(0, 2)).toEqual(['min', 'max'].map(inVariable));
     expect(steps[2]!.inputs.slice(1)).toEqual(outputs.slice(2));
   });
 
@@ -194,6 +198,30 @@ describe('the range of an activation', () => {
       const joined = fuse(plan(quantizer([4, 8], [0.1, 0.1], holdsZero)))[1]!;
       expect(joined.node.attributes).toMatchObject({ holdsZero });
     }
+  });
+
+  test('moves where a norm makes the tensor, if what that reads lives on', () => {
+    const normalized = (isHeld: boolean) =>
+      graphWith((graph, y, x) => {
+        const other = graph.apply1('affine', [x], { scale: 3, offset: 0 });
+        const end = relu(graph, graph.apply1('add', [y, other], sum));
+        graph.output('codes', quantized(graph, end, [0.1, 0.1]));
+        if (isHeld) graph.output('other', graph.apply1('affine', [other], { scale: 2, offset: 0 }));
+        graph.output('beta', graph.apply1('affine', [graph.variable('beta', [8])], { scale: 2, offset: 0 }));
+        return end;
+      });
+    const steps = fuse(plan(normalized(true)));
+    expect(steps.slice(0, 5).map(({ node }) => node.op)).toEqual([
+      ...['affine', 'moments', 'affine', 'rangedNormalize', 'quantize'],
+    ]);
+    const [, , other, joined, quantize] = steps;
+    expect(joined!.inputs[5]).toEqual(other!.outputs[0]);
+    expect(joined!.inputs.slice(6)).toEqual(['min', 'max', 'upper', 'lower'].map(inVariable));
+    expect(joined!.outputs.slice(1, 3)).toEqual(['min', 'max'].map(inVariable));
+    expect(quantize!.inputs).toEqual([joined!.outputs[0], ...joined!.outputs.slice(3)]);
+    expect(opsOf(normalized(false)).slice(0, 5)).toEqual([
+      ...['affine', 'moments', 'affine', 'normalize', 'movingRange'],
+    ]);
   });
 
   test('stays apart where the averages differ or the tensor is not made of fours', () => {

@@ -1,5 +1,5 @@
-// Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it
-// and the running averages of its statistics, the gradient of batch norm with that of the relu in front of it, the
+// Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it,
+// the running averages of its statistics and the range of what it makes, the gradient of batch norm with that of the relu in front of it, the
 // range of an activation with the quantiser's scale that follows from it, the gradient of a range with the sum that it
 // is added to, the values of codes with the gradient of weights that they are for. The plan is laid out before, so a fused step may only use memory that still holds what it
 // reads: it takes the place of the last step that it joins, and is formed only where its operands live that long.
@@ -25,6 +25,10 @@ export interface FusedAttributes {
    * what clipScale gives.
    */
   movingRange: OpAttributes['add'] & OpAttributes['clipScale'] & Pick<OpAttributes['minMax'], 'holdsZero'>;
+  /**
+   * (operands of normalize, low, high, upper, lower) → what normalize gives, and what movingRange gives of that.
+   */
+  rangedNormalize: FusedAttributes['normalize'] & { readonly range: FusedAttributes['movingRange'] };
   /** (gmin, gmax, x, min, max, other) → the gradient of a range plus other. */
   addedRangeGradient: OpAttributes['minMaxGradient'];
   /** (codes, scale, zero, g) → dw of the values of the codes. */
@@ -196,10 +200,11 @@ function joinGradient(plan: Plan, uses: Uses, at: number, replaced: Map<number, 
 }
 
 /**
- * The range of a whole tensor at `at`, then at once its two moving averages and the scale that they give. The tensor
- * comes in vectors of four.
+ * The range of a whole tensor at `at`, then at once its two moving averages and the scale that they give, in the pass
+ * that normalises where that comes at once before. The tensor comes in vectors of four.
  */
-function joinRange({ steps }: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
+function joinRange(plan: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
+  const { steps } = plan;
   const [range, low, high, scale] = steps.slice(at, at + 4) as [Step, Step?, Step?, Step?];
   const { inputs, outputs, attributes } = range.node as Node<'minMax'>;
   if (attributes.granularity !== 'tensor' || sizeOf(inputs[0]!.shape) % 4 !== 0) return;
@@ -215,22 +220,40 @@ function joinRange({ steps }: Plan, uses: Uses, at: number, replaced: Map<number
   const ofAverages = scale.node.inputs[0] === low.node.outputs[0] && scale.node.inputs[1] === high.node.outputs[0];
   if (!average(low, min) || !average(high, max) || !ofAverages || uses(inputs[0]!).at(-1)! < at + 3) return;
 
-  for (const joined of [at, at + 1, at + 2]) replaced.set(joined, []);
+  const moved = { alpha, beta, ...scale.node.attributes, holdsZero: attributes.holdsZero ?? false };
+  const before = [low.node.inputs[0]!, high.node.inputs[0]!, ...scale.node.inputs.slice(2)];
+  const after = [low.node.outputs[0]!, high.node.outputs[0]!, ...scale.node.outputs];
+  const made = normalizeAt(plan, at - 1, inputs[0]!, at + 3, replaced);
+  for (const joined of [...(made ? [at - 1] : []), at, at + 1, at + 2]) replaced.set(joined, []);
   replaced.set(at + 3, [
     {
       node: {
-        op: 'movingRange',
-        attributes: { alpha, beta, ...scale.node.attributes, holdsZero: attributes.holdsZero ?? false },
-        inputs: [inputs[0]!, low.node.inputs[0]!, high.node.inputs[0]!, ...scale.node.inputs.slice(2)],
-        outputs: [low.node.outputs[0]!, high.node.outputs[0]!, ...scale.node.outputs],
+        ...(made
+          ? { op: 'rangedNormalize', attributes: { ...made.node.attributes, range: moved } }
+          : { op: 'movingRange', attributes: moved }),
+        inputs: [...(made?.node.inputs ?? [inputs[0]!]), ...before],
+        outputs: [...(made?.node.outputs ?? []), ...after],
         label: range.node.label,
       },
-      inputs: [range.inputs[0]!, low.inputs[0]!, high.inputs[0]!, ...scale.inputs.slice(2)],
-      outputs: [low.outputs[0]!, high.outputs[0]!, ...scale.outputs],
+      inputs: [...(made?.inputs ?? [range.inputs[0]!]), low.inputs[0]!, high.inputs[0]!, ...scale.inputs.slice(2)],
+      outputs: [...(made?.outputs ?? []), low.outputs[0]!, high.outputs[0]!, ...scale.outputs],
       // Other outputs may lie where it was: they are written when all of it has been read.
       workspace: range.workspace,
     },
   ]);
+}
+
+/** What makes a value at `at` by normalising, all of which is still there at `end`. */
+function normalizeAt(
+  plan: Plan,
+  at: number,
+  value: Value,
+  end: number,
+  replaced: ReadonlyMap<number, readonly FusedStep[]>,
+): (FusedStep & { readonly node: FusedNode<'normalize'> }) | undefined {
+  const [step] = replaced.get(at) ?? [];
+  if (!isFused(step, 'normalize') || step.node.outputs[0] !== root(value)) return undefined;
+  return step.node.inputs.every((operand) => plan.heldUntil(operand) >= end) ? step : undefined;
 }
 
 /**
@@ -295,6 +318,11 @@ function joinCodes(plan: Plan, uses: Uses, at: number, replaced: Map<number, rea
     },
   ]);
 }
+
+const isFused = <K extends FusedOp>(
+  step: FusedStep | undefined,
+  op: K,
+): step is FusedStep & { readonly node: FusedNode<K> } => step?.node.op === op;
 
 const isStep = <K extends OpName>(step: Step | undefined, op: K): step is Step & { readonly node: Node<K> } =>
   step?.node.op === op;
