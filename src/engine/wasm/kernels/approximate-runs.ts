@@ -39,8 +39,8 @@ export function sumRuns(cotangent: usize, runs: usize, list: usize, buckets: usi
 
 /**
  * The same for three taps side by side at stride 1, whose rows follow each other, the last tap's first: `buckets`
- * [3][2^bits][16]. A step is parted by conditions that no address meets, so that few loads are in flight. A row is found
- * while the one before is added; the word behind the last entry is read too.
+ * [3][2^bits][16]. A step is parted by conditions that no address meets, so that few loads are in flight. A row is
+ * found while the one before is added; the word behind the last entry is read too.
  */
 export function sumTriples(cotangent: usize, runs: usize, list: usize, buckets: usize, bits: i32): void {
   const tap = ROW << bits;

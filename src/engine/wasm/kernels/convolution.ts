@@ -300,7 +300,7 @@ export function multiplyTile(
     let c = source + load<usize>(entry, 12);
     let d = source + load<usize>(entry, 16);
     const stop = a + depthBytes;
-    // Four channels at a time, parted by conditions that no address meets: more loads in flight would not fit registers.
+    // Four channels at a time, parted by conditions that no address meets: more loads at once would spill.
     for (const last = a + (depthBytes & ~15); a < last; a += 16) {
       let w0 = v128.load(panel);
       let w1 = v128.load(panel, 16);
