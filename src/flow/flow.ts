@@ -49,7 +49,16 @@ import { type Material, namedSettings } from './run/material.ts';
 import { loggedBy } from './run/metrics.ts';
 import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './run/plan.ts';
 import { type Configuration, type ConfigurationInput, mergeSettings, parseConfiguration } from './settings/config.ts';
-import { isTraining, isView, type Phase, phaseFacts, phases, phasesOf, settingsOf } from './settings/phases.ts';
+import {
+  isTraining,
+  isView,
+  type Phase,
+  phaseFacts,
+  phases,
+  phasesBeside,
+  phasesOf,
+  settingsOf,
+} from './settings/phases.ts';
 
 /** What a run does and where; settings, a model, data and a multiplier of your own are optional. */
 export interface FlowOptions extends Material {
@@ -132,8 +141,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   requireIntact(folder, kept);
   const taken = source && from !== undefined ? phasesToTake(from, source, configuration, vouched, kept) : [];
   const done = { ...kept, ...Object.fromEntries(taken.map((phase) => [phase, source!.phases[phase]])) };
-  // Older programs measured harms in quantisation itself.
-  const wanted = done.quantize && !done.harms ? asked.filter((phase) => phase !== 'harms') : asked;
+  const wanted = asked.filter((phase) => phasesBeside(configuration, done).includes(phase));
   requireOrder(folder, configuration, wanted, done);
   const toDo = wanted.filter((phase) => !done[phase] || isView(phase));
   const inputs = inputsOf(configuration, opened, said, old ?? source, toDo);

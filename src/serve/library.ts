@@ -13,7 +13,7 @@ import { glanceAt, LOCK_FILE } from '../flow/run/lock.ts';
 import { type Manifest, readManifest } from '../flow/run/manifest.ts';
 import { METRICS_FILE, metricOf } from '../flow/run/metrics.ts';
 import { type Configuration, parseConfiguration } from '../flow/settings/config.ts';
-import { isView, phasesOf } from '../flow/settings/phases.ts';
+import { isWhole, phasesOf } from '../flow/settings/phases.ts';
 import { type Outcome, outcomeOf, readSweep, type SweepPlan, sweepFiles } from '../flow/sweep/folder.ts';
 import { oneLine, UserError } from '../tensor/errors.ts';
 import type { Epoch, RunList, RunRow, ServerEvent, SweepRow } from './api.ts';
@@ -370,13 +370,12 @@ function newEntry(folder: string, name: string): RunEntry {
 }
 
 function isFinished({ configuration, phases: done }: Manifest, { name, isShared }: RunRow): boolean {
-  const phases = phasesOf(configuration);
   // What trials share is named by the phase that it ends with.
   const last = isShared
-    ? phases.find((phase) => name.slice(name.lastIndexOf('/') + 1).startsWith(`${phase}-`))
+    ? phasesOf(configuration).find((phase) => name.slice(name.lastIndexOf('/') + 1).startsWith(`${phase}-`))
     : undefined;
   if (last) return done[last] !== undefined;
-  return phases.every((phase) => isView(phase) || done[phase]);
+  return isWhole(configuration, done);
 }
 
 const epochsOf = (configuration: Configuration, phase: MetricRecord['phase']): number => configuration[phase].epochs;

@@ -2,7 +2,7 @@
 // that is printed makes the same network, and power of the whole is the mean over the layers' own multipliers, of exact
 // ones and of structures.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -24,9 +24,10 @@ import { loadModel } from '../../src/flow/run/checkpoint.ts';
 import type { RunEvent } from '../../src/flow/run/events.ts';
 import { files } from '../../src/flow/run/folder.ts';
 import { openTask } from '../../src/flow/run/inputs.ts';
-import { readManifest } from '../../src/flow/run/manifest.ts';
+import { readManifest, writeManifest } from '../../src/flow/run/manifest.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
 import { layerWidths, type RunLayer } from '../../src/flow/settings/layers.ts';
+import { isWhole } from '../../src/flow/settings/phases.ts';
 import { readSweep } from '../../src/flow/sweep/folder.ts';
 import { sweep } from '../../src/flow/sweep/sweep.ts';
 import { exactMultiplier } from '../../src/multiplier/multiplier.ts';
@@ -134,6 +135,32 @@ test('exact multipliers of searched widths: within the cost, few kinds, and made
 
   const points = comparedPoints(compareRuns([folder('mixed')]), 'gates');
   expect(points.map(({ series, power }) => [series, power])).toEqual([['exact-retrained', cost]]);
+});
+
+test('a run of before harms were a phase is whole without them: nothing is done again, and its phases are taken', async () => {
+  const whole = readManifest(folder('mixed'));
+  const { harms, ...phases } = whole.phases;
+  cpSync(folder('mixed'), folder('older'), { recursive: true });
+  for (const path of Object.keys(harms!.files)) rmSync(join(folder('older'), path));
+  const older = { ...whole, phases };
+  writeManifest(folder('older'), older);
+  expect(isWhole(older.configuration, older.phases)).toBe(true);
+  const done: string[] = [];
+  const listener = (event: RunEvent) => void (event.kind === 'phase-start' && done.push(event.phase));
+  await runFlow({ folder: folder('older'), listener });
+  expect(done).toEqual(['report']);
+  done.length = 0;
+  const { recover: _, report: __, ...short } = phases;
+  writeManifest(folder('older'), { ...older, phases: short });
+  await runFlow({ folder: folder('older'), listener });
+  expect(done).toEqual(['recover', 'report']);
+  done.length = 0;
+  await runFlow({ folder: folder('from-older'), from: folder('older'), listener });
+  expect(done).toEqual(['report']);
+  expect(readManifest(folder('from-older')).phases).not.toHaveProperty('harms');
+  // Whoever does quantisation anew does harms before it.
+  await runFlow({ folder: folder('older'), redo: true, phases: ['quantize'], listener });
+  expect(done).toEqual(['report', 'harms', 'quantize']);
 });
 
 test('what bits do not help is counted as measured: one channel far above the others', async () => {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { FlowOptions } from '../../src/flow/flow.ts';
 import type { RunSummary } from '../../src/flow/results/summary.ts';
+import { readManifest, writeManifest } from '../../src/flow/run/manifest.ts';
 import { hostIn } from '../../src/serve/access.ts';
 import type { Job, RunList, RunMetrics, ServerEvent } from '../../src/serve/api.ts';
 import { type Serving, serve } from '../../src/serve/server.ts';
@@ -65,6 +66,39 @@ beforeAll(() => {
   writeFileSync(join(folder, 'damaged', 'manifest.json'), '{"format":');
 });
 afterAll(() => rmSync(place, { recursive: true, force: true }));
+
+const multiplier = {
+  ...{ name: 'm', theta: [], gateCost: 0.2, mseToTarget: null, signed: false },
+  metrics: {
+    ...{ errorRate: 0, meanErrorDistance: 0, normalizedMeanErrorDistance: 0, meanSquareError: 0, maxErrorDistance: 0 },
+    ...{ meanRelativeErrorDistance: 0, meanRelativeErrorOfNonzero: 0, meanError: 0, errorVariance: 0 },
+    worst: { w: 0, x: 0, product: 0, exact: 0 },
+  },
+  certificate: { forms: [], pairs: 0, sha256: { table: '' } },
+};
+
+test('a run that was whole before harms were a phase is done, one that lacks a phase is not', async () => {
+  const old = join(place, 'old');
+  const given = { quantize: { layerCost: 0.2 }, map: { multiplier: 'exact' } } as const;
+  for (const [name, done] of [
+    ['whole', ['train', 'quantize', 'map', 'recover']],
+    ['mapped', ['train', 'quantize', 'map']],
+    ['begun', ['train']],
+  ] as const) {
+    makeRun(join(old, name), given, 1);
+    const manifest = readManifest(join(old, name));
+    const train = manifest.phases.train!;
+    const map = { ...train, files: { 'm.npy': '0'.repeat(64) }, multipliers: [{ ...multiplier, layers: ['conv1'] }] };
+    const phases = Object.fromEntries(done.map((phase) => [phase, phase === 'map' ? map : train]));
+    writeManifest(join(old, name), { ...manifest, phases });
+  }
+  const serving = await serve({ folder: old, port: 0 });
+  const { runs } = JSON.parse((await ask(serving, '/api/runs')).text) as RunList;
+  await serving.close();
+  expect(Object.fromEntries(runs.map(({ name, state }) => [name, state]))).toEqual({
+    ...{ whole: 'done', mapped: 'unfinished', begun: 'unfinished' },
+  });
+});
 
 describe('a folder that is read', () => {
   let serving: Serving;

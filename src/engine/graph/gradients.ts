@@ -144,9 +144,9 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
    * Surrogate for the operands: the exact product of the dequantised operands, or, where the error's slopes are given,
    * that product and an error with these slopes at the codes q = v/scale + zero. The structure has its true derivative,
    * and so have the scales that multiply the error: Σ g·(y − exact)/scale, where Σ g·exact per channel is Σ dw·w
-   * because the product is linear in w, and Σ g·y is known in front of a batch norm. With slopes a scale also moves the codes, ∂q/∂scale = −v/scale²: less Σ
-   * v·dv/scale with dv what the operand v got through the error. Slopes by codes move the other operand: the sums are
-   * those of exact products with it.
+   * because the product is linear in w, and Σ g·y is known in front of a batch norm. With slopes a scale also moves the
+   * codes, ∂q/∂scale = −v/scale²: less Σ v·dv/scale with dv what the operand v got through the error. Slopes by codes
+   * move the other operand: the sums are those of exact products with it.
    */
   axmConv2d: (node, [g], graph, wanted, isTarget) => {
     const [xq, wq, xScale, xZero, wScale, wZero, m, weightSlopes, activationSlopes] = node.inputs;

@@ -29,7 +29,7 @@ import { files, inFolder } from '../run/folder.ts';
 import type { Ending, MlflowOptions, RunLog } from '../run/logs.ts';
 import { type Manifest, stageResultOf } from '../run/manifest.ts';
 import { readMetrics } from '../run/metrics.ts';
-import { type Phase, phasesOf } from '../settings/phases.ts';
+import { type Phase, phasesBeside, phasesOf } from '../settings/phases.ts';
 import { endOf, figuresOf, figuresOfStage, nameOf, parametersOf, recordsOf, stepOf, timeOf } from './figures.ts';
 import type { LogPlace } from './logs.ts';
 
@@ -190,8 +190,8 @@ export class MlflowLog implements RunLog {
   async #finish(ending: Ending): Promise<void> {
     await this.#sendMissing();
     const { runId, artifacts } = await this.#open();
-    const own = phasesOf(this.#manifest.configuration);
-    const isDone = own.every((phase) => this.#manifest.phases[phase]);
+    const { configuration, phases: done } = this.#manifest;
+    const isDone = phasesBeside(configuration, done).every((phase) => done[phase]);
     if (isDone && !this.#state.artifacts) {
       await this.#upload(artifacts);
       this.#keep({ artifacts: true });

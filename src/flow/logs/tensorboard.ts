@@ -27,7 +27,7 @@ import { eventFile, files, inFolder } from '../run/folder.ts';
 import type { RunLog } from '../run/logs.ts';
 import { type Manifest, stageResultOf, verifiedBytes } from '../run/manifest.ts';
 import { readMetrics } from '../run/metrics.ts';
-import { type Phase, phasesOf } from '../settings/phases.ts';
+import { type Phase, phasesBeside, phasesOf } from '../settings/phases.ts';
 import {
   endOf,
   figuresOf,
@@ -125,7 +125,7 @@ export class TensorBoardLog implements RunLog {
 
   close(): void {
     const { phases: done, configuration } = this.#manifest;
-    const own = phasesOf(configuration);
+    const own = phasesBeside(configuration, done);
     if (own.every((phase) => done[phase])) {
       const ended = Math.max(...own.map((phase) => Date.parse(done[phase]!.finished)));
       // The report is a view, made again at every call: the run ended before it.

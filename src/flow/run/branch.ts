@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { makeFolder, openJsonLines, readJsonLines, writeInside } from '../../tensor/files.ts';
 import type { Configuration } from '../settings/config.ts';
-import { describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from '../settings/phases.ts';
+import { describeDifference, isView, type Phase, phases, phasesBeside, settingsOf } from '../settings/phases.ts';
 import type { MetricRecord } from './events.ts';
 import { files } from './folder.ts';
 import { requireIntact } from './integrity.ts';
@@ -25,7 +25,7 @@ export function phasesToTake(
   kept: Manifest['phases'],
 ): readonly Phase[] {
   const taken: Phase[] = [];
-  for (const phase of phasesOf(configuration)) {
+  for (const phase of phasesBeside(configuration, source.phases)) {
     const record = source.phases[phase];
     if (!record || isView(phase)) break;
     if (describeDifference(record.settings, settingsOf(configuration, phase, inputs)) !== '') break;

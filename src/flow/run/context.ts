@@ -11,7 +11,7 @@ import type { Recompute } from '../../train/step.ts';
 import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
 import type { RunLayer } from '../settings/layers.ts';
-import { commandOf, type Phase, phasesOf } from '../settings/phases.ts';
+import { commandOf, type Phase, phasesBeside, phasesOf } from '../settings/phases.ts';
 import { loadModel } from './checkpoint.ts';
 import type { Listener } from './events.ts';
 import type { FloatModel } from './float-model.ts';
@@ -54,7 +54,7 @@ export interface RunContext extends OpenRun, Asked {
 export function requirePhase({ manifest, folder }: Pick<RunFolder, 'manifest' | 'folder'>, phase: Phase): PhaseRecord {
   const record = manifest.phases[phase];
   if (record) return record;
-  const missing = phasesOf(manifest.configuration).find((name) => !manifest.phases[name]) ?? phase;
+  const missing = phasesBeside(manifest.configuration, manifest.phases).find((name) => !manifest.phases[name]) ?? phase;
   throw new UserError(`the phase ${phase} of ${folder} is not done; run tram ${commandOf(missing)} ${folder} first`);
 }
 

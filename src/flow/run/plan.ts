@@ -8,7 +8,16 @@ import { dirname, join, sep } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
 import { openJsonLines, removeFile as removePath } from '../../tensor/files.ts';
 import type { Configuration } from '../settings/config.ts';
-import { commandOf, describeDifference, isView, type Phase, phases, phasesOf, settingsOf } from '../settings/phases.ts';
+import {
+  commandOf,
+  describeDifference,
+  isView,
+  type Phase,
+  phases,
+  phasesBeside,
+  phasesOf,
+  settingsOf,
+} from '../settings/phases.ts';
 import type { MetricRecord } from './events.ts';
 import { files } from './folder.ts';
 import { type Manifest, type RunInputs, writeManifest } from './manifest.ts';
@@ -63,7 +72,7 @@ export function requireOrder(
   wanted: readonly Phase[],
   kept: Plan['kept'],
 ): void {
-  const order = phasesOf(configuration);
+  const order = phasesBeside(configuration, kept);
   for (const phase of wanted) {
     const before = isView(phase) ? undefined : order[order.indexOf(phase) - 1];
     if (!before || kept[before] || wanted.includes(before)) continue;

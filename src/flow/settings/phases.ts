@@ -129,6 +129,22 @@ export function phasesOf({ quantize, map, rivals }: Deciding): readonly Phase[] 
   return phases.filter((phase) => !left.has(phase));
 }
 
+/** By phase, what is known of each that is done. */
+type Done = Readonly<Partial<Record<Phase, unknown>>>;
+
+/**
+ * The phases of a run of which some are done: harms that its quantisation is done without are none of them, since older
+ * programs measured them there.
+ */
+export function phasesBeside(configuration: Deciding, done: Done): readonly Phase[] {
+  const measuredInside = done.quantize !== undefined && done.harms === undefined;
+  return phasesOf(configuration).filter((phase) => !(measuredInside && phase === 'harms'));
+}
+
+/** Whether nothing of a run is left to do; views of it aside, which any command makes. */
+export const isWhole = (configuration: Deciding, done: Done): boolean =>
+  phasesBeside(configuration, done).every((phase) => isView(phase) || done[phase]);
+
 type Deciding = Pick<Configuration, 'map' | 'rivals'> & {
   readonly quantize: Pick<Configuration['quantize'], 'layerCost'>;
 };

@@ -8,7 +8,6 @@
 
 import { approximableColumns, removalOf } from '../../multiplier/structure.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
-import { UserError } from '../../tensor/errors.ts';
 import { cleanUp } from '../cleanup.ts';
 import { cheapestExactFor } from '../exact-cost.ts';
 import { type Network, type Signal, ZERO } from '../network.ts';
@@ -36,8 +35,12 @@ export interface Descended {
 
 /** What `descend` found, and what its searches did. */
 export interface DescendResult {
-  /** The best result within the budget; null where the published one is. */
+  /** The best result within the budget; null where the published one is, or where nothing `fits`. */
   readonly best: Descended | null;
+  /** Whether there is a result within the budget, be it the published one. */
+  readonly fits: boolean;
+  /** The least cost that was reached, in unit gates. */
+  readonly least: number;
   readonly leaves: SearchCount;
   readonly adders: SearchCount;
 }
@@ -45,7 +48,7 @@ export interface DescendResult {
 /** Costs in unit gates. */
 export type Limits = Omit<DescentOptions, 'highestColumn'>;
 
-/** The best result within the budget. A UserError, with the least cost reached, where there is none. */
+/** The best result within the budget. */
 export function descend(task: MappingTask, published: MappedMultiplier, limits: Limits): DescendResult {
   const { exact, structure, target, signed, shares, options } = task;
   const { costWeight } = limits;
@@ -102,13 +105,11 @@ export function descend(task: MappingTask, published: MappedMultiplier, limits: 
   }
   search(tree, fromGreedy, null);
   if (!beaten()) search(tree, new Map(), null);
-  if (beaten()) return { best, leaves: leafCount, adders: adderCount };
-  if (greedyFits) return { best: null, leaves: leafCount, adders: adderCount };
-  const exactCost = unitGateCost(cleanUp(exact));
-  throw new UserError(
-    `no multiplier of cost ${(limits.costBudget / exactCost).toFixed(4)} was found for these ${options.theta.length} θ: the least that was ` +
-      `reached is ${(least / exactCost).toFixed(4)}; raise the cost budget, or let more columns be approximated`,
-  );
+  const isBeaten = beaten();
+  return {
+    ...{ best: isBeaten ? best : null, fits: isBeaten || greedyFits, least },
+    ...{ leaves: leafCount, adders: adderCount },
+  };
 }
 
 /** An exact multiplier as a result: nothing is replaced. */

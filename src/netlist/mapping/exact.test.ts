@@ -154,3 +154,35 @@ test.each([
   const structure = productStructure(widths);
   expect(() => mapStructure({ ...widths, structure, search: 'exact', ...more })).toThrow(message);
 });
+
+test('no structure of few bits is mapped to more gates than the descent needs for the same products', () => {
+  const dearer: string[] = [];
+  let same = 0;
+  for (const [weightBits, activationBits, step] of [
+    [2, 3, 1],
+    [3, 2, 1],
+    [3, 3, 7],
+    [2, 4, 5],
+  ] as const) {
+    const structure = productStructure({ weightBits, activationBits });
+    const sets = Array.from({ length: Math.floor((2 ** structure.count - 1) / step) }, (_, at) => at * step);
+    // Those whose trees are dearer.
+    if (structure.count === 9) sets.push(0b000100001, 0b010000001, 0b010010101, 0b011100001, 0b110100100, 0b111100000);
+    if (structure.count === 8) sets.push(0b00000011, 0b00010010, 0b00100001, 0b10010000, 0b10010011);
+    for (const set of sets) {
+      const theta = structure.names.map((_, at) => (set >> at) & 1);
+      const options = { weightBits, activationBits, theta, structure } as const;
+      const { structure: exact, table } = mapStructure({ ...options, search: 'exact' });
+      for (const limits of [{}, { costBudget: 1 }]) {
+        const descent = mapStructure({ ...options, ...limits, search: 'descent' });
+        if (descent.mseToTarget.after > 0) continue;
+        same++;
+        expect(descent.table.data).toEqual(table.data);
+        const { unitGateCost: cost } = descent.structure;
+        if (cost < exact.unitGateCost) dearer.push(`${theta.join('')}: ${exact.unitGateCost}, descent ${cost}`);
+      }
+    }
+  }
+  expect(dearer).toEqual([]);
+  expect(same).toBeGreaterThan(150);
+});

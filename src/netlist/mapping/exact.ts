@@ -1,5 +1,7 @@
 // The exact search: a structure whose θ are all 0 or 1 is mapped to the kept partial products and nothing else
-// (kept.ts), so that the netlist multiplies as the network was trained to. Where an error bound is given nets are then
+// (kept.ts), so that the netlist multiplies as the network was trained to. Of few bits the descent is asked, too: where
+// two bits of a column are never both 1 an OR does for an adder, which a tree has no eye for, and now and then it ends
+// at the same products with a gate or two less. Where an error bound is given nets are then
 // replaced (descent.ts) while that saves gates and the mean squared error to the exact products, over the operands that
 // are met and about its mean (which batch norms have learnt), stays within the bound: OR instead of an adder at the
 // cut, an adder passed by, constants.
@@ -8,25 +10,23 @@
 
 import type { PartialProductRemoval } from '../../multiplier/removal.ts';
 import { removalOf } from '../../multiplier/structure.ts';
-import { exactTable, type ProductTable } from '../../multiplier/table.ts';
+import { exactTable } from '../../multiplier/table.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { cleanUp } from '../cleanup.ts';
 import type { TreeKind } from '../generators/heap.ts';
-import type { Network } from '../network.ts';
 import { simulate } from '../simulate.ts';
 import { describeStructure, unitGateCost } from '../structure.ts';
+import type { Descended } from './descend.ts';
 import { Descent, moveOf } from './descent.ts';
 import { weightedError } from './distance.ts';
 import { isHard, keptNetwork, keptTree } from './kept.ts';
 import { offerReplacements } from './positions.ts';
-import type { Move } from './state.ts';
 import type { MappedMultiplier, MappingTask } from './task.ts';
 
-interface Mapped {
-  readonly network: Network;
-  readonly table: ProductTable;
-  readonly moves: readonly Move[];
-}
+type Mapped = Pick<Descended, 'network' | 'table' | 'moves'>;
+
+/** Operand pairs up to which the descent takes milliseconds; at 8×8 bits it takes seconds. */
+const MOST_PAIRS = 2 ** 8;
 
 /** The trees that the search begins with: either ends lower on some structures. */
 const searched = ['compact', 'dadda'] as const satisfies readonly TreeKind[];
@@ -38,8 +38,12 @@ const parameters = { tried: 50_000, steps: 2000 } as const;
 /** Sums over all pairs in another order than the search's differences. */
 const ROUNDING = 1e-6;
 
-/** Throws a UserError where a θ is neither 0 nor 1. */
-export function mapExactly(task: MappingTask, published: MappedMultiplier): MappedMultiplier {
+/** `descend`: what the descent finds without a budget. Throws a UserError where a θ is neither 0 nor 1. */
+export function mapExactly(
+  task: MappingTask,
+  published: MappedMultiplier,
+  descend: () => Descended | null,
+): MappedMultiplier {
   const { structure, target, signed, shares, options } = task;
   const wanted = removalOf(structure, options.theta);
   if (!isHard(wanted)) {
@@ -52,7 +56,9 @@ export function mapExactly(task: MappingTask, published: MappedMultiplier): Mapp
   const table = simulate(network, { signed });
   const wrong = table.data.findIndex((product, pair) => product !== target[pair]);
   invariant(wrong < 0, `the kept partial products give another product than θ asks for at operand pair ${wrong}`);
-  const exactly: Mapped = { network, table, moves: [] };
+  const kept: Mapped = { network, table, moves: [] };
+  const other = table.data.length > MOST_PAIRS ? null : descend();
+  const exactly = other?.mseToTarget === 0 && other.cost < unitGateCost(network) ? other : kept;
   const found = options.errorBound === undefined ? exactly : savedWithin(task, wanted, exactly, options.errorBound);
   return {
     ...published,

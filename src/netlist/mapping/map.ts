@@ -20,7 +20,7 @@ import { arrayMultiplier } from '../generators/array.ts';
 import type { Signal } from '../network.ts';
 import { simulate } from '../simulate.ts';
 import { describeStructure, unitGateCost } from '../structure.ts';
-import { descend } from './descend.ts';
+import { type Descended, descend } from './descend.ts';
 import type { SearchStep } from './descent.ts';
 import { weightedError } from './distance.ts';
 import { mapExactly } from './exact.ts';
@@ -54,7 +54,7 @@ export function mapStructure(options: MappingOptions): MappedMultiplier {
     case 'greedy':
       return { ...published, steps: stepsOf(task, published) };
     case 'exact':
-      return mapExactly(task, published);
+      return mapExactly(task, published, () => descendOverAll(task));
     case 'descent':
       return mapByDescent(task, published);
   }
@@ -116,14 +116,29 @@ function stepsOf({ exact, target, signed, shares }: MappingTask, { fixed, moves 
   });
 }
 
+/** What the descent finds without a budget, all operand pairs alike: those that a run never met count, too. */
+function descendOverAll({ shares: _, options, ...rest }: MappingTask): Descended | null {
+  const { histograms: __, ...alike } = options;
+  const task: MappingTask = { ...rest, shares: null, options: alike };
+  return descend(task, mapGreedily(task), { costBudget: Number.POSITIVE_INFINITY, costWeight: 0 }).best;
+}
+
 function mapByDescent(task: MappingTask, published: MappedMultiplier): MappedMultiplier {
   const { weightBits, activationBits, costBudget, costWeight } = task.options;
   const unit = unitGateCost(cleanUp(arrayMultiplier(weightBits, activationBits)));
   const usual = costWeight === undefined ? published.greedy.cost : Number.POSITIVE_INFINITY;
-  const { best, leaves, adders } = descend(task, published, {
+  const limits = {
     costBudget: costBudget === undefined ? usual : costBudget * unit,
     costWeight: (costWeight ?? 0) / unit,
-  });
+  };
+  const { best, fits, least, leaves, adders } = descend(task, published, limits);
+  if (!fits) {
+    const exactCost = unitGateCost(cleanUp(task.exact));
+    throw new UserError(
+      `no multiplier of cost ${(limits.costBudget / exactCost).toFixed(4)} was found for these ${task.options.theta.length} θ: the least that was ` +
+        `reached is ${(least / exactCost).toFixed(4)}; raise the cost budget, or let more columns be approximated`,
+    );
+  }
   const statistics = { ...published.statistics, leaves, adders };
   if (!best) return { ...published, search: 'descent', steps: stepsOf(task, published), statistics };
   const { network, table, mseToTarget, moves, steps, rearranged } = best;

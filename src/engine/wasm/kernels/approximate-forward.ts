@@ -220,6 +220,10 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
             const weights = args.w + <usize>((tap + k) * channels + channel) * geometry.outputs + firstOutput;
             buildRows<T>(args, table + <usize>k * ROW, pitch, weights, taps, firstOutput, lanes);
           }
+          if (tapsPerRow == 3) {
+            // Channels that are not there have code 0.
+            for (let c = taps; c < blockChannels; ++c) memory.fill(table + <usize>c * rowsBytes, 0, TRIPLE);
+          }
           let image = firstRow / geometry.outHeight;
           let oy = firstRow - image * geometry.outHeight;
           for (let r = 0; r < rows; ++r, ++oy) {
@@ -234,7 +238,7 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
             const at = sums + <usize>(r * places + from) * sumBytes;
             const count = end - from;
             if (isFloat<T>()) {
-              if (tapsPerRow == 3) gatherRealTriples(at, codes, codeStep, count, table, taps, rowsBytes);
+              if (tapsPerRow == 3) gatherRealTriples(at, codes, count, table, rowsBytes);
               else if (listed) gatherListedHalves(at, codes, codeStep, count, table);
               else if (args.digitBits == 4) gatherHalves(at, codes, codeStep, count, table, taps);
               else gatherReal(at, codes, codeStep, count, table, taps, rowsBytes);
@@ -244,7 +248,7 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
                 else gatherListedNarrow(at, codes, codeStep, count, table);
               } else if (pitch == ROW) gatherInteger(at, codes, codeStep, count, table, taps);
               else gatherNarrow(at, codes, codeStep, count, table, taps);
-            } else if (tapsPerRow == 3) gatherTableTriples(at, codes, codeStep, count, table, taps, rowsBytes);
+            } else if (tapsPerRow == 3) gatherTableTriples(at, codes, count, table, rowsBytes);
             else gatherTable(at, codes, codeStep, count, table, taps, rowsBytes);
           }
         }
