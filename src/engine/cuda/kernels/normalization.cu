@@ -197,8 +197,9 @@ struct RangedNormalize : Range {
   }
   INLINE void finish(int, Sum sum) const { range.move(sum.low, sum.high); }
 };
-KERNEL normalize_range(const float *x, const float *gamma, const float *beta, const float *mean, const float *variance,
-                       const float *other, float *y, int vectors, float epsilon, int rectified, float limit, const MovedRange range, SHAPE) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2)
+    normalize_range(const float *x, const float *gamma, const float *beta, const float *mean, const float *variance, const float *other,
+                    float *y, int vectors, float epsilon, int rectified, float limit, const MovedRange range, SHAPE) {
   REDUCE(RangedNormalize{{}, x, gamma, beta, mean, variance, other, y, vectors, rectified, epsilon, limit, range});
 }
 
