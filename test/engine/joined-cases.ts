@@ -190,7 +190,38 @@ const onF16: readonly Window[] = [
   ['64 to 128 channels of many pixels, stride 2', [5, 18, 22, 64], [3, 3, 64, 128], 2, 1],
 ];
 
+const ofMagnitudes = floatsOf(31);
+/**
+ * Chunks of 64 channels of both operands with magnitudes of their own: f16 has a power of two for each. Pixels of three
+ * blocks, so that a device of two multiprocessors sums all chunks in one.
+ */
+const magnitudes: readonly Case[] = (
+  [
+    ['that fall and rise', [1e-9, 0, 1e-3], [1e6, 1, 1e-2]],
+    ['ever larger', [1e-20, 1, 1e10], [1e-5, 1e3, 1e6]],
+    ['ever smaller', [1e12, 1, 1e-12], [1e3, 1, 1e-3]],
+    ['of almost nothing', [1e-18, 1e-18, 0], [1e-17, 1e-18, 1]],
+    ['near the largest', [1e18, 1e16, 1], [1e17, 1e18, 1e-30]],
+  ] as const
+).map(([note, ofX, ofW]) => {
+  const chunkOf = (channel: number) => Math.floor((channel % 192) / 64);
+  const scaled = (of: HostTensor, factorAt: (at: number) => number) =>
+    tensor(
+      'f32',
+      of.shape,
+      Float32Array.from(of.data, (value, at) => value * factorAt(at)),
+    );
+  const operands = [
+    scaled(ofMagnitudes([6, 8, 8, 192]), (at) => ofX[chunkOf(at)]!),
+    scaled(ofMagnitudes([3, 3, 192, 64]), (at) => ofW[chunkOf(Math.floor(at / 64))]!),
+  ];
+  return make('conv2d', `192 channels, magnitudes ${note}`, operands, square({ padding: 1 }), {
+    differentiate: [0, 1],
+  });
+});
+
 const convolutions: readonly Case[] = [
+  ...magnitudes,
   ...(
     [
       ['64 channels, pointwise', [2, 6, 7, 64], [1, 1, 64, 64], 1, 0],

@@ -2,7 +2,8 @@
 // dense; heights and widths that the stride divides) on f16 matrix units of Hopper, for operands in f32: f16 has the 11
 // significant bits of tf32 at half the bytes and twice the rate, and what its exponent lacks is a power of two per
 // block. Each block scales what it reads so that its largest magnitude lies in [2^14, 2^15); where a later chunk has a
-// larger one, the sums so far are scaled down, exactly. Elements below 2^-29 of the largest lose bits, so the error
+// larger one, the sums so far are scaled down, exactly. Weights are laid out with a power of two for each chunk, which
+// the other operand makes good. Elements below 2^-29 of the largest lose bits, so the error
 // relative to the whole is that of tf32.
 // Since the image keeps its size, tap (ky, kx) of output pixel p is pixel p + (ky − padding)·w + kx − padding: a
 // block's rows are a range of pixels with a margin on both sides, read once for all taps; taps outside the image point
@@ -170,64 +171,73 @@ template <class Operand, int VECTORS, int THREADS> struct Staged {
   }
 };
 
-/** A block's shift of one operand; it only falls. `adopt` gives the factor that the sums so far take. */
+/**
+ * A block's shift of one operand, or of the products of two; it only falls. `adopt` gives the factor that the sums so
+ * far take.
+ */
 struct Shift {
-  int value = 126;
-  INLINE float adopt(u32 largest) {
-    const int next = min(value, shiftFor(largest)), fall = value - next;
+  int value = 2 * 126;
+  INLINE float adopt(int most) {
+    const int next = min(value, most), fall = value - next;
     value = next;
     return fall > 126 ? 0.0f : powerOfTwo(-fall);
   }
+  /** What the sums are multiplied by in the end. */
+  INLINE float back(float sum) const {
+    const int half = value / 2;
+    return sum * powerOfTwo(-half) * powerOfTwo(half - value);
+  }
 };
 
-// Weights: their largest magnitude, then the tiles that `convolve_same` copies as they are.
-
-#define MAXIMA 128
-/** maxima[block] = the largest magnitude, as bits, of the block's share of w. Grid: MAXIMA. */
-extern "C" __global__ void __launch_bounds__(256) largest(const float4 *__restrict__ w, u32 *__restrict__ maxima, int vectors) {
-  __shared__ u32 slots[8];
-  u32 mine = 0;
-#pragma unroll 4
-  for (int i = blockIdx.x * 256 + threadIdx.x; i < vectors; i += MAXIMA * 256) mine = max(mine, largestOf(w[i]));
-  mine = __reduce_max_sync(0xffffffffu, mine);
-  if (threadIdx.x % 32 == 0) slots[threadIdx.x / 32] = mine;
-  __syncthreads();
-  if (threadIdx.x > 0) return;
-  for (int i = 1; i < 8; i++) mine = max(mine, slots[i]);
-  maxima[blockIdx.x] = mine;
-}
-/** The shift of all weights; every lane of a warp calls it. */
-INLINE int shiftOfWeights(const u32 *maxima) {
-  u32 mine = 0;
-#pragma unroll
-  for (int i = 0; i < MAXIMA / 32; i++) mine = max(mine, maxima[threadIdx.x % 32 + 32 * i]);
-  return shiftFor(__reduce_max_sync(0xffffffffu, mine));
-}
+// Weights: the tiles that `convolve_same` copies as they are.
 
 /**
- * tiles[column tile][chunk][tap, sorted by class] = 64 inner × 64 column halves. w is [tap][inner][column], or,
- * transposed, [last tap − tap][column][inner].
- * Grid: (taps, chunks, column tiles).
+ * tiles[column tile][chunk][tap, sorted by class] = 64 inner × 64 column halves, shifts[column tile][chunk] their power
+ * of two. w is [tap][inner][column], or, transposed, [last tap − tap][column][inner].
+ * Grid: (chunks, column tiles).
  */
-extern "C" __global__ void __launch_bounds__(256)
-    lay_out(const float *__restrict__ w, const u32 *__restrict__ maxima, u8 *__restrict__ tiles, int inner, int columns, int transposed,
+extern "C" __global__ void __launch_bounds__(512)
+    lay_out(const float *__restrict__ w, u8 *__restrict__ tiles, int *__restrict__ shifts, int inner, int columns, int taps, int transposed,
             int padding) {
-  __shared__ float tile[64][65];
-  const int tap = blockIdx.x, chunk = blockIdx.y, columnTile = blockIdx.z, thread = threadIdx.x;
-  const float scale = powerOfTwo(shiftOfWeights(maxima));
-#pragma unroll
-  for (int i = thread; i < 64 * 64; i += 256) {
-    const int slow = i / 64, fast = i % 64;
-    if (transposed) tile[fast][slow] = w[((size_t)(gridDim.x - 1 - tap) * columns + columnTile * 64 + slow) * inner + chunk * 64 + fast];
-    else tile[slow][fast] = w[((size_t)tap * inner + chunk * 64 + slow) * columns + columnTile * 64 + fast];
-  }
+  __shared__ u32 slots[16];
+  const int chunk = blockIdx.x, columnTile = blockIdx.y, thread = threadIdx.x;
+  // Both ways the block's weights are 64 rows of 64 neighbours per tap.
+  const int length = transposed ? inner : columns, rows = transposed ? columns : inner;
+  w += (size_t)((transposed ? columnTile : chunk) * 64) * length + (transposed ? chunk : columnTile) * 64;
+  auto read = [&](int tap, int row, int quarter) { return *(const float4 *)(w + ((size_t)tap * rows + row) * length + 4 * quarter); };
+  u32 most = 0;
+#pragma unroll 6
+  for (int i = thread; i < taps * 64 * 16; i += 512) most = max(most, largestOf(read(i / 1024, i / 16 % 64, i % 16)));
+  most = __reduce_max_sync(0xffffffffu, most);
+  if (thread % 32 == 0) slots[thread / 32] = most;
   __syncthreads();
-  u8 *to = tiles + ((size_t)(columnTile * gridDim.y + chunk) * gridDim.x + sortedPlace(tap, padding)) * 8192;
 #pragma unroll
-  for (int i = thread; i < 64 * 16; i += 256) {
-    const int k = i / 16, quarter = i % 16;
-    const float *from = &tile[k][4 * quarter];
-    *(uint2 *)(to + placeOf(k, quarter)) = scaledHalves(make_float4(from[0], from[1], from[2], from[3]), scale);
+  for (int i = 0; i < 16; i++) most = max(most, slots[i]);
+  const int shift = shiftFor(most);
+  const float scale = powerOfTwo(shift);
+  if (thread == 0) shifts[columnTile * gridDim.x + chunk] = shift;
+
+  tiles += (size_t)(columnTile * gridDim.x + chunk) * taps * 8192;
+  if (!transposed) {
+#pragma unroll 6
+    for (int i = thread; i < taps * 64 * 16; i += 512) {
+      const int tap = i / 1024, k = i / 16 % 64, quarter = i % 16;
+      *(uint2 *)(tiles + sortedPlace(tap, padding) * 8192 + placeOf(k, quarter)) = scaledHalves(read(tap, k, quarter), scale);
+    }
+    return;
+  }
+  // Four columns by four inner ones a time; neighbouring threads read rows of 128 bytes and write 32 to each row.
+  for (int i = thread; i < taps * 16 * 16; i += 512) {
+    const int tap = i / 256, column = i % 4 + i / 32 % 4 * 4, k = i / 4 % 8 + i / 128 % 2 * 8;
+    float4 v[4];
+#pragma unroll
+    for (int j = 0; j < 4; j++) v[j] = read(taps - 1 - tap, 4 * column + j, k);
+    u8 *to = tiles + sortedPlace(tap, padding) * 8192;
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+      const float *from = &v[0].x + j;
+      *(uint2 *)(to + placeOf(4 * k + j, column)) = scaledHalves(make_float4(from[0], from[4], from[8], from[12]), scale);
+    }
   }
 }
 
@@ -241,7 +251,7 @@ extern "C" __global__ void __launch_bounds__(256)
  * has its own result. Shared memory: STAGES tiles of weights, then the pixels with margins and the row of zeros.
  */
 extern "C" __global__ void __launch_bounds__(256, 2)
-    convolve_same(const float *__restrict__ a, const u8 *__restrict__ weights, const u32 *__restrict__ maxima, float *__restrict__ result,
+    convolve_same(const float *__restrict__ a, const u8 *__restrict__ weights, const int *__restrict__ shifts, float *__restrict__ result,
                   const Geometry geometry, int chunksPerPart, int scatter) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 slots[8];
@@ -276,7 +286,9 @@ extern "C" __global__ void __launch_bounds__(256, 2)
 
   Staged<Values, LOADS, 256> staged;
   Values operand;
+  int ofWeights = 0;
   auto fetch = [&](int chunk, int number) {
+    ofWeights = shifts[columnTile * chunks + chunk];
     if (STRIDE == 1 || scatter) staged.fetch(a + chunk * 64, g.c, row0 - margin, pixels, rows);
     else staged.fetchClass(a + chunk * 64, g.c, row0 - margin, pixels, rows, g, PixelClass(number, g.paddingY, false));
   };
@@ -310,8 +322,8 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     // From here on nobody reads the previous chunk.
     __syncthreads();
     for (int i = 0; i < 8; i++) most = max(most, slots[i]);
-    const float factor = shift.adopt(most);
-    operand.scale = powerOfTwo(shift.value);
+    const float factor = shift.adopt(shiftFor(most) + ofWeights);
+    operand.scale = shift.value - ofWeights < -126 ? 0.0f : powerOfTwo(shift.value - ofWeights);
     if (factor != 1.0f) {
 #pragma unroll
       for (int i = 0; i < 32; i++) (&sums[0][0])[i] *= factor;
@@ -349,7 +361,6 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     }
   }
 
-  const float back = powerOfTwo(-shift.value), backW = powerOfTwo(-shiftOfWeights(maxima));
   result += (size_t)blockIdx.y * pixels * (scatter ? CLASSES : 1) * g.o;
 #pragma unroll
   for (int half = 0; half < 2; half++) {
@@ -358,7 +369,7 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     float *to = result + (size_t)(scatter ? own.place(g, pixel) : pixel) * g.o + columnTile * 64 + 2 * (lane % 4);
 #pragma unroll
     for (int n = 0; n < 8; n++) {
-      *(float2 *)(to + 8 * n) = make_float2(sums[n][2 * half] * back * backW, sums[n][2 * half + 1] * back * backW);
+      *(float2 *)(to + 8 * n) = make_float2(shift.back(sums[n][2 * half]), shift.back(sums[n][2 * half + 1]));
     }
   }
 }
@@ -418,7 +429,7 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
       mostX = max(mostX, slots[0][i]);
       mostG = max(mostG, slots[1][i]);
     }
-    const float factor = shiftX.adopt(mostX) * shiftG.adopt(mostG);
+    const float factor = shiftX.adopt(shiftFor(mostX)) * shiftG.adopt(shiftFor(mostG));
     ofX.scale = powerOfTwo(shiftX.value);
     ofG.scale = powerOfTwo(shiftG.value);
     if (factor != 1.0f) {
@@ -455,7 +466,7 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
   }
 
   if (STRIDE > 1 && line >= of.ofY.count) return;
-  const float backX = powerOfTwo(-shiftX.value) * ofX.one(), backG = powerOfTwo(-shiftG.value);
+  auto back = [&](float sum) { return shiftG.back(shiftX.back(sum)) * ofX.one(); };
   result += (size_t)blockIdx.y * g.kh * g.kw * g.c * g.o;
 #pragma unroll
   for (int kx = 0; kx < ROW_TAPS; kx++) {
@@ -467,7 +478,7 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
       float *to = result + ((size_t)tap * g.c + channel) * g.o + column0 + 2 * (lane % 4);
 #pragma unroll
       for (int n = 0; n < 8; n++) {
-        *(float2 *)(to + 8 * n) = make_float2(sums[kx][n][2 * half] * backX * backG, sums[kx][n][2 * half + 1] * backX * backG);
+        *(float2 *)(to + 8 * n) = make_float2(back(sums[kx][n][2 * half]), back(sums[kx][n][2 * half + 1]));
       }
     }
   }

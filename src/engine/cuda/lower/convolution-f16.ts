@@ -20,11 +20,11 @@ import { type Lowered, sumParts } from './lowering.ts';
 /** Channels of a tile, on both sides; a tile has 64 rows of 128 bytes. */
 const CHANNELS = 64;
 const TILE_BYTES = 8192;
-/** Pixels of a block and tiles of weights that it keeps; words for the largest magnitudes of the weights. */
+/** Pixels of a block and tiles of weights that it keeps. */
 const ROWS = 128;
 const STAGES = 4;
-const MAXIMA = 128;
 const THREADS = 256;
+const LAYING_THREADS = 512;
 /** Vectors of four floats per thread and chunk that registers have room for. */
 const MOST_LOADS = 13;
 /** Of a weight gradient, by the stride: threads, and vectors per thread that registers have room for. */
@@ -110,28 +110,22 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
   const count = classes * g.pixels * g.outputs;
   const source = sourceOf(loads, stride);
   const tilesBytes = 2 * taps * g.inputs * g.outputs;
-  const maximaBytes = 4 * MAXIMA;
+  const shiftBytes = roundUp(4 * chunks * (g.outputs / CHANNELS), 256);
   const transposed = mode === INPUT_GRADIENT ? 1 : 0;
   return {
     aspects: { parts: oneOrSeveral(parts), loads: loadsName(loads, stride) },
-    workspaceBytes: tilesBytes + maximaBytes + (parts > 1 ? 4 * parts * count : 0),
+    workspaceBytes: tilesBytes + shiftBytes + (parts > 1 ? 4 * parts * count : 0),
     launches: ({ inputs: [a, w], outputs: [result], workspace: tiles }) => {
-      const maxima = tiles + BigInt(tilesBytes);
-      const partials = maxima + BigInt(maximaBytes);
+      const shifts = tiles + BigInt(tilesBytes);
+      const partials = shifts + BigInt(shiftBytes);
       return [
         launch(
           source,
-          'largest',
-          { grid: MAXIMA, block: THREADS },
-          { ...addresses({ w: w!, maxima }), ...integers({ vectors: (taps * g.inputs * g.outputs) / 4 }) },
-        ),
-        launch(
-          source,
           'lay_out',
-          { grid: [taps, chunks, g.outputs / CHANNELS], block: THREADS },
+          { grid: [chunks, g.outputs / CHANNELS], block: LAYING_THREADS },
           {
-            ...addresses({ w: w!, maxima, tiles }),
-            ...integers({ inner: g.inputs, columns: g.outputs, transposed, padding: g.padding[0] }),
+            ...addresses({ w: w!, tiles, shifts }),
+            ...integers({ inner: g.inputs, columns: g.outputs, taps, transposed, padding: g.padding[0] }),
           },
         ),
         launch(
@@ -139,7 +133,7 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
           'convolve_same',
           { grid: [blocks, parts, classes], block: THREADS, shared: STAGES * TILE_BYTES + pixelBytes(loads, THREADS) },
           {
-            ...addresses({ a: a!, weights: tiles, maxima, result: parts > 1 ? partials : result! }),
+            ...addresses({ a: a!, weights: tiles, shifts, result: parts > 1 ? partials : result! }),
             geometry: geometryArgument(g),
             ...integers({ chunksPerPart, scatter }),
           },
