@@ -12,8 +12,9 @@
 // one class, at a distance on the grid of output pixels. Forward, the classes are further chunks of the sum; each class
 // of an input gradient is a product of its own, and so is that of each class with the output's gradient.
 //   convolve_same y[p][n] = Σ_tap Σ_k a[p + tap][k]·b[tap][k][n]: forward, or input gradient with flipped taps and b
-//   transposed weight_gradient dw[tap][m][n] = Σ_p x[p + tap][m]·g[p][n], 3×3, with stride 2 also 1×1; x in f32 or, with
-//   CODES, as codes of one scale and zero point
+//   transposed
+//   weight_gradient dw[tap][m][n] = Σ_p x[p + tap][m]·g[p][n], 3×3, with stride 2 also 1×1; x in f32 or, with CODES, as
+//   codes of one scale and zero point
 // Channels on both sides are multiples of 64. Shared tiles have rows of 128 bytes (64 halves), 16-byte chunk c of row r
 // at c ^ (r % 8).
 // -D: STRIDE (1 or 2), LOADS (vectors of four channels that a thread reads per chunk of the operand with margins),

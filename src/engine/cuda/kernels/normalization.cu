@@ -1,8 +1,8 @@
 // Batch norm with what surrounds it: an addition and a relu behind it, the relu's gradient in front of its own. Bound
 // by memory, so every pass over a tensor counts: relu(normalised + other) is formed in the pass that normalises, and
 // the gradient of that relu needs no stored output, for the sign of a normalised value is formed again from x by the
-// same operations; and the range of what is normalised moves in that pass too. One thread works on WIDTH neighbouring channels (4 where the channel count is a multiple of 4, else
-// 1); the channel axis is the last one.
+// same operations; and the range of what is normalised moves in that pass too. One thread works on WIDTH neighbouring
+// channels (4 where the channel count is a multiple of 4, else 1); the channel axis is the last one.
 // -D: WIDTH.
 #define THREADS 512
 #include "clip.cuh"

@@ -1,8 +1,9 @@
 // Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it,
-// the running averages of its statistics and the range of what it makes, the gradient of batch norm with that of the relu in front of it, the
-// range of an activation with the quantiser's scale that follows from it, the gradient of a range with the sum that it
-// is added to, the values of codes with the gradient of weights that they are for. The plan is laid out before, so a fused step may only use memory that still holds what it
-// reads: it takes the place of the last step that it joins, and is formed only where its operands live that long.
+// the running averages of its statistics and the range of what it makes, the gradient of batch norm with that of the
+// relu in front of it, the range of an activation with the quantiser's scale that follows from it, the gradient of a
+// range with the sum that it is added to, the values of codes with the gradient of weights that they are for. The plan
+// is laid out before, so a fused step may only use memory that still holds what it reads: it takes the place of the
+// last step that it joins, and is formed only where its operands live that long.
 // Nothing else changes: operations, their meaning and their storage stay what the plan says.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
