@@ -34,6 +34,8 @@ export interface Operands {
 export interface Lowered {
   readonly path: Path;
   readonly workspaceBytes?: number;
+  /** Of a gradient of weights: whether codes may take the place of its first operand (fuse.ts). */
+  readonly readsCodes?: boolean;
   /**
    * In an order that is right. Each launch names all memory that it touches: it runs as soon as that is ready, before
    * others of the step if need be.
