@@ -32,6 +32,12 @@ afterAll(() => {
 
 const trainingPhases = ['train', 'quantize', 'explore', 'recover'] as const;
 const short = ['--train-epochs', '1', '--explore-epochs', '2', '--recover-epochs', '1', '--sample', '16', '--quiet'];
+/** Epochs of a phase that would not train beside these, which is refused. */
+function isIdle(option: string, words: readonly string[]): boolean {
+  const isTaken = words.includes('--checkpoint') && !words.includes('--new-classifier');
+  if (option === '--explore-epochs') return words.includes('--multiplier');
+  return isTaken && (option === '--train-epochs' || (option === '--epochs' && words[0] === 'train'));
+}
 
 /** What makes a command short that trains; words that it has already are left as they are. */
 function shortened(words: readonly string[]): string[] {
@@ -48,7 +54,7 @@ function shortened(words: readonly string[]): string[] {
 function without(options: readonly string[], words: readonly string[]): string[] {
   const kept = options.flatMap((option, at) => {
     const value = options[at + 1]?.startsWith('--') === false ? [options[at + 1]!] : [];
-    if (!option.startsWith('--')) return [];
+    if (!option.startsWith('--') || isIdle(option, words)) return [];
     return words.includes(option) && !option.endsWith('epochs') ? [] : [[option, ...value]];
   });
   return kept.flat();

@@ -163,7 +163,10 @@ test.each([
   [['new', '--over', 'rivals=recovered'], /unknown setting to vary 'rivals'/],
   [['new', '--cheapest', '--bits', '4x4', '--over', 'bits=4,5'], /--cheapest has widths of its own; say either --bits/],
   [['new', '--cheapest', '--layer-widths', '4x4'], /--cheapest has widths of layers with --per-layer of its own/],
-  [['new', '--per-layer', '--over', 'lambda=1'], /--per-layer goes with --cheapest/],
+  [
+    ['new', '--per-layer', '--over', 'lambda=1'],
+    /--per-layer has no effect without --cheapest: without it say --over layer-widths/,
+  ],
   [['new', '--over', 'layer-widths=0.01', '--multiplier', 'exact', '--layer-kinds', '0'], /--layer-kinds/],
   [
     ['new', '--over', 'layer-widths=4x4,0.01', '--multiplier', 'exact'],

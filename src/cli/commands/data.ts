@@ -8,7 +8,7 @@ import { nonEmpty, wholeNumberFrom } from '../../flow/settings/values.ts';
 import { writeFileAtomic } from '../../tensor/files.ts';
 import { describeOption } from '../facts.ts';
 import { Exit } from '../failure.ts';
-import { addSettings, readSettings, wantsColor } from '../options.ts';
+import { addSettings, readSettings, saidBy, wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, isLive, type Style, significant, styleFor } from '../style.ts';
 
@@ -61,6 +61,7 @@ async function tellData(data: string, command: Command, { stdout, stderr }: Serv
   const live = isLive(stderr);
   const { sheet: picture, ...report } = await examineData({
     settings: { ...readSettings(command, ofData(), false), data },
+    said: saidBy(command, ofData(), false),
     ...(sheet === undefined ? {} : { sheet: each }),
     tell: (text) => void (live && stderr.write(`${text}\n`)),
   });
