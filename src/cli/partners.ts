@@ -59,7 +59,7 @@ export const partners: readonly Partners[] = [
   },
   {
     commands: ['sweep'],
-    options: ['jobs', 'retry', 'minutes', 'within', 'at-most', 'library', ...synthesis, 'no-synthesis', 'quiet'],
+    options: ['jobs', 'retry', 'minutes', 'within', 'at-most', 'library', ...synthesis, 'no-synthesis'],
     without: ['plan'],
     because: 'the folder is made, and nothing is trained or shown',
   },

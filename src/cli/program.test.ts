@@ -190,17 +190,7 @@ describe('settings', () => {
   });
 
   test('of a single phase have no prefix', async () => {
-    const { asked } = await run([
-      'explore',
-      'runs/x',
-      '--epochs',
-      '2',
-      '--redo',
-      '--device',
-      'wasm',
-      '--threads',
-      '2',
-    ]);
+    const { asked } = await run(['explore', 'runs/x', '--epochs', '2', '--redo', '--device', 'wasm', '--threads', '2']);
     expect(asked[0]).toMatchObject({ phases: ['explore'], redo: true, device: { name: 'wasm', threads: 2 } });
     expect(asked[0]!.said).toEqual([{ label: '--epochs', paths: ['explore.epochs'] }]);
     expect(asked[0]!.settings).toEqual({ explore: { epochs: 2 } });

@@ -29,8 +29,9 @@ Examples:
 /** Images of each class on a sheet, where nothing is said. */
 const EACH = 10;
 
-/** The settings of a run that say what its data are. */
-const ofData = (): readonly Setting[] => settings.filter(({ group, name }) => group === dataGroup && name !== 'data');
+/** The settings of a run that say what its data are; files that cannot be decoded are told here in any case. */
+const ofData = (): readonly Setting[] =>
+  settings.filter(({ group, name }) => group === dataGroup && name !== 'data' && name !== 'bad-images');
 
 interface Options {
   readonly sheet?: string;

@@ -51,7 +51,6 @@ export function idleKeys(
   const paths = idle.flatMap((one) => one.paths);
   const less = paths.reduce((input, path) => withSetting(input, path, undefined), given);
   const without = parseConfiguration(less, 'settings');
-  const differs = (path: string) =>
-    JSON.stringify(valueAt(configuration, path)) !== JSON.stringify(valueAt(without, path));
+  const differs = (path: string) => JSON.stringify(valueAt(given, path)) !== JSON.stringify(valueAt(without, path));
   return idle.filter((one) => one.paths.some(differs)).map((one) => `${one.file}: ${describeIdle(one, configuration)}`);
 }

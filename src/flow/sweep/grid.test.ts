@@ -292,15 +292,24 @@ describe('what decides nothing', () => {
     expect(said({}, 'multiplier=exact,trained', 'lambda=1,2')).toHaveLength(3);
   });
 
-  test('in a listed trial is named with it', () => {
+  test('in every listed trial that says it is refused', () => {
     const settings = { recover: { beta2: 0.9 } };
     for (const [own, reason] of [
-      [{ options: { 'recover-beta2': '0.9' } }, /^the trial b: recover-beta2 has no effect: recover\.optimizer is/],
-      [{ settings }, /^the trial b: recover\.beta2 has no effect: recover\.optimizer is nesterov/],
+      [{ options: { 'recover-beta2': '0.9' } }, /^recover-beta2 of trials has no effect: recover\.optimizer is/],
+      [{ settings }, /^recover\.beta2 of trials has no effect: recover\.optimizer is nesterov/],
     ] as const) {
       const trials = [{ name: 'a' }, { name: 'b', ...own }];
       expect(() => trialsOf({ trials, over: [parseAxis('lambda=1,2')] })).toThrow(reason);
     }
+    const shared = { settings: { explore: { epochs: 3 } } };
+    const mixed = [
+      { ...shared, options: { multiplier: 'exact' } },
+      { ...shared, options: { lambda: '1' } },
+    ];
+    expect(trialsOf({ trials: mixed })).toHaveLength(2);
+    expect(() => trialsOf({ trials: mixed.slice(0, 1) })).toThrow(
+      /^explore\.epochs of trials has no effect: map\.mult/,
+    );
     const unknown = { settings: { recover: { beta: 1 } } as ConfigurationInput };
     expect(() => trialsOf({ trials: [{ name: 'b', ...unknown }] })).toThrow(
       /^the trial b: settings: recover: .*"beta"/,

@@ -166,10 +166,12 @@ export function trialsOf({
   const own = drafts.map((draft) => trialOf(draft, common));
   const configurations = own.map(({ configuration }) => configuration);
   for (const one of [...said, ...over.map(saidOver)]) refuseIdleIn(configurations, one);
-  for (const [at, listing] of trials.entries()) {
-    const size = drafts.length / trials.length;
-    const these = configurations.slice(at * size, (at + 1) * size);
-    for (const one of saidInTrial(listing)) refuseIdleIn(these, one);
+  const size = drafts.length / listed.length;
+  for (const { said: one, at } of saidInTrials(trials)) {
+    refuseIdleIn(
+      at.flatMap((trial) => configurations.slice(trial * size, (trial + 1) * size)),
+      one,
+    );
   }
   const all = [...own, ...rivalsOf(drafts, rivals).map((draft) => trialOf(draft, common))];
   return inOrderOfSeeds(distinct(all));
@@ -178,10 +180,18 @@ export function trialsOf({
 /** An axis that decides nothing makes the same runs for all of its values. */
 const saidOver = ({ name }: Axis): Said => ({ label: `--over ${name}`, paths: settingNamed(name).paths });
 
-function saidInTrial({ name, options = {}, settings: own = {} }: ListedTrial): readonly Said[] {
-  const trial = name === undefined ? '' : `the trial ${name}: `;
-  const words = Object.keys(options).map((option) => ({ label: option, paths: settingNamed(option).paths }));
-  return [...words, ...saidIn(own)].map(({ label, paths }) => ({ label: trial + label, paths }));
+/** What listed trials say, each with the trials that say it. */
+function saidInTrials(trials: readonly ListedTrial[]): readonly { readonly said: Said; readonly at: number[] }[] {
+  const found = new Map<string, { readonly said: Said; readonly at: number[] }>();
+  for (const [at, { options = {}, settings: own = {} }] of trials.entries()) {
+    const words = Object.keys(options).map((name) => ({ label: name, paths: settingNamed(name).paths }));
+    for (const said of [...words, ...saidIn(own)]) {
+      const known = found.get(said.label) ?? { said: { ...said, label: `${said.label} of trials` }, at: [] };
+      known.at.push(at);
+      found.set(said.label, known);
+    }
+  }
+  return [...found.values()];
 }
 
 /** Refuses what decides nothing in any of some trials. */
