@@ -161,10 +161,11 @@ export function readSettings(command: Command, settings: readonly Setting[], onR
 /** The options that say settings, and the keys of a file that does: what may turn out to decide nothing. */
 export function saidBy(command: Command, settings: readonly Setting[], onRun: boolean): readonly Said[] {
   const values = command.opts<Record<string, unknown>>();
+  const { config } = command.opts<{ config?: unknown }>();
   const isSaid = (name: string) => values[new Option(name).attributeName()] !== undefined;
   const together = onRun ? [...saidTogether(settings)] : [];
   return [
-    ...(typeof values['config'] === 'string' ? saidIn(readConfigurationFile(values['config']), values['config']) : []),
+    ...(typeof config === 'string' ? saidIn(readConfigurationFile(config), config) : []),
     ...together
       .filter(([name]) => isSaid(`--${name}`))
       .map(([name, alike]) => ({ label: `--${name}`, paths: alike.flatMap(({ paths }) => paths) })),

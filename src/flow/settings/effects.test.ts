@@ -1,5 +1,5 @@
-// What decides nothing beside other settings: every setting has a row, can have an effect somewhere, and what has none is
-// named with the reason.
+// What decides nothing beside other settings: every setting has a row, can have an effect somewhere, and what has none
+// is named with the reason.
 
 import { describe, expect, test } from 'vitest';
 import { partners } from '../../../test/partners.ts';

@@ -108,7 +108,7 @@ function trainingRows(phase: TrainingPhase, ...others: readonly Need[]): Rows {
       const wanted = `choose ${phase}.schedule ${schedules.join(' or ')}, or leave it out`;
       return said(schedules.includes(schedule), `${phase}.schedule is ${schedule}`, wanted);
     });
-  const rows: Record<string, Row> = {
+  const rows: Record<string, Row> & { [name in 'teacher' | 'teacherWeight' | 'temperature']?: Row } = {
     beta2: with_((configuration) => {
       const { optimizer } = configuration[phase];
       return said(optimizer.startsWith('adam'), `${phase}.optimizer is ${optimizer}`, 'choose adam or adamw');
@@ -127,9 +127,9 @@ function trainingRows(phase: TrainingPhase, ...others: readonly Need[]): Rows {
   if (phase !== 'train') {
     const taught: Need = (configuration) =>
       said(configuration[phase].teacher !== 'none', `${phase}.teacher is none`, 'choose a teacher, or leave it out');
-    rows['teacher'] = { needs };
-    rows['teacherWeight'] = with_(taught);
-    rows['temperature'] = with_(taught);
+    rows.teacher = { needs };
+    rows.teacherWeight = with_(taught);
+    rows.temperature = with_(taught);
   }
   return Object.fromEntries(Object.entries(rows).map(([key, row]) => [`${phase}.${key}`, row]));
 }

@@ -1,5 +1,5 @@
-// What a user has said in so many words, and what of it decides nothing beside the other settings (effects.ts): an option
-// is refused; a key of a file of settings, which may be those of another run, is told.
+// What a user has said in so many words, and what of it decides nothing beside the other settings (effects.ts): an
+// option is refused; a key of a file of settings, which may be those of another run, is told.
 
 import { UserError } from '../../tensor/errors.ts';
 import { type Configuration, type ConfigurationInput, parseConfiguration } from './config.ts';
