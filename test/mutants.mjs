@@ -1144,6 +1144,13 @@ export const mutants = [
     'test/flow/quantize-options.test.ts',
   ),
   fault(
+    'src/engine/graph/gradients.ts',
+    'a batch norm leaves nothing of a scale, whatever its epsilon',
+    'constant(epsilon).over(',
+    'constant(0).over(',
+    'test/engine/gradients.test.ts',
+  ),
+  fault(
     'src/flow/phases/kept.ts',
     'measurements under other facts are taken for known',
     'parsed.success && parsed.data.facts === facts ?',

@@ -43,7 +43,8 @@ export function nodeError(
         `a structure of ${structure.weightBits}×${structure.activationBits} bits for operands of ${weightBits}×${activationBits}`,
       );
       const values = clampedTheta(graph, theta, structure.count);
-      const m = graph.apply1('structureMatrix', [values], { weightBits, activationBits, index: structure.index });
+      const attributes = { weightBits, activationBits, index: structure.index };
+      const m = shared(values, JSON.stringify(attributes), () => graph.apply1('structureMatrix', [values], attributes));
       return { error: { kind: 'removal', integer: isHard }, inputs: [m] };
     }
     case 'removal': {
@@ -63,5 +64,18 @@ export function nodeError(
 
 /** The θ of a structure limited to [0, 1], straight-through: its gradient does not vanish at the ends. */
 export function clampedTheta(graph: Graph, theta: string, count: number): Value {
-  return graph.apply1('clampStraightThrough', [graph.variable(theta, [count])], { low: 0, high: 1 });
+  const values = graph.variable(theta, [count]);
+  return shared(values, 'clamped', () => graph.apply1('clampStraightThrough', [values], { low: 0, high: 1 }));
+}
+
+/** What is made of a value, by a name for how. */
+const made = new WeakMap<Value, Map<string, Value>>();
+
+/** Made once for all layers, of none of them: so are the gradients that go through it, of the sum over the layers. */
+function shared(of: Value, name: string, make: () => Value): Value {
+  const known = made.get(of) ?? new Map<string, Value>();
+  made.set(of, known);
+  const value = known.get(name) ?? of.graph.labelled('', make);
+  known.set(name, value);
+  return value;
 }

@@ -2,7 +2,7 @@
 
 import type { Target } from '../../src/engine/cuda/lower/launch.ts';
 import { lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
-import { lowerPlan } from '../../src/engine/cuda/lower/program.ts';
+import { alsoRead, lowerPlan } from '../../src/engine/cuda/lower/program.ts';
 import { launchesOf } from '../../src/engine/cuda/lower/schedule.ts';
 import type { Graph } from '../../src/engine/graph/graph.ts';
 import { plan } from '../../src/engine/graph/plan.ts';
@@ -17,6 +17,7 @@ export function lowerGraph(graph: Graph, on: Target = hopper()) {
     join: true,
     alignment: 256,
     workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
+    alsoReads: alsoRead(lower),
   });
   let next = 0x1000_0000n;
   const allocate = (bytes: number) => {

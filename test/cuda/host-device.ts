@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { KernelLaunch, KernelSource, Target } from '../../src/engine/cuda/lower/launch.ts';
 import { lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
-import { lowerPlan } from '../../src/engine/cuda/lower/program.ts';
+import { alsoRead, lowerPlan } from '../../src/engine/cuda/lower/program.ts';
 import { launchesOf } from '../../src/engine/cuda/lower/schedule.ts';
 import { readSource } from '../../src/engine/cuda/runtime/compiler.ts';
 import { KernelLibrary } from '../../src/engine/cuda/runtime/kernel-library.ts';
@@ -65,6 +65,7 @@ export class HostDevice {
     const planned = plan(graph, {
       ...{ join: true, alignment: 256 },
       workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
+      alsoReads: alsoRead(lower),
     });
     const image: { at: number; data: Uint8Array }[] = [];
     let end = 0;

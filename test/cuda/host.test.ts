@@ -7,6 +7,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { bitLayout, packBits } from '../../src/engine/cuda/lower/approximate-bits.ts';
 import { type Convolution, convolutionOf } from '../../src/engine/cuda/lower/geometry.ts';
+import { sumParts } from '../../src/engine/cuda/lower/lowering.ts';
 import { convOutputShape } from '../../src/engine/graph/inference.ts';
 import type { ConvGeometry, OperandWidths } from '../../src/engine/graph/ops.ts';
 import { square } from '../../src/engine/graph/window.ts';
@@ -22,17 +23,23 @@ const filter = process.env.TRAM_HOST_KERNELS;
 const targetName = process.env.TRAM_HOST_TARGET ?? 'fp32';
 const few = [
   ...['conv2d: depthwise, stride 2 of 12 channels', 'axmConv2d: structure, w4a5, two outputs per channel'],
+  'relu: batch norm with an addition and a relu and a range behind it, [3000, 32]',
   ...['mean: 256', 'mean: 3×8', 'divergence: 6×10 at 20, logits up to 40'],
   ...['softmaxCrossEntropy: 21 rows of 10 classes, smoothed by 0.1', 'batchNorm: [600, 2]'],
   ...['sgd: Nesterov, 33 elements', 'adam: decoupled decay, 33 elements', 'movingAverage: 33 elements'],
   ...['mixImages: boxes of partners and of nothing, over every edge', 'dropout: elements: 5×7, rate 0.75'],
   ...['quantize: 3 bits per tensor', 'quantize: per channel', 'clipScale', 'channelSum', 'dot'],
 ];
+/** With so few it is summed whole by each block. */
+const twoMultiprocessors = 'conv2d: 192 channels, magnitudes near the largest';
 /** On Hopper's matrix units, lowered for tf32. */
 const onWarpgroups = [
+  twoMultiprocessors,
   ...['conv2d: 64 channels, 23 columns', 'conv2d: 192 to 64 channels of small images'],
   ...['conv2d: 64 channels with stride 2, pointwise', 'conv2d: 64 channels to 15 columns, stride 2'],
   'conv2d: 192 to 64 channels of small images, stride 2',
+  ...['axmConv2d: truncation, w4a5, codes of 64 channels, 23 columns'],
+  ...['axmConv2d: truncation, w4a5, codes of 64 channels to 15 columns, stride 2'],
   ...['axmConv2d: structure, w4a5, bits: one unit, half of it empty'],
   ...['axmConv2d: truncation, w4a5, bits: three units, strided'],
   ...['axmConv2d: parameters, w8a8, bits: windows of 100 codes, dilated, by columns'],
@@ -108,9 +115,10 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
   test.runIf(present && filter === undefined).each(onWarpgroups)('%s, by warpgroups', async (name) => {
     const item = cases.find((one) => one.name === name)!;
     const inputs = new Map(item.inputs.map((input, at) => [`x${at}`, input]));
-    const found = device!.run(graphOf(item), inputs, cudaTargets.tf32!);
+    const target = cudaTargets[name === twoMultiprocessors ? 'tf32, 2 multiprocessors' : 'tf32']!;
+    const found = device!.run(graphOf(item), inputs, target);
     expect(problemsOf(item, found, await expectedOf(item), 2e-3)).toEqual([]);
-    expect(device!.run(graphOf(item), inputs, cudaTargets.tf32!, true)).toEqual(found);
+    expect(device!.run(graphOf(item), inputs, target, true)).toEqual(found);
   });
 
   test.runIf(present)('kernels with other matrix units end with an error', () => {
@@ -149,6 +157,32 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
       }
     },
   );
+
+  // Elements and parts: one thread for each and several, fours and single ones, blocks that are not filled.
+  test.runIf(present).each([
+    ...[
+      [64, 128],
+      [7, 130],
+      [12, 9],
+      [1028, 33],
+      [4099, 16],
+    ],
+    [2 ** 19, 8],
+  ] as [number, number][])('%i sums of %i parts', (count, number) => {
+    const bytes = 4 * count;
+    const [partsAt, sumsAt] = [0, Math.ceil((bytes * number) / 256) * 256 + 256];
+    const memory = new Uint8Array(sumsAt + Math.ceil(bytes / 256) * 256 + 256).fill(0xff);
+    const parts = Float32Array.from({ length: count * number }, (_, at) => (at * 7919) % 1013);
+    memory.set(new Uint8Array(parts.buffer), partsAt);
+    const wanted = memory.slice();
+    const sums = new Float32Array(count);
+    for (const [at, part] of parts.entries()) sums[at % count]! += part;
+    wanted.set(new Uint8Array(sums.buffer), sumsAt);
+    const launches = [sumParts(BASE + BigInt(partsAt), BASE + BigInt(sumsAt), count, number)];
+    for (const descending of [false, true]) {
+      expect(Buffer.compare(device!.execute(memory, launches, descending), wanted), `${descending}`).toBe(0);
+    }
+  });
 
   test('each of the few is a case', () => {
     const names = cases.map(({ name }) => name);

@@ -109,6 +109,12 @@ describe('a training step of ResNet18 with a trained structure', () => {
     expect(launches.filter(({ name }) => name === 'copy')).toHaveLength(1);
   });
 
+  test('forms the matrix of a θ that all layers share once, and its gradient of the sum over the layers', () => {
+    const count = (kernel: string) => launches.filter(({ name }) => name === kernel).length;
+    expect([count('structure_matrix'), count('structure_matrix_gradient')]).toEqual([1, 1]);
+    expect(count('structure_dots')).toBeGreaterThan(15);
+  });
+
   test('needs less than 1.5 GB for the activations of 256 images', () => {
     expect(planned.arenaBytes).toBeLessThan(1.5e9);
   });

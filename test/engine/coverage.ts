@@ -3,7 +3,7 @@
 
 import type { Target } from '../../src/engine/cuda/lower/launch.ts';
 import { ways as cudaWays, lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
-import { pathsOf } from '../../src/engine/cuda/lower/program.ts';
+import { pathsOf, planFor } from '../../src/engine/cuda/lower/program.ts';
 import type { Graph } from '../../src/engine/graph/graph.ts';
 import { namesOfPath, namesOfWays, type Path, type Ways } from '../../src/engine/graph/paths.ts';
 import { plan } from '../../src/engine/graph/plan.ts';
@@ -58,7 +58,7 @@ export const cudaCoverage = (cases: readonly Case[], targets: readonly Target[])
   coverageOf(cudaWays, cases, (graph) =>
     targets.flatMap((target) => {
       const lower = lowerOn(target);
-      return pathsOf(plan(graph, { join: true, workspaceBytes: (node) => lower(node).workspaceBytes ?? 0 }), lower);
+      return pathsOf(planFor(graph, lower), lower);
     }),
   );
 

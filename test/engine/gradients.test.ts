@@ -20,7 +20,7 @@ import { geometryCases } from './geometry-cases.ts';
 import { matrixCases } from './matrix-cases.ts';
 import { poolCases } from './pool-cases.ts';
 import { repeatCases } from './repeat-cases.ts';
-import { cotangentOf, relativeError, runCase } from './run-case.ts';
+import { cotangentOf, graphOf, relativeError, runCase } from './run-case.ts';
 
 /** Cases of every operation that has a rule. */
 const differentiable: readonly Case[] = [
@@ -274,6 +274,50 @@ describe('axmConv2d with slopes', () => {
       const expected = await runCase(double, { ...item, inputs: item.inputs.slice(0, 7) });
       for (const [name, data] of Object.entries(expected))
         expect(relativeError(found[name]!, data), name).toBeLessThan(1e-7);
+    }
+  });
+});
+
+describe('the scales of axmConv2d in front of a batch norm', () => {
+  /** The case with a batch norm behind it: at once, or behind a copy, through which no rule sees it. */
+  const normalized = (item: Case, epsilon: number, isBehindCopy: boolean): Case => ({
+    ...item,
+    build: (graph, values) => {
+      const y = graph.apply1('axmConv2d', values, item.attributes as OpAttributes['axmConv2d']);
+      const x = isBehindCopy ? graph.apply1('affine', [y], { scale: 1, offset: 0 }) : y;
+      const channels = y.shape.at(-1)!;
+      const [gamma, beta] = [0.5, -1].map((least) =>
+        graph.constant(
+          f32(
+            [channels],
+            Float32Array.from({ length: channels }, (_, at) => least + (at % 5) / 2),
+          ),
+        ),
+      );
+      return [graph.apply1('batchNorm', [x, gamma!, beta!], { epsilon })];
+    },
+  });
+  const withScales = cases.filter(({ op, name, differentiate }) => {
+    const isKnown = op === 'axmConv2d' && !name.includes('exact');
+    return isKnown && [2, 4].some((scale) => differentiate.includes(scale));
+  });
+
+  test('have the gradient that sums over all outputs give, with no pass over them', async () => {
+    expect(withScales.length).toBeGreaterThan(10);
+    for (const item of withScales) {
+      // As large as the variances, so that what the norm leaves of a scale is a good part.
+      const epsilon = 30;
+      const [at, behind] = [false, true].map((isBehindCopy) => normalized(item, epsilon, isBehindCopy));
+      const reads = [at!, behind!].map((one) => {
+        const { nodes } = graphOf(one);
+        const [y] = nodes.find(({ op }) => op === 'axmConv2d')!.outputs;
+        return nodes.filter(({ op, inputs }) => op === 'channelDotDifference' && inputs.includes(y!)).length;
+      });
+      expect(reads, item.name).toEqual([0, 1]);
+      const [found, expected] = [await runCase(double, at!), await runCase(double, behind!)];
+      expect(Object.keys(found)).toEqual(Object.keys(expected));
+      for (const [name, data] of Object.entries(expected))
+        expect(relativeError(found[name]!, data), `${item.name}, ${name}`).toBeLessThan(1e-6);
     }
   });
 });

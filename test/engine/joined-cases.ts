@@ -10,7 +10,10 @@ import { approximateCase } from './path-cases.ts';
 
 const plus = { alpha: 1, beta: 1 };
 
-/** Batch norm with an addition, a relu, or both behind it. Inputs: x, gamma, beta, what is added. */
+/**
+ * Batch norm with an addition, a relu, or both behind it, and the range of that. Inputs: x, gamma, beta, what is added,
+ * what moves.
+ */
 function normalizations(): Case[] {
   const norm = (graph: Graph, [x, gamma, beta]: readonly Value[]): Value =>
     graph.apply('batchNorm', [x!, gamma!, beta!], { epsilon: 1e-5 })[0]!;
@@ -21,6 +24,8 @@ function normalizations(): Case[] {
     ['an addition', (graph, inputs) => sum(graph, norm(graph, inputs), inputs[3]!)],
     ['an addition and a relu', (graph, inputs) => relu(graph, sum(graph, norm(graph, inputs), inputs[3]!))],
   ];
+  const limited = (graph: Graph, inputs: readonly Value[]) =>
+    graph.apply1('relu', [norm(graph, inputs)], { limit: 1.25 });
   const shapes: Shape[] = [
     [2, 3, 5, 20],
     [3000, 32],
@@ -29,24 +34,42 @@ function normalizations(): Case[] {
     [3000, 33],
     [600, 2],
   ];
-  return shapes.flatMap((shape) =>
-    forms.map(([note, build]) => {
-      const c = shape.at(-1)!;
-      const inputs = [floats(shape, -1, 3), floats([c], 0.5, 1.5), floats([c]), floats(shape)];
-      const wanted = note === 'a relu' ? [0, 1, 2] : [0, 1, 2, 3];
-      return make(
-        'relu',
-        `batch norm with ${note} behind it, [${shape.join(', ')}]`,
-        inputs,
-        {},
-        {
-          differentiate: wanted,
-          build: (graph, values) => [build(graph, values)],
+  const withShape = (shape: Shape, note: string, build: (typeof forms)[number][1], isRanged = false) => {
+    const c = shape.at(-1)!;
+    const inputs = [floats(shape, -1, 3), floats([c], 0.5, 1.5), floats([c]), floats(shape)];
+    const adds = note.includes('addition');
+    return make(
+      'relu',
+      `batch norm with ${note}${isRanged ? ' and a range' : ''} behind it, [${shape.join(', ')}]`,
+      isRanged ? [...inputs, ...rangeBefore] : inputs,
+      {},
+      {
+        differentiate: adds ? [0, 1, 2, 3] : [0, 1, 2],
+        build: (graph, values) => {
+          const y = build(graph, values);
+          if (!isRanged) return [y];
+          const range = movingRange(graph, [y, ...values.slice(4)]);
+          // As a training step does, which updates beta, and has what is added for its own gradient.
+          const read = [values[2]!, ...(adds ? [values[3]!] : [])];
+          return [y, ...range, ...read.map((value) => graph.apply1('affine', [value], { scale: 2, offset: 0 }))];
         },
-      );
-    }),
-  );
+      },
+    );
+  };
+  return shapes.flatMap((shape) => [
+    ...forms.map(([note, build]) => withShape(shape, note, build)),
+    ...[...forms, ['a limited relu', limited] as const].map(([note, build]) => withShape(shape, note, build, true)),
+  ]);
 }
+
+/** What a quantiser in training forms of x: the range, its moving averages, and the scale that they give. */
+function movingRange(graph: Graph, [x, low, high, upper, lower]: readonly Value[], holdsZero = false) {
+  const [min, max] = graph.apply('minMax', [x!], { granularity: 'tensor', holdsZero }) as [Value, Value];
+  const average = { alpha: 0.75, beta: 0.25 };
+  const averages = [graph.apply1('add', [low!, min], average), graph.apply1('add', [high!, max], average)];
+  return [...graph.apply('clipScale', [...averages, upper!, lower!], { bits: 8 }), ...averages];
+}
+const rangeBefore = [-1, 2, 4, 4].map((v) => constant([], v));
 
 /** The range of a tensor, its moving averages, and the scale that they give. */
 const ranges: readonly Case[] = [
@@ -57,16 +80,13 @@ const ranges: readonly Case[] = [
   make(
     'minMax',
     `moving range of ${count} elements${holdsZero ? ' and 0' : ''}`,
-    [floats([count], holdsZero ? 1 : -1, 3), ...[-1, 2, 4, 4].map((v) => constant([], v))],
+    [floats([count], holdsZero ? 1 : -1, 3), ...rangeBefore],
     { granularity: 'tensor', holdsZero },
     {
-      build: (graph, [x, low, high, upper, lower]) => {
-        const [min, max] = graph.apply('minMax', [x!], { granularity: 'tensor', holdsZero }) as [Value, Value];
-        const average = { alpha: 0.75, beta: 0.25 };
-        const averages = [graph.apply1('add', [low!, min], average), graph.apply1('add', [high!, max], average)];
-        const scale = graph.apply('clipScale', [...averages, upper!, lower!], { bits: 8 });
-        return [...scale, ...averages, graph.apply1('affine', [x!], { scale: 2, offset: 0 })];
-      },
+      build: (graph, [x, ...before]) => [
+        ...movingRange(graph, [x!, ...before], holdsZero),
+        graph.apply1('affine', [x!], { scale: 2, offset: 0 }),
+      ],
     },
   ),
 );
@@ -158,23 +178,66 @@ const sizes: readonly Case[] = [
   ]),
 ];
 
-const convolutions: readonly Case[] = (
+type Window = readonly [note: string, x: Shape, w: Shape, stride: number, padding: number];
+/** Whole tiles of f16, with each number of vectors that a thread holds. */
+const onF16: readonly Window[] = [
+  ...[23, 31, 39].map((width) => [`64 channels, ${width} columns`, [1, 3, width, 64], [3, 3, 64, 64], 1, 1] as const),
+  ['64 channels with stride 2, pointwise', [2, 6, 14, 64], [1, 1, 64, 64], 2, 0],
+  ...[7, 15, 23, 31, 39].map(
+    (width) => [`64 channels to ${width} columns, stride 2`, [1, 4, 2 * width, 64], [3, 3, 64, 64], 2, 1] as const,
+  ),
+  ['192 to 64 channels of small images, stride 2', [7, 4, 4, 192], [3, 3, 192, 64], 2, 1],
+  ['64 to 128 channels of many pixels, stride 2', [5, 18, 22, 64], [3, 3, 64, 128], 2, 1],
+];
+
+const ofMagnitudes = floatsOf(31);
+/**
+ * Chunks of 64 channels of both operands with magnitudes of their own: f16 has a power of two for each. Pixels of three
+ * blocks, so that a device of two multiprocessors sums all chunks in one.
+ */
+const magnitudes: readonly Case[] = (
   [
-    ['64 channels, pointwise', [2, 6, 7, 64], [1, 1, 64, 64], 1, 0],
-    ...[23, 31, 39].map((width) => [`64 channels, ${width} columns`, [1, 3, width, 64], [3, 3, 64, 64], 1, 1] as const),
-    ['64 channels with stride 2, pointwise', [2, 6, 14, 64], [1, 1, 64, 64], 2, 0],
-    ...[7, 15, 23, 31, 39].map(
-      (width) => [`64 channels to ${width} columns, stride 2`, [1, 4, 2 * width, 64], [3, 3, 64, 64], 2, 1] as const,
-    ),
-    ['192 to 64 channels of small images, stride 2', [7, 4, 4, 192], [3, 3, 192, 64], 2, 1],
-    ['5×5 to 128 channels, stride 2', [3, 12, 10, 64], [5, 5, 64, 128], 2, 2],
-    ['64 to 128 channels of many pixels, stride 2', [5, 18, 22, 64], [3, 3, 64, 128], 2, 1],
-    ['128 channels with stride 2', [2, 32, 32, 128], [3, 3, 128, 16], 2, 1],
-    ['3 to 640 channels', [2, 5, 5, 3], [3, 3, 3, 640], 1, 1],
-  ] as [string, Shape, Shape, number, number][]
-).map(([note, x, w, stride, padding]) =>
-  make('conv2d', note, [floats(x), floats(w)], square({ stride, padding }), { differentiate: [0, 1] }),
-);
+    ['that fall and rise', [1e-9, 0, 1e-3], [1e6, 1, 1e-2]],
+    ['ever larger', [1e-20, 1, 1e10], [1e-5, 1e3, 1e6]],
+    ['ever smaller', [1e12, 1, 1e-12], [1e3, 1, 1e-3]],
+    ['of almost nothing', [1e-18, 1e-18, 0], [1e-17, 1e-18, 1]],
+    ['near the largest', [1e18, 1e16, 1], [1e17, 1e18, 1e-30]],
+  ] as const
+).map(([note, ofX, ofW]) => {
+  const chunkOf = (channel: number) => Math.floor((channel % 192) / 64);
+  const scaled = (of: HostTensor, factorAt: (at: number) => number) =>
+    tensor(
+      'f32',
+      of.shape,
+      Float32Array.from(of.data, (value, at) => value * factorAt(at)),
+    );
+  const operands = [
+    scaled(ofMagnitudes([6, 8, 8, 192]), (at) => ofX[chunkOf(at)]!),
+    scaled(ofMagnitudes([3, 3, 192, 64]), (at) => ofW[chunkOf(Math.floor(at / 64))]!),
+  ];
+  return make('conv2d', `192 channels, magnitudes ${note}`, operands, square({ padding: 1 }), {
+    differentiate: [0, 1],
+  });
+});
+
+const convolutions: readonly Case[] = [
+  ...magnitudes,
+  ...(
+    [
+      ['64 channels, pointwise', [2, 6, 7, 64], [1, 1, 64, 64], 1, 0],
+      ...onF16,
+      ['5×5 to 128 channels, stride 2', [3, 12, 10, 64], [5, 5, 64, 128], 2, 2],
+      ['128 channels with stride 2', [2, 32, 32, 128], [3, 3, 128, 16], 2, 1],
+      ['3 to 640 channels', [2, 5, 5, 3], [3, 3, 3, 640], 1, 1],
+    ] satisfies Window[]
+  ).map(([note, x, w, stride, padding]) =>
+    make('conv2d', note, [floats(x), floats(w)], square({ stride, padding }), { differentiate: [0, 1] }),
+  ),
+  // The gradient of the weights from codes in place of values.
+  ...onF16.map(([note, x, w, stride, padding]) =>
+    approximateCase(`codes of ${note}`, { x, w, stride, padding }, [4, 5], 'truncation'),
+  ),
+];
 
 const reductions: readonly Case[] = [
   make(

@@ -144,9 +144,9 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
    * Surrogate for the operands: the exact product of the dequantised operands, or, where the error's slopes are given,
    * that product and an error with these slopes at the codes q = v/scale + zero. The structure has its true derivative,
    * and so have the scales that multiply the error: Σ g·(y − exact)/scale, where Σ g·exact per channel is Σ dw·w
-   * because the product is linear in w. With slopes a scale also moves the codes, ∂q/∂scale = −v/scale²: less Σ
-   * v·dv/scale with dv what the operand v got through the error. Slopes by codes move the other operand: the sums are
-   * those of exact products with it.
+   * because the product is linear in w, and Σ g·y is known in front of a batch norm. With slopes a scale also moves the
+   * codes, ∂q/∂scale = −v/scale²: less Σ v·dv/scale with dv what the operand v got through the error. Slopes by codes
+   * move the other operand: the sums are those of exact products with it.
    */
   axmConv2d: (node, [g], graph, wanted, isTarget) => {
     const [xq, wq, xScale, xZero, wScale, wZero, m, weightSlopes, activationSlopes] = node.inputs;
@@ -159,14 +159,14 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
     const [dw, dm] = wanted[6] ? ofStructure() : [weightGradient(x)];
     if (error.kind === 'none') return [dx, dw];
     if (!weightSlopes || !activationSlopes) {
-      const ofError = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dw!, w], {});
+      const ofError = dotDifference(dw!, w);
       return [dx, dw, over(sum(ofError), xScale!), undefined, over(ofError, wScale!), undefined, dm];
     }
     const slopes = { ...geometry, weightBits, activationBits };
     const dwError = graph.apply1('axmErrorWeightGradient', [g!, xq!, wq!, xScale!, weightSlopes], slopes);
     const dxError = graph.apply1('axmErrorInputGradient', [g!, xq!, wq!, wScale!, activationSlopes], slopes);
     const dwWhole = add(dw!, dwError, 1);
-    const ofWeightScales = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dwWhole, w], {});
+    const ofWeightScales = dotDifference(dwWhole, w);
     const ofError = add(sum(ofWeightScales), dot(dwError, w), 1);
     const dxScale = over(add(ofError, dot(dxError, x), -1), xScale!);
     return [add(dx, dxError, 1), dwWhole, dxScale, undefined, over(ofWeightScales, wScale!), undefined, dm];
@@ -181,7 +181,7 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
     function throughRows(ofActivations: Value, ofWeights: Value): (Value | undefined)[] {
       const dx = inputGradient(moved(w, wq!, ofWeights, wScale!));
       const dw = weightGradient(moved(x, xq!, ofActivations, xScale!));
-      const ofWeightScales = graph.apply1('channelDotDifference', [g!, node.outputs[0]!, dw, w], {});
+      const ofWeightScales = dotDifference(dw, w);
       const ofInputScale = add(sum(ofWeightScales), add(dot(dw, w), dot(dx, x), -1), 1);
       return [dx, dw, over(ofInputScale, xScale!), undefined, over(ofWeightScales, wScale!), undefined];
     }
@@ -191,6 +191,11 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
       const of = input(0).plus(input(2).times(input(1)));
       const attributes = { name: 'moved operand', shape: value.shape, outputs: [{ of, per: 'element' }] } as const;
       return graph.apply1('formula', [value, slope, scale], attributes);
+    }
+    /** Σ g·y − Σ a·b per channel. */
+    function dotDifference(a: Value, b: Value): Value {
+      const y = node.outputs[0]!;
+      return graph.apply1('channelDotDifference', [...(dotBeforeNorm(graph, g!, y) ?? [g!, y]), a, b], {});
     }
     function inputGradient(weight: Value): Value {
       return graph.apply1('conv2dInputGradient', [g!, weight], { ...geometry, inputShape: xq!.shape });
@@ -227,6 +232,31 @@ function indexReadBy(m: Value, isTarget: (value: Value) => boolean): readonly nu
   return source.node.op === 'structureMatrix'
     ? (source.node as Node as Node<'structureMatrix'>).attributes.index
     : undefined;
+}
+
+/**
+ * Two factors per channel whose product is Σ g·x where g is the gradient of a batch norm's operand x, without a pass
+ * over either. With s = 1/√(variance + ε): g = gamma·s·(h − mean(h) − x̂·mean(h·x̂)), where Σ h·x̂ is dgamma and
+ * Σ x̂² = n·variance·s², so Σ g·x = gamma·dgamma·(1 − variance·s²) = gamma·dgamma·ε/(variance + ε). That is next to
+ * nothing, for the norm takes all scales out; a sum over elements has rounding errors in its place.
+ */
+function dotBeforeNorm(graph: Graph, g: Value, x: Value): readonly [Value, Value] | undefined {
+  if (g.source.kind !== 'node' || g.source.index !== 0 || g.source.node.op !== 'batchNormGradient') return undefined;
+  const { inputs, outputs, attributes } = g.source.node as Node as Node<'batchNormGradient'>;
+  const [, of, gamma, mean, variance] = inputs;
+  if (of !== x || !isMeanOf(x, mean!)) return undefined;
+  const { epsilon } = attributes;
+  const left = input(0).times(constant(epsilon).over(input(1).plus(epsilon)));
+  const factor = graph.apply1('formula', [outputs[1]!, variance!], {
+    ...{ name: 'scale behind a norm', shape: variance!.shape },
+    outputs: [{ of: left, per: 'element' }],
+  });
+  return [gamma!, factor];
+}
+
+/** Whether a mean is that of the batch x itself: a batch norm with statistics from elsewhere passes scales on. */
+function isMeanOf(x: Value, { source }: Value): boolean {
+  return source.kind === 'node' && source.node.op === 'batchNorm' && source.node.inputs[0] === x;
 }
 
 /** What x gets through the mean and the biased variance of each of its channels: (gMean + 2·gVariance·(x − mean))/n. */

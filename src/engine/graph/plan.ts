@@ -56,6 +56,8 @@ export interface Plan {
   readonly storage: (value: Value) => Storage;
   /** Where the host reads an output of the graph. */
   readonly outputStorage: (value: Value) => Storage;
+  /** The last step at which a value's bytes are certainly its own; one behind the last for what the program keeps. */
+  readonly heldUntil: (value: Value) => number;
 }
 
 export interface PlanOptions {
@@ -63,6 +65,8 @@ export interface PlanOptions {
   readonly alignment?: number;
   /** Scratch bytes that the backend's kernel for this node wants. */
   readonly workspaceBytes?: (node: Node) => number;
+  /** Values that the backend's kernel for this node may read beside its inputs: they live as long. */
+  readonly alsoReads?: (node: Node) => readonly Value[];
   /** Whether neighbouring formulas become one (join.ts); by default each stays a step. */
   readonly join?: boolean;
   /**
@@ -97,9 +101,10 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   const live = liveNodes(graph);
   const kept = new Set([...graph.outputs.values(), ...graph.assignments.values()]);
   const nodes = (options.join ? joinFormulas(live, kept) : live).filter((node) => !renames.has(node.op));
+  const readBy = (node: Node) => [...node.inputs, ...(options.alsoReads?.(node) ?? [])].map(root);
   const lastUse = new Map<Value, number>();
   nodes.forEach((node, at) => {
-    for (const input of node.inputs) lastUse.set(root(input), at);
+    for (const value of readBy(node)) lastUse.set(value, at);
   });
   const end = nodes.length;
   for (const value of [...graph.outputs.values(), ...graph.assignments.values()]) lastUse.set(root(value), end);
@@ -175,7 +180,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
       workspace,
     });
     if (workspace) release(workspace);
-    for (const value of new Set([...node.inputs.map(root), ...node.outputs])) {
+    for (const value of new Set([...readBy(node), ...node.outputs])) {
       const place = storage.get(value)!;
       const dead = (lastUse.get(value) ?? at) <= at && !taken.has(value);
       if (dead && place.region === 'arena') release(place);
@@ -195,6 +200,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
     arenaBytes: arena.layOut(),
     storage: placeOf,
     outputStorage: (value) => before.get(root(value)) ?? placeOf(value),
+    heldUntil: (value) => lastUse.get(root(value)) ?? -1,
   };
 }
 

@@ -2,7 +2,8 @@
 // dense; heights and widths that the stride divides) on f16 matrix units of Hopper, for operands in f32: f16 has the 11
 // significant bits of tf32 at half the bytes and twice the rate, and what its exponent lacks is a power of two per
 // block. Each block scales what it reads so that its largest magnitude lies in [2^14, 2^15); where a later chunk has a
-// larger one, the sums so far are scaled down, exactly. Elements below 2^-29 of the largest lose bits, so the error
+// larger one, the sums so far are scaled down, exactly. Weights are laid out with a power of two for each chunk, which
+// the other operand makes good. Elements below 2^-29 of the largest lose bits, so the error
 // relative to the whole is that of tf32.
 // Since the image keeps its size, tap (ky, kx) of output pixel p is pixel p + (ky − padding)·w + kx − padding: a
 // block's rows are a range of pixels with a margin on both sides, read once for all taps; taps outside the image point
@@ -11,10 +12,13 @@
 // one class, at a distance on the grid of output pixels. Forward, the classes are further chunks of the sum; each class
 // of an input gradient is a product of its own, and so is that of each class with the output's gradient.
 //   convolve_same y[p][n] = Σ_tap Σ_k a[p + tap][k]·b[tap][k][n]: forward, or input gradient with flipped taps and b
-//   transposed weight_gradient dw[tap][m][n] = Σ_p x[p + tap][m]·g[p][n], 3×3, with stride 2 also 1×1
+//   transposed
+//   weight_gradient dw[tap][m][n] = Σ_p x[p + tap][m]·g[p][n], 3×3, with stride 2 also 1×1; x in f32 or, with CODES, as
+//   codes of one scale and zero point
 // Channels on both sides are multiples of 64. Shared tiles have rows of 128 bytes (64 halves), 16-byte chunk c of row r
 // at c ^ (r % 8).
-// -D: STRIDE (1 or 2), LOADS (vectors of four floats that a thread reads per chunk of the operand with margins), WGMMA.
+// -D: STRIDE (1 or 2), LOADS (vectors of four channels that a thread reads per chunk of the operand with margins),
+// CODES, WGMMA.
 #include "common.cuh"
 
 #if WGMMA
@@ -84,113 +88,157 @@ INLINE uint2 scaledHalves(const float4 &v, float scale) {
 /** Where vector `quarter` (four halves) of row `row` lies in a tile. */
 INLINE u32 placeOf(int row, int quarter) { return row * 128 + (((quarter / 2) ^ (row & 7)) * 16) + (quarter % 2) * 8; }
 
+/** An operand in f32: vectors of four channels, and the halves that they become when all are multiplied by `scale`. */
+struct Values {
+  typedef float Element;
+  typedef float4 Vector;
+  float scale = 1;
+  INLINE Values() {}
+  INLINE Values(const float *, const float *) {}
+  static INLINE Vector zeros() { return make_float4(0, 0, 0, 0); }
+  /** As bits. */
+  INLINE u32 largest(const Vector &v) const { return largestOf(v); }
+  INLINE uint2 halves(const Vector &v) const { return scaledHalves(v, scale); }
+  /** What a value of one is worth. */
+  INLINE float one() const { return 1; }
+};
+/**
+ * The same of codes with one scale and zero point, as multiples of that scale: integers, which f16 holds exactly while
+ * they have no more than 11 bits.
+ */
+struct Codes {
+  typedef u8 Element;
+  typedef u32 Vector;
+  float scale = 1, unit, zero;
+  INLINE Codes(const float *unit, const float *zero) : unit(*unit), zero(*zero) {}
+  static INLINE Vector zeros() { return 0; }
+  /** Of any codes, so that no chunk has a larger one than those before. */
+  INLINE u32 largest(Vector) const { return max(magnitude(zero), magnitude(255 - zero)); }
+  INLINE uint2 halves(Vector word) const {
+    const float a = word & 0xff, b = word >> 8 & 0xff, c = word >> 16 & 0xff, d = word >> 24;
+    return scaledHalves(make_float4(a - zero, b - zero, c - zero, d - zero), scale);
+  }
+  INLINE float one() const { return unit; }
+};
+
 /**
  * Vectors of four channels that the threads of a block hold on their way to a tile: thread i has quarter i % 16 of
  * every (THREADS / 16)th row.
  */
-template <int VECTORS, int THREADS> struct Staged {
-  float4 v[VECTORS];
+template <class Operand, int VECTORS, int THREADS> struct Staged {
+  typedef typename Operand::Element Element;
+  typedef typename Operand::Vector Vector;
+  Vector v[VECTORS];
   /**
    * Rows from pixel `first` on, those outside 0 ≤ row < rows and first + row < last as zeros; `from` is the tensor's
    * first wanted channel.
    */
-  INLINE void fetch(const float *from, int channels, int first, int last, int rows) {
+  INLINE void fetch(const Element *from, int channels, int first, int last, int rows) {
     const int row = threadIdx.x / 16;
     from += (long long)(first + row) * channels + (threadIdx.x % 16) * 4;
 #pragma unroll
     for (int j = 0; j < VECTORS; j++) {
       const int at = row + j * (THREADS / 16), pixel = first + at;
-      v[j] = at < rows && pixel >= 0 && pixel < last ? *(const float4 *)from : make_float4(0, 0, 0, 0);
+      v[j] = at < rows && pixel >= 0 && pixel < last ? *(const Vector *)from : Operand::zeros();
       from += (THREADS / 16) * channels;
     }
   }
   /** The same of a class of pixels: `from` is its tensor's first wanted channel, rows are pixels of the grid. */
-  INLINE void fetchClass(const float *from, int channels, int first, int last, int rows, const Geometry &g, const PixelClass &of) {
+  INLINE void fetchClass(const Element *from, int channels, int first, int last, int rows, const Geometry &g, const PixelClass &of) {
     const int row = threadIdx.x / 16;
     from += (threadIdx.x % 16) * 4;
 #pragma unroll
     for (int j = 0; j < VECTORS; j++) {
       const int at = row + j * (THREADS / 16), pixel = first + at;
       const bool wanted = at < rows && pixel >= 0 && pixel < last;
-      v[j] = wanted ? *(const float4 *)(from + (size_t)of.place(g, pixel) * channels) : make_float4(0, 0, 0, 0);
+      v[j] = wanted ? *(const Vector *)(from + (size_t)of.place(g, pixel) * channels) : Operand::zeros();
     }
   }
   /** The largest magnitude of the warp's vectors, as bits. */
-  INLINE u32 largest() const {
+  INLINE u32 largest(const Operand &operand) const {
     u32 most = 0;
 #pragma unroll
-    for (int j = 0; j < VECTORS; j++) most = max(most, largestOf(v[j]));
+    for (int j = 0; j < VECTORS; j++) most = max(most, operand.largest(v[j]));
     return __reduce_max_sync(0xffffffffu, most);
   }
-  INLINE void store(u8 *tile, float scale, int rows) const {
+  INLINE void store(u8 *tile, const Operand &operand, int rows) const {
     static_assert(THREADS % 128 == 0, "a thread's rows agree modulo 8");
     const int row = threadIdx.x / 16;
     tile += placeOf(row, threadIdx.x % 16);
 #pragma unroll
     for (int j = 0; j < VECTORS; j++) {
-      if (row + j * (THREADS / 16) < rows) *(uint2 *)(tile + j * (THREADS * 8)) = scaledHalves(v[j], scale);
+      if (row + j * (THREADS / 16) < rows) *(uint2 *)(tile + j * (THREADS * 8)) = operand.halves(v[j]);
     }
   }
 };
 
-/** A block's shift of one operand; it only falls. `adopt` gives the factor that the sums so far take. */
+/**
+ * A block's shift of one operand, or of the products of two; it only falls. `adopt` gives the factor that the sums so
+ * far take.
+ */
 struct Shift {
-  int value = 126;
-  INLINE float adopt(u32 largest) {
-    const int next = min(value, shiftFor(largest)), fall = value - next;
+  int value = 2 * 126;
+  INLINE float adopt(int most) {
+    const int next = min(value, most), fall = value - next;
     value = next;
     return fall > 126 ? 0.0f : powerOfTwo(-fall);
   }
+  /** What the sums are multiplied by in the end. */
+  INLINE float back(float sum) const {
+    const int half = value / 2;
+    return sum * powerOfTwo(-half) * powerOfTwo(half - value);
+  }
 };
 
-// Weights: their largest magnitude, then the tiles that `convolve_same` copies as they are.
-
-#define MAXIMA 128
-/** maxima[block] = the largest magnitude, as bits, of the block's share of w. Grid: MAXIMA. */
-extern "C" __global__ void __launch_bounds__(256) largest(const float4 *__restrict__ w, u32 *__restrict__ maxima, int vectors) {
-  __shared__ u32 slots[8];
-  u32 mine = 0;
-#pragma unroll 4
-  for (int i = blockIdx.x * 256 + threadIdx.x; i < vectors; i += MAXIMA * 256) mine = max(mine, largestOf(w[i]));
-  mine = __reduce_max_sync(0xffffffffu, mine);
-  if (threadIdx.x % 32 == 0) slots[threadIdx.x / 32] = mine;
-  __syncthreads();
-  if (threadIdx.x > 0) return;
-  for (int i = 1; i < 8; i++) mine = max(mine, slots[i]);
-  maxima[blockIdx.x] = mine;
-}
-/** The shift of all weights; every lane of a warp calls it. */
-INLINE int shiftOfWeights(const u32 *maxima) {
-  u32 mine = 0;
-#pragma unroll
-  for (int i = 0; i < MAXIMA / 32; i++) mine = max(mine, maxima[threadIdx.x % 32 + 32 * i]);
-  return shiftFor(__reduce_max_sync(0xffffffffu, mine));
-}
+// Weights: the tiles that `convolve_same` copies as they are.
 
 /**
- * tiles[column tile][chunk][tap, sorted by class] = 64 inner × 64 column halves. w is [tap][inner][column], or,
- * transposed, [last tap − tap][column][inner].
- * Grid: (taps, chunks, column tiles).
+ * tiles[column tile][chunk][tap, sorted by class] = 64 inner × 64 column halves, shifts[column tile][chunk] their power
+ * of two. w is [tap][inner][column], or, transposed, [last tap − tap][column][inner].
+ * Grid: (chunks, column tiles).
  */
-extern "C" __global__ void __launch_bounds__(256)
-    lay_out(const float *__restrict__ w, const u32 *__restrict__ maxima, u8 *__restrict__ tiles, int inner, int columns, int transposed,
+extern "C" __global__ void __launch_bounds__(512)
+    lay_out(const float *__restrict__ w, u8 *__restrict__ tiles, int *__restrict__ shifts, int inner, int columns, int taps, int transposed,
             int padding) {
-  __shared__ float tile[64][65];
-  const int tap = blockIdx.x, chunk = blockIdx.y, columnTile = blockIdx.z, thread = threadIdx.x;
-  const float scale = powerOfTwo(shiftOfWeights(maxima));
-#pragma unroll
-  for (int i = thread; i < 64 * 64; i += 256) {
-    const int slow = i / 64, fast = i % 64;
-    if (transposed) tile[fast][slow] = w[((size_t)(gridDim.x - 1 - tap) * columns + columnTile * 64 + slow) * inner + chunk * 64 + fast];
-    else tile[slow][fast] = w[((size_t)tap * inner + chunk * 64 + slow) * columns + columnTile * 64 + fast];
-  }
+  __shared__ u32 slots[16];
+  const int chunk = blockIdx.x, columnTile = blockIdx.y, thread = threadIdx.x;
+  // Both ways the block's weights are 64 rows of 64 neighbours per tap.
+  const int length = transposed ? inner : columns, rows = transposed ? columns : inner;
+  w += (size_t)((transposed ? columnTile : chunk) * 64) * length + (transposed ? chunk : columnTile) * 64;
+  auto read = [&](int tap, int row, int quarter) { return *(const float4 *)(w + ((size_t)tap * rows + row) * length + 4 * quarter); };
+  u32 most = 0;
+#pragma unroll 6
+  for (int i = thread; i < taps * 64 * 16; i += 512) most = max(most, largestOf(read(i / 1024, i / 16 % 64, i % 16)));
+  most = __reduce_max_sync(0xffffffffu, most);
+  if (thread % 32 == 0) slots[thread / 32] = most;
   __syncthreads();
-  u8 *to = tiles + ((size_t)(columnTile * gridDim.y + chunk) * gridDim.x + sortedPlace(tap, padding)) * 8192;
 #pragma unroll
-  for (int i = thread; i < 64 * 16; i += 256) {
-    const int k = i / 16, quarter = i % 16;
-    const float *from = &tile[k][4 * quarter];
-    *(uint2 *)(to + placeOf(k, quarter)) = scaledHalves(make_float4(from[0], from[1], from[2], from[3]), scale);
+  for (int i = 0; i < 16; i++) most = max(most, slots[i]);
+  const int shift = shiftFor(most);
+  const float scale = powerOfTwo(shift);
+  if (thread == 0) shifts[columnTile * gridDim.x + chunk] = shift;
+
+  tiles += (size_t)(columnTile * gridDim.x + chunk) * taps * 8192;
+  if (!transposed) {
+#pragma unroll 6
+    for (int i = thread; i < taps * 64 * 16; i += 512) {
+      const int tap = i / 1024, k = i / 16 % 64, quarter = i % 16;
+      *(uint2 *)(tiles + sortedPlace(tap, padding) * 8192 + placeOf(k, quarter)) = scaledHalves(read(tap, k, quarter), scale);
+    }
+    return;
+  }
+  // Four columns by four inner ones a time; neighbouring threads read rows of 128 bytes and write 32 to each row.
+  for (int i = thread; i < taps * 16 * 16; i += 512) {
+    const int tap = i / 256, column = i % 4 + i / 32 % 4 * 4, k = i / 4 % 8 + i / 128 % 2 * 8;
+    float4 v[4];
+#pragma unroll
+    for (int j = 0; j < 4; j++) v[j] = read(taps - 1 - tap, 4 * column + j, k);
+    u8 *to = tiles + sortedPlace(tap, padding) * 8192;
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+      const float *from = &v[0].x + j;
+      *(uint2 *)(to + placeOf(4 * k + j, column)) = scaledHalves(make_float4(from[0], from[4], from[8], from[12]), scale);
+    }
   }
 }
 
@@ -204,7 +252,7 @@ extern "C" __global__ void __launch_bounds__(256)
  * has its own result. Shared memory: STAGES tiles of weights, then the pixels with margins and the row of zeros.
  */
 extern "C" __global__ void __launch_bounds__(256, 2)
-    convolve_same(const float *__restrict__ a, const u8 *__restrict__ weights, const u32 *__restrict__ maxima, float *__restrict__ result,
+    convolve_same(const float *__restrict__ a, const u8 *__restrict__ weights, const int *__restrict__ shifts, float *__restrict__ result,
                   const Geometry geometry, int chunksPerPart, int scatter) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 slots[8];
@@ -237,8 +285,11 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     }
   }
 
-  Staged<LOADS, 256> staged;
+  Staged<Values, LOADS, 256> staged;
+  Values operand;
+  int ofWeights = 0;
   auto fetch = [&](int chunk, int number) {
+    ofWeights = shifts[columnTile * chunks + chunk];
     if (STRIDE == 1 || scatter) staged.fetch(a + chunk * 64, g.c, row0 - margin, pixels, rows);
     else staged.fetchClass(a + chunk * 64, g.c, row0 - margin, pixels, rows, g, PixelClass(number, g.paddingY, false));
   };
@@ -267,17 +318,18 @@ extern "C" __global__ void __launch_bounds__(256, 2)
   Shift shift;
   int step = 0;
   for (int chunk = chunk0, number = firstClass; chunk < chunk1;) {
-    u32 most = staged.largest();
+    u32 most = staged.largest(operand);
     if (lane == 0) slots[warp] = most;
     // From here on nobody reads the previous chunk.
     __syncthreads();
     for (int i = 0; i < 8; i++) most = max(most, slots[i]);
-    const float factor = shift.adopt(most), scale = powerOfTwo(shift.value);
+    const float factor = shift.adopt(shiftFor(most) + ofWeights);
+    operand.scale = shift.value - ofWeights < -126 ? 0.0f : powerOfTwo(shift.value - ofWeights);
     if (factor != 1.0f) {
 #pragma unroll
       for (int i = 0; i < 32; i++) (&sums[0][0])[i] *= factor;
     }
-    staged.store(tileA, scale, rows);
+    staged.store(tileA, operand, rows);
     const PixelClass of(number, g.paddingY, scatter);
     if (++number == firstClass + classes) {
       number = firstClass;
@@ -310,7 +362,6 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     }
   }
 
-  const float back = powerOfTwo(-shift.value), backW = powerOfTwo(-shiftOfWeights(maxima));
   result += (size_t)blockIdx.y * pixels * (scatter ? CLASSES : 1) * g.o;
 #pragma unroll
   for (int half = 0; half < 2; half++) {
@@ -319,21 +370,28 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     float *to = result + (size_t)(scatter ? own.place(g, pixel) : pixel) * g.o + columnTile * 64 + 2 * (lane % 4);
 #pragma unroll
     for (int n = 0; n < 8; n++) {
-      *(float2 *)(to + 8 * n) = make_float2(sums[n][2 * half] * back * backW, sums[n][2 * half + 1] * back * backW);
+      *(float2 *)(to + 8 * n) = make_float2(shift.back(sums[n][2 * half]), shift.back(sums[n][2 * half + 1]));
     }
   }
 }
 
+#if CODES
+typedef Codes Input;
+#else
+typedef Values Input;
+#endif
+typedef Input::Element Element;
 /** As many as a window of 3×3 has rows, or the most of a class of its taps. */
 #define WARPGROUPS (4 - STRIDE)
 /**
  * 64 input × 64 output channels for all nine taps, or those of a class, per block; a warpgroup has the taps of one
  * kernel row. Grid: (tiles, parts of the pixels, classes, those with most taps first), a part has stagesPerPart × 64
- * pixels and its own result. Shared memory: 64 pixels of g, then those of x with margins and zeros.
+ * pixels and its own result. Shared memory: 64 pixels of g, then those of x with margins and zeros. `unit`, `zero`: the
+ * scale and the zero point of codes, else null.
  */
 extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
-    weight_gradient(const float *__restrict__ x, const float *__restrict__ gradient, float *__restrict__ result, const Geometry geometry,
-                    int stagesPerPart) {
+    weight_gradient(const Element *__restrict__ x, const float *__restrict__ unit, const float *__restrict__ zero,
+                    const float *__restrict__ gradient, float *__restrict__ result, const Geometry geometry, int stagesPerPart) {
   constexpr int THREADS = 128 * WARPGROUPS, ROW_TAPS = WARPGROUPS, ROWS_G = (64 * 16 + THREADS - 1) / THREADS;
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 slots[2][THREADS / 32];
@@ -347,8 +405,8 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
   u8 *tileG = shared, *tileX = shared + 8192;
   if (thread < 8) *(uint4 *)(tileX + rows * 128 + thread * 16) = make_uint4(0, 0, 0, 0);
 
-  Staged<LOADS, THREADS> stagedX;
-  Staged<ROWS_G, THREADS> stagedG;
+  Staged<Input, LOADS, THREADS> stagedX;
+  Staged<Values, ROWS_G, THREADS> stagedG;
   auto fetch = [&](int pixel0) {
     if (STRIDE == 1) stagedX.fetch(x + channel0, g.c, pixel0 - margin, pixels, rows);
     else stagedX.fetchClass(x + channel0, g.c, pixel0 - margin, pixels, rows, g, of);
@@ -357,9 +415,11 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
 
   float sums[ROW_TAPS][8][4] = {};
   Shift shiftX, shiftG;
+  Input ofX(unit, zero);
+  Values ofG;
   fetch(first);
   for (int pixel0 = first; pixel0 < last; pixel0 += 64) {
-    u32 mostX = stagedX.largest(), mostG = stagedG.largest();
+    u32 mostX = stagedX.largest(ofX), mostG = stagedG.largest(ofG);
     if (lane == 0) {
       slots[0][warp] = mostX;
       slots[1][warp] = mostG;
@@ -370,14 +430,15 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
       mostX = max(mostX, slots[0][i]);
       mostG = max(mostG, slots[1][i]);
     }
-    const float factor = shiftX.adopt(mostX) * shiftG.adopt(mostG);
-    const float scaleX = powerOfTwo(shiftX.value), scaleG = powerOfTwo(shiftG.value);
+    const float factor = shiftX.adopt(shiftFor(mostX)) * shiftG.adopt(shiftFor(mostG));
+    ofX.scale = powerOfTwo(shiftX.value);
+    ofG.scale = powerOfTwo(shiftG.value);
     if (factor != 1.0f) {
 #pragma unroll
       for (int i = 0; i < 32 * ROW_TAPS; i++) (&sums[0][0][0])[i] *= factor;
     }
-    stagedX.store(tileX, scaleX, rows);
-    stagedG.store(tileG, scaleG, 64);
+    stagedX.store(tileX, ofX, rows);
+    stagedG.store(tileG, ofG, 64);
     publishCopies();
     __syncthreads();
     if (pixel0 + 64 < last) fetch(pixel0 + 64);
@@ -406,7 +467,7 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
   }
 
   if (STRIDE > 1 && line >= of.ofY.count) return;
-  const float backX = powerOfTwo(-shiftX.value), backG = powerOfTwo(-shiftG.value);
+  auto back = [&](float sum) { return shiftG.back(shiftX.back(sum)) * ofX.one(); };
   result += (size_t)blockIdx.y * g.kh * g.kw * g.c * g.o;
 #pragma unroll
   for (int kx = 0; kx < ROW_TAPS; kx++) {
@@ -418,7 +479,7 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
       float *to = result + ((size_t)tap * g.c + channel) * g.o + column0 + 2 * (lane % 4);
 #pragma unroll
       for (int n = 0; n < 8; n++) {
-        *(float2 *)(to + 8 * n) = make_float2(sums[kx][n][2 * half] * backX * backG, sums[kx][n][2 * half + 1] * backX * backG);
+        *(float2 *)(to + 8 * n) = make_float2(back(sums[kx][n][2 * half]), back(sums[kx][n][2 * half + 1]));
       }
     }
   }

@@ -1,10 +1,11 @@
 // Batch norm with what surrounds it: an addition and a relu behind it, the relu's gradient in front of its own. Bound
 // by memory, so every pass over a tensor counts: relu(normalised + other) is formed in the pass that normalises, and
 // the gradient of that relu needs no stored output, for the sign of a normalised value is formed again from x by the
-// same operations. One thread works on WIDTH neighbouring channels (4 where the channel count is a multiple of 4, else
-// 1); the channel axis is the last one.
+// same operations; and the range of what is normalised moves in that pass too. One thread works on WIDTH neighbouring
+// channels (4 where the channel count is a multiple of 4, else 1); the channel axis is the last one.
 // -D: WIDTH.
 #define THREADS 512
+#include "clip.cuh"
 #include "reduce.cuh"
 
 struct __align__(4 * WIDTH) Lanes {
@@ -25,6 +26,18 @@ struct Channels {
   }
   /** Written out, so that both directions round alike. */
   INLINE float normalised(float x, int l) const { return __fmaf_rn(__fsub_rn(x, mean.v[l]), factor.v[l], beta.v[l]); }
+  /**
+   * The normalised x plus `other`, and the relu of that where `rectified`, up to the limit unless that is no number.
+   */
+  INLINE Lanes sum(const Lanes &x, const Lanes &other, int rectified, float limit) const {
+    Lanes result;
+#pragma unroll
+    EACH_LANE {
+      const float value = normalised(x.v[l], l) + other.v[l];
+      result.v[l] = rectified ? fminf(fmaxf(value, 0.0f), limit) : value;
+    }
+    return result;
+  }
 };
 
 // Statistics.
@@ -160,14 +173,34 @@ KERNEL normalize(const float *x, const float *gamma, const float *beta, const fl
 #pragma unroll
   EACH_VECTOR(part, i) {
     const Channels channels(gamma, beta, mean, variance, (u32)i % (u32)vectors, epsilon);
-    Lanes result;
-#pragma unroll
-    EACH_LANE {
-      const float value = channels.normalised(values[part].v[l], l) + others[part].v[l];
-      result.v[l] = rectified ? fminf(fmaxf(value, 0.0f), limit) : value;
-    }
-    ((Lanes *)y)[i] = result;
+    ((Lanes *)y)[i] = channels.sum(values[part], others[part], rectified, limit);
   }
+}
+
+/** The same, and the extremes of y move a range: one column of all vectors. */
+struct RangedNormalize : Range {
+  struct Item {
+    Lanes x, other;
+  };
+  const float *x, *gamma, *beta, *mean, *variance, *other;
+  float *y;
+  int vectors, rectified;
+  float epsilon, limit;
+  const MovedRange &range;
+  INLINE Item load(int i) const { return {read(x, i), other ? read(other, i) : Lanes()}; }
+  INLINE void visit(Sum &sum, const Item &item, int i, int) const {
+    const Channels channels(gamma, beta, mean, variance, (u32)i % (u32)vectors, epsilon);
+    const Lanes result = channels.sum(item.x, item.other, rectified, limit);
+    ((Lanes *)y)[i] = result;
+#pragma unroll
+    EACH_LANE sum = merge(sum, {result.v[l], result.v[l]});
+  }
+  INLINE void finish(int, Sum sum) const { range.move(sum.low, sum.high); }
+};
+extern "C" __global__ void __launch_bounds__(THREADS, 2)
+    normalize_range(const float *x, const float *gamma, const float *beta, const float *mean, const float *variance, const float *other,
+                    float *y, int vectors, float epsilon, int rectified, float limit, const MovedRange range, SHAPE) {
+  REDUCE(RangedNormalize{{}, x, gamma, beta, mean, variance, other, y, vectors, rectified, epsilon, limit, range});
 }
 
 /**

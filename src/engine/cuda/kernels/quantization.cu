@@ -147,33 +147,18 @@ KERNEL clip_scale_gradient(const float *gScale, const float *min, const float *m
   }
 }
 
-/**
- * The extremes of x, in vectors of four, widened to hold [bound, −bound] (reduction.cu), move running ones, low ←
- * alpha·low + beta·min and high likewise, and those with the clip logits give the scale and the zero point of the
- * quantiser that comes next.
- */
+/** The extremes of x, in vectors of four, move a range. */
 struct MovingRange : Range {
   typedef float4 Item;
   const float4 *x;
-  const float *lowBefore, *highBefore, *upper, *lower;
-  float *low, *high, *scale, *zero;
-  float alpha, beta, levels, bound;
+  const MovedRange &range;
   INLINE Item load(int i) const { return x[i]; }
   INLINE void visit(Sum &sum, const Item &v, int, int) const {
     sum = merge(sum, {fminf(fminf(v.x, v.y), fminf(v.z, v.w)), fmaxf(fmaxf(v.x, v.y), fmaxf(v.z, v.w))});
   }
-  INLINE void finish(int, Sum sum) const {
-    const float lowest = alpha * *lowBefore + beta * fminf(sum.low, bound);
-    const float highest = alpha * *highBefore + beta * fmaxf(sum.high, -bound);
-    *low = lowest;
-    *high = highest;
-    clippedScale(lowest, highest, *upper, *lower, levels, scale, zero);
-  }
+  INLINE void finish(int, Sum sum) const { range.move(sum.low, sum.high); }
 };
-KERNEL moving_range(const float4 *x, const float *lowBefore, const float *highBefore, const float *upper, const float *lower, float *low,
-                    float *high, float *scale, float *zero, float alpha, float beta, float levels, float bound, SHAPE) {
-  REDUCE(MovingRange{{}, x, lowBefore, highBefore, upper, lower, low, high, scale, zero, alpha, beta, levels, bound});
-}
+KERNEL moving_range(const float4 *x, const MovedRange range, SHAPE) { REDUCE(MovingRange{{}, x, range}); }
 
 /**
  * errors[step] = Σ |x − x_fq|^exponent for the clip factor 1 − shrink·step; grid z = step. Ranges per column of x,

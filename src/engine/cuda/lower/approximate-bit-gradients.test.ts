@@ -66,10 +66,13 @@ test('the gradient of a structure is counted where the device and the layer let 
   expect(way({ index: index.map(() => -1) })).toBe('by warpgroups');
 });
 
-test('the weights have the gradient of an ordinary convolution, over dequantised activations', () => {
-  const kernels = kernelsOf({ index: columnStructure(widths, 8).index });
-  expect(kernels).toContain('tensor_dequantize');
-  expect(kernels.slice(kernels.indexOf('tensor_dequantize') + 1)).toContain('weight_gradient');
+test('the weights have the gradient of an ordinary convolution, over values where that cannot read codes', () => {
+  const { index } = columnStructure(widths, 8);
+  const kernels = kernelsOf({ index });
+  expect(kernels).toContain('weight_gradient');
+  expect(kernels).not.toContain('tensor_dequantize');
+  const fewChannels = kernelsOf({ index, channels: 8 });
+  expect(fewChannels.slice(fewChannels.indexOf('tensor_dequantize'))).toEqual(['tensor_dequantize', 'convolve']);
 });
 
 test('sums of columns take one launch, and so do products of each pair of bits', () => {

@@ -1,6 +1,6 @@
 // Gradients of the weights and of a trained structure by counts of bits: the structure's are sums of counts, see
 // kernels/approximate-bit-gradients.cu; the weights' are those of an exact product, an ordinary weight gradient over
-// the activations' values.
+// the activations' values or, where it can read them, their codes.
 
 import type { Node } from '../../graph/graph.ts';
 import { pathOf } from '../../graph/paths.ts';
@@ -17,10 +17,11 @@ import {
   packingOf,
 } from './approximate-bits.ts';
 import { productOf } from './convolution.ts';
+import { f16GradientOfCodes } from './convolution-f16.ts';
 import { type Convolution, geometryArgument, WEIGHT_GRADIENT } from './geometry.ts';
-import type { Address } from './launch.ts';
+import type { Address, KernelLaunch } from './launch.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
-import { Layout, type Lowered } from './lowering.ts';
+import { Layout, type Lowered, type Operands } from './lowering.ts';
 import { dequantizeTensor } from './quantization.ts';
 
 const FILE = 'approximate-bit-gradients.cu';
@@ -38,10 +39,9 @@ export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, t
   const counted = countedGroups(groups);
   const summed = [...counted.groups, ...counted.singles];
   // In bf16 too: with as many digits as the planes' gradient has in either precision.
-  const ofWeights = productOf(WEIGHT_GRADIENT, g, { ...target, precision: 'tf32' });
+  const ofWeights = gradientOfWeights(g, { ...target, precision: 'tf32' });
   const size = bitLaunchSize(layout, target);
   const blocks = size.grid;
-  const values = g.n * g.h * g.w * g.c;
   const groupOf = new Int32Array(weightBits * activationBits).fill(-1);
   summed.forEach((group, at) => {
     if (group) groupOf[group.entry!] = at;
@@ -52,7 +52,7 @@ export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, t
   const wAt = space.take(layout.weightBytes);
   const sumsAt = space.take(layout.sumBytes);
   const partialsAt = space.take(4 * blocks * summed.length);
-  const valuesAt = space.take(4 * values);
+  const valuesAt = space.take(ofWeights.valueBytes);
   const ofWeightsAt = space.take(ofWeights.workspaceBytes ?? 0);
   return {
     path: pathOf(bitGradientWays, 'bits', {
@@ -65,7 +65,7 @@ export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, t
     launches: (at) => {
       const [gradient, codes, w, xScale, xZero, wScale] = at.inputs as Six;
       const [dw, dm] = at.outputs as [Address, Address];
-      const [packedX, packedW, sums, partials, x, workspace] = [
+      const [packedX, packedW, sums, partials, values, workspace] = [
         ...[xAt, wAt, sumsAt, partialsAt, valuesAt, ofWeightsAt],
       ].map((offset) => at.workspace + offset) as Six;
       const packed = { x: packedX, w: packedW, sums };
@@ -97,8 +97,34 @@ export function bitGradients(node: Node<'axmConv2dGradients'>, g: Convolution, t
             ...integers({ blocks, groups: summed.length }),
           },
         ),
-        dequantizeTensor(values, { codes, scale: xScale, zero: xZero, x }),
-        ...ofWeights.launches({ ...at, inputs: [x, gradient], outputs: [dw], workspace }),
+        ...ofWeights.launches({ ...at, inputs: [codes, xScale, xZero, gradient], outputs: [dw], workspace }, values),
+      ];
+    },
+  };
+}
+
+/** What the gradient of the weights takes, and room that it needs for the values of all codes. */
+interface OfCodes {
+  readonly workspaceBytes: number;
+  readonly valueBytes: number;
+  /** inputs: codes, scale, zero point, gradient. */
+  readonly launches: (at: Operands, values: Address) => readonly KernelLaunch[];
+}
+
+/** From the codes where the product can read them, else from their values. */
+function gradientOfWeights(g: Convolution, target: Target): OfCodes {
+  const ofCodes = f16GradientOfCodes(g, target);
+  if (ofCodes) return { workspaceBytes: 0, ...ofCodes, valueBytes: 0 };
+  const product = productOf(WEIGHT_GRADIENT, g, target);
+  const count = g.n * g.h * g.w * g.c;
+  return {
+    workspaceBytes: product.workspaceBytes ?? 0,
+    valueBytes: 4 * count,
+    launches: (at, x) => {
+      const [codes, scale, zero, gradient] = at.inputs as [Address, Address, Address, Address];
+      return [
+        dequantizeTensor(count, { codes, scale, zero, x }),
+        ...product.launches({ ...at, inputs: [x, gradient] }),
       ];
     },
   };

@@ -1,7 +1,7 @@
 // Convolutions of f32 tensors that keep the size of the image or halve it, on the f16 matrix units: operands are laid
 // out as tiles of f16, with a power of two per block in place of the exponent's range; see kernels/convolution-f16.cu.
 // Which ones qualify, how their sums are cut into parts, and the launches: forward and input gradient are one kernel,
-// with the weights laid out first.
+// with the weights laid out first; the gradient of the weights takes its first operand as codes too.
 
 import { COUNTS, oneOrSeveral } from '../../graph/paths.ts';
 import {
@@ -20,11 +20,11 @@ import { type Lowered, sumParts } from './lowering.ts';
 /** Channels of a tile, on both sides; a tile has 64 rows of 128 bytes. */
 const CHANNELS = 64;
 const TILE_BYTES = 8192;
-/** Pixels of a block and tiles of weights that it keeps; words for the largest magnitudes of the weights. */
+/** Pixels of a block and tiles of weights that it keeps. */
 const ROWS = 128;
 const STAGES = 4;
-const MAXIMA = 128;
 const THREADS = 256;
+const LAYING_THREADS = 512;
 /** Vectors of four floats per thread and chunk that registers have room for. */
 const MOST_LOADS = 13;
 /** Of a weight gradient, by the stride: threads, and vectors per thread that registers have room for. */
@@ -52,6 +52,21 @@ const loadsName = (loads: number, stride: Stride): string => (stride === 1 ? `${
 
 /** The product on f16 tiles; undefined where it has to be formed another way. */
 export function f16ProductOf(mode: Mode, g: Convolution, target: Target): F16Product | undefined {
+  const stride = f16Stride(g, target);
+  if (stride === undefined) return undefined;
+  if (mode === WEIGHT_GRADIENT) return weightGradient(g, stride, target, 'values');
+  const turned = { ...g, c: g.o, o: g.c, inputs: g.outputs, outputs: g.inputs };
+  return same(mode === FORWARD ? g : turned, stride, mode, target);
+}
+
+/** The gradient of the weights where x is given by codes: its inputs are codes, scale, zero point and gradient. */
+export function f16GradientOfCodes(g: Convolution, target: Target): F16Product | undefined {
+  const stride = f16Stride(g, target);
+  return stride === undefined ? undefined : weightGradient(g, stride, target, 'codes');
+}
+
+/** The stride of a convolution that f16 tiles can form. */
+function f16Stride(g: Convolution, target: Target): Stride | undefined {
   const [padding] = g.padding;
   const stride = strideOf(g);
   const dense = g.dilation.every((step) => step === 1);
@@ -59,10 +74,7 @@ export function f16ProductOf(mode: Mode, g: Convolution, target: Target): F16Pro
   const wholeTiles = g.groups === 1 && g.inputs % CHANNELS === 0 && g.outputs % CHANNELS === 0;
   const isRight = target.warpgroups && target.precision === 'tf32' && halves && wholeTiles;
   // Taps inside the image are bits of a word.
-  if (!isRight || stride === undefined || g.kh * g.kw > 32) return undefined;
-  if (mode === WEIGHT_GRADIENT) return weightGradient(g, stride, target);
-  const turned = { ...g, c: g.o, o: g.c, inputs: g.outputs, outputs: g.inputs };
-  return same(mode === FORWARD ? g : turned, stride, mode, target);
+  return isRight && g.kh * g.kw <= 32 ? stride : undefined;
 }
 
 /** Of both axes, where it divides the image into as many pixels as there are results. */
@@ -77,9 +89,9 @@ const withMargins = (g: Convolution, stride: Stride, count: number): number =>
 /** Shared memory for the pixels that the threads' vectors cover, and the row of zeros. */
 const pixelBytes = (loads: number, threads: number): number => 2 * CHANNELS * ((4 * loads * threads) / CHANNELS + 1);
 
-const sourceOf = (loads: number, stride: Stride) => ({
+const sourceOf = (loads: number, stride: Stride, codes: 0 | 1 = 0) => ({
   file: 'convolution-f16.cu',
-  defines: { STRIDE: stride, LOADS: loads, WGMMA: 1 },
+  defines: { STRIDE: stride, LOADS: loads, CODES: codes, WGMMA: 1 },
 });
 
 /** Blocks are two to a multiprocessor where the inner chunks can be cut into so many parts. */
@@ -98,28 +110,22 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
   const count = classes * g.pixels * g.outputs;
   const source = sourceOf(loads, stride);
   const tilesBytes = 2 * taps * g.inputs * g.outputs;
-  const maximaBytes = 4 * MAXIMA;
+  const shiftBytes = roundUp(4 * chunks * (g.outputs / CHANNELS), 256);
   const transposed = mode === INPUT_GRADIENT ? 1 : 0;
   return {
     aspects: { parts: oneOrSeveral(parts), loads: loadsName(loads, stride) },
-    workspaceBytes: tilesBytes + maximaBytes + (parts > 1 ? 4 * parts * count : 0),
+    workspaceBytes: tilesBytes + shiftBytes + (parts > 1 ? 4 * parts * count : 0),
     launches: ({ inputs: [a, w], outputs: [result], workspace: tiles }) => {
-      const maxima = tiles + BigInt(tilesBytes);
-      const partials = maxima + BigInt(maximaBytes);
+      const shifts = tiles + BigInt(tilesBytes);
+      const partials = shifts + BigInt(shiftBytes);
       return [
         launch(
           source,
-          'largest',
-          { grid: MAXIMA, block: THREADS },
-          { ...addresses({ w: w!, maxima }), ...integers({ vectors: (taps * g.inputs * g.outputs) / 4 }) },
-        ),
-        launch(
-          source,
           'lay_out',
-          { grid: [taps, chunks, g.outputs / CHANNELS], block: THREADS },
+          { grid: [chunks, g.outputs / CHANNELS], block: LAYING_THREADS },
           {
-            ...addresses({ w: w!, maxima, tiles }),
-            ...integers({ inner: g.inputs, columns: g.outputs, transposed, padding: g.padding[0] }),
+            ...addresses({ w: w!, tiles, shifts }),
+            ...integers({ inner: g.inputs, columns: g.outputs, taps, transposed, padding: g.padding[0] }),
           },
         ),
         launch(
@@ -127,7 +133,7 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
           'convolve_same',
           { grid: [blocks, parts, classes], block: THREADS, shared: STAGES * TILE_BYTES + pixelBytes(loads, THREADS) },
           {
-            ...addresses({ a: a!, weights: tiles, maxima, result: parts > 1 ? partials : result! }),
+            ...addresses({ a: a!, weights: tiles, shifts, result: parts > 1 ? partials : result! }),
             geometry: geometryArgument(g),
             ...integers({ chunksPerPart, scatter }),
           },
@@ -139,7 +145,12 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
 }
 
 /** One block per multiprocessor, each with its share of the pixels; of those of the classes, which are smaller, two. */
-function weightGradient(g: Convolution, stride: Stride, { multiprocessors }: Target): F16Product | undefined {
+function weightGradient(
+  g: Convolution,
+  stride: Stride,
+  { multiprocessors }: Target,
+  first: 'values' | 'codes',
+): F16Product | undefined {
   const { threads, loads: most } = gradientLimits[stride];
   const rows = withMargins(g, stride, CHANNELS);
   const loads = ceilDivide(rows * CHANNELS, 4 * threads);
@@ -155,18 +166,21 @@ function weightGradient(g: Convolution, stride: Stride, { multiprocessors }: Tar
   return {
     aspects: { parts: oneOrSeveral(parts), loads: loadsName(loads, stride) },
     workspaceBytes: parts > 1 ? roundUp(4 * parts * count, 256) : 0,
-    launches: ({ inputs: [x, gradient], outputs: [dw], workspace: partials }) => [
-      launch(
-        sourceOf(loads, stride),
-        'weight_gradient',
-        { grid: [tiles, parts, classes], block: threads, shared },
-        {
-          ...addresses({ x: x!, gradient: gradient!, result: parts > 1 ? partials : dw! }),
-          geometry: geometryArgument(g),
-          ...integers({ stagesPerPart }),
-        },
-      ),
-      ...(parts > 1 ? [sumParts(partials, dw!, count, parts)] : []),
-    ],
+    launches: ({ inputs: [x, ...others], outputs: [dw], workspace: partials }) => {
+      const [unit, zero, gradient] = first === 'codes' ? others : [0n, 0n, ...others];
+      return [
+        launch(
+          sourceOf(loads, stride, first === 'codes' ? 1 : 0),
+          'weight_gradient',
+          { grid: [tiles, parts, classes], block: threads, shared },
+          {
+            ...addresses({ x: x!, unit: unit!, zero: zero!, gradient: gradient!, result: parts > 1 ? partials : dw! }),
+            geometry: geometryArgument(g),
+            ...integers({ stagesPerPart }),
+          },
+        ),
+        ...(parts > 1 ? [sumParts(partials, dw!, count, parts)] : []),
+      ];
+    },
   };
 }

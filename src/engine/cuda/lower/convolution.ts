@@ -3,11 +3,14 @@
 // device does (convolution-f16.ts). The gradients
 // through the error of an approximate multiplier are such products too (approximate-slopes.ts).
 
-import type { Node } from '../../graph/graph.ts';
+import { invariant } from '../../../tensor/errors.ts';
+import type { Node, Value } from '../../graph/graph.ts';
+import type { OpAttributes } from '../../graph/ops.ts';
 import { COUNTS, oneOrSeveral, pathOf } from '../../graph/paths.ts';
 import { square } from '../../graph/window.ts';
-import { f16Aspects, f16ProductOf } from './convolution-f16.ts';
+import { f16Aspects, f16GradientOfCodes, f16ProductOf } from './convolution-f16.ts';
 import { depthwiseProduct, depthwiseWays, isDepthwise } from './depthwise.ts';
+import type { FusedNode } from './fuse.ts';
 import {
   type Convolution,
   ceilDivide,
@@ -259,7 +262,24 @@ export const convolution: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWe
   conv2dInputGradient: lowering(INPUT_GRADIENT, ({ inputs: [g, w], outputs: [dx], attributes }) =>
     convolutionOf(dx!.shape, w!.shape, g!.shape, attributes),
   ),
-  conv2dWeightGradient: lowering(WEIGHT_GRADIENT, ({ inputs: [x, g], attributes }) =>
-    convolutionOf(x!.shape, attributes.weightShape, g!.shape, attributes),
-  ),
+  conv2dWeightGradient: ({ inputs: [x, g], attributes }, target) => {
+    const geometry = geometryOfGradient(x!, g!, attributes);
+    const product = productOf(WEIGHT_GRADIENT, geometry, target);
+    return { ...product, readsCodes: f16GradientOfCodes(geometry, target) !== undefined };
+  },
 };
+
+const geometryOfGradient = (x: Value, g: Value, { weightShape, ...window }: OpAttributes['conv2dWeightGradient']) =>
+  convolutionOf(x.shape, weightShape, g.shape, window);
+
+/** The gradient of weights that reads codes in place of their values (fuse.ts). */
+export const fusedConvolution: {
+  readonly weightGradientOfCodes: Lowering<never, FusedNode<'weightGradientOfCodes'>>;
+} = {
+  weightGradientOfCodes: ({ inputs: [codes, , , g], attributes }, target) => {
+    const f16 = f16GradientOfCodes(geometryOfGradient(codes!, g!, attributes), target);
+    invariant(f16, 'codes for a product of values');
+    return { ...f16, path: pathOf(fusedConvolutionWays.weightGradientOfCodes, 'f16', f16.aspects) };
+  },
+};
+export const fusedConvolutionWays = { weightGradientOfCodes: { f16: f16Aspects(WEIGHT_GRADIENT) } } as const;

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { gradients } from '../../graph/gradients.ts';
-import { Graph, type Value } from '../../graph/graph.ts';
+import { Graph, type Node, type Value } from '../../graph/graph.ts';
+import type { Granularity } from '../../graph/ops.ts';
 import { plan } from '../../graph/plan.ts';
-import { fuse } from './fuse.ts';
+import { square } from '../../graph/window.ts';
+import { codesBehind, fuse } from './fuse.ts';
 
 const attributes = { epsilon: 1e-5 };
 const sum = { alpha: 1, beta: 1 };
@@ -165,6 +167,10 @@ describe('the range of an activation', () => {
   function quantizer(shape: readonly number[], betas: readonly number[], holdsZero = false): Graph {
     const graph = new Graph();
     const x = graph.apply1('affine', [graph.input('x', shape)], { scale: 2, offset: 0 });
+    graph.output('codes', quantized(graph, x, betas, holdsZero));
+    return graph;
+  }
+  function quantized(graph: Graph, x: Value, betas: readonly number[], holdsZero = false): Value {
     const extremes = graph.apply('minMax', [x], { granularity: 'tensor', holdsZero });
     const moved = ['min', 'max'].map((name, at) => {
       const running = graph.variable(name, []);
@@ -174,16 +180,16 @@ describe('the range of an activation', () => {
     });
     const logits = ['upper', 'lower'].map((name) => graph.variable(name, []));
     const [scale, zero] = graph.apply('clipScale', [...moved, ...logits], { bits: 8 });
-    graph.output('codes', graph.apply1('quantize', [x, scale!, zero!], { bits: 8, granularity: 'tensor' }));
-    return graph;
+    return graph.apply1('quantize', [x, scale!, zero!], { bits: 8, granularity: 'tensor' });
   }
+  const inVariable = (name: string) => ({ region: 'variable', name });
 
   test('moves its averages and gives the scale in one step', () => {
     const steps = fuse(plan(quantizer([4, 8], [0.1, 0.1])));
     expect(steps.map(({ node }) => node.op)).toEqual(['affine', 'movingRange', 'quantize']);
     const { inputs, outputs } = steps[1]!;
-    expect(inputs.slice(1)).toEqual(['min', 'max', 'upper', 'lower'].map((name) => ({ region: 'variable', name })));
-    expect(outputs.slice(0, 2)).toEqual(['min', 'max'].map((name) => ({ region: 'variable', name })));
+    expect(inputs.slice(1)).toEqual(['min', 'max', 'upper', 'lower'].map(inVariable));
+    expect(outputs.slice(0, 2)).toEqual(['min', 'max'].map(inVariable));
     expect(steps[2]!.inputs.slice(1)).toEqual(outputs.slice(2));
   });
 
@@ -194,8 +200,74 @@ describe('the range of an activation', () => {
     }
   });
 
+  test('moves where a norm makes the tensor, if what that reads lives on', () => {
+    const normalized = (isHeld: boolean) =>
+      graphWith((graph, y, x) => {
+        const other = graph.apply1('affine', [x], { scale: 3, offset: 0 });
+        const end = relu(graph, graph.apply1('add', [y, other], sum));
+        graph.output('codes', quantized(graph, end, [0.1, 0.1]));
+        if (isHeld) graph.output('other', graph.apply1('affine', [other], { scale: 2, offset: 0 }));
+        graph.output('beta', graph.apply1('affine', [graph.variable('beta', [8])], { scale: 2, offset: 0 }));
+        return end;
+      });
+    const steps = fuse(plan(normalized(true)));
+    expect(steps.slice(0, 5).map(({ node }) => node.op)).toEqual([
+      ...['affine', 'moments', 'affine', 'rangedNormalize', 'quantize'],
+    ]);
+    const [, , other, joined, quantize] = steps;
+    expect(joined!.inputs[5]).toEqual(other!.outputs[0]);
+    expect(joined!.inputs.slice(6)).toEqual(['min', 'max', 'upper', 'lower'].map(inVariable));
+    expect(joined!.outputs.slice(1, 3)).toEqual(['min', 'max'].map(inVariable));
+    expect(quantize!.inputs).toEqual([joined!.outputs[0], ...joined!.outputs.slice(3)]);
+    expect(opsOf(normalized(false)).slice(0, 5)).toEqual([
+      ...['affine', 'moments', 'affine', 'normalize', 'movingRange'],
+    ]);
+  });
+
   test('stays apart where the averages differ or the tensor is not made of fours', () => {
     expect(opsOf(quantizer([4, 8], [0.1, 0.2]))).toContain('minMax');
     expect(opsOf(quantizer([3, 5], [0.1, 0.1]))).toContain('minMax');
+  });
+});
+
+describe('the gradient of weights over the values of codes', () => {
+  const geometry = square({ padding: 1 });
+  /** `again`: what else reads the values. */
+  function gradient({ granularity = 'tensor' as Granularity, again = false } = {}): Graph {
+    const graph = new Graph();
+    const size = granularity === 'tensor' ? [] : [8];
+    const [scale, zero] = ['scale', 'zero'].map((name) => graph.input(name, size));
+    const image = graph.apply1('affine', [graph.input('image', [2, 4, 4, 8])], { scale: 2, offset: 0 });
+    const codes = graph.apply1('quantize', [image, scale!, zero!], { bits: 8, granularity });
+    const x = graph.apply1('dequantize', [codes, scale!, zero!], { granularity });
+    const g = graph.apply1('affine', [image], { scale: 3, offset: 0 });
+    graph.output('dw', graph.apply1('conv2dWeightGradient', [x, g], { ...geometry, weightShape: [3, 3, 8, 8] }));
+    if (again) graph.output('sum', graph.apply1('sum', [x], {}));
+    return graph;
+  }
+  const readsCodes = ({ op }: Node) => op === 'conv2dWeightGradient';
+  const stepsOf = (graph: Graph, reads = readsCodes) =>
+    fuse(plan(graph, { alsoReads: (node) => (reads(node) ? codesBehind(node) : []) }), reads);
+
+  test('reads the codes, which nothing takes the place of before', () => {
+    const steps = stepsOf(gradient());
+    expect(steps.map(({ node }) => node.op)).toEqual(['affine', 'quantize', 'affine', 'weightGradientOfCodes']);
+    const [, quantize, g, last] = steps;
+    expect(last!.inputs).toEqual([quantize!.outputs[0], ...quantize!.inputs.slice(1), g!.outputs[0]]);
+    expect(g!.outputs[0]).not.toEqual(quantize!.outputs[0]);
+  });
+
+  test('stays apart where the kernel cannot, where the values are read elsewhere, and with scales of channels', () => {
+    const apart = [
+      stepsOf(gradient(), () => false),
+      stepsOf(gradient({ again: true })),
+      stepsOf(gradient({ granularity: 'channel' })),
+      // The codes may be gone.
+      fuse(plan(gradient()), readsCodes),
+    ];
+    for (const steps of apart) {
+      const ops = steps.map(({ node }) => node.op);
+      expect([ops.includes('dequantize'), ops.includes('conv2dWeightGradient')]).toEqual([true, true]);
+    }
   });
 });

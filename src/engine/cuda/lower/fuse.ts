@@ -1,8 +1,9 @@
-// Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it
-// and the running averages of its statistics, the gradient of batch norm with that of the relu in front of it, the
-// range of an activation with the quantiser's scale that follows from it, the gradient of a range with the sum that it
-// is added to. The plan is laid out before, so a fused step may only use memory that still holds what it
-// reads: it takes the place of the last step that it joins, and is formed only where its operands live that long.
+// Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it,
+// the running averages of its statistics and the range of what it makes, the gradient of batch norm with that of the
+// relu in front of it, the range of an activation with the quantiser's scale that follows from it, the gradient of a
+// range with the sum that it is added to, the values of codes with the gradient of weights that they are for. The plan
+// is laid out before, so a fused step may only use memory that still holds what it reads: it takes the place of the
+// last step that it joins, and is formed only where its operands live that long.
 // Nothing else changes: operations, their meaning and their storage stay what the plan says.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
@@ -25,8 +26,14 @@ export interface FusedAttributes {
    * what clipScale gives.
    */
   movingRange: OpAttributes['add'] & OpAttributes['clipScale'] & Pick<OpAttributes['minMax'], 'holdsZero'>;
+  /**
+   * (operands of normalize, low, high, upper, lower) → what normalize gives, and what movingRange gives of that.
+   */
+  rangedNormalize: FusedAttributes['normalize'] & { readonly range: FusedAttributes['movingRange'] };
   /** (gmin, gmax, x, min, max, other) → the gradient of a range plus other. */
   addedRangeGradient: OpAttributes['minMaxGradient'];
+  /** (codes, scale, zero, g) → dw of the values of the codes. */
+  weightGradientOfCodes: OpAttributes['conv2dWeightGradient'];
 }
 export type FusedOp = keyof FusedAttributes;
 
@@ -42,8 +49,11 @@ export interface FusedStep extends Omit<Step, 'node'> {
   readonly node: Node | FusedNode;
 }
 
-/** The plan's steps, in an order that is right, with those joined that can be. */
-export function fuse(plan: Plan): FusedStep[] {
+/**
+ * The plan's steps, in an order that is right, with those joined that can be; `readsCodes`: whether the device's kernel
+ * for a gradient of weights can.
+ */
+export function fuse(plan: Plan, readsCodes: (node: Node) => boolean = () => false): FusedStep[] {
   const uses = usesOf(plan);
   const replaced = new Map<number, readonly FusedStep[]>();
   plan.steps.forEach(({ node }, at) => {
@@ -51,6 +61,7 @@ export function fuse(plan: Plan): FusedStep[] {
     if (node.op === 'reluGradient') joinGradient(plan, uses, at, replaced);
     if (node.op === 'minMax') joinRange(plan, uses, at, replaced);
     if (node.op === 'minMaxGradient') joinSum(plan, uses, at, replaced);
+    if (node.op === 'conv2dWeightGradient' && readsCodes(node)) joinCodes(plan, uses, at, replaced);
   });
   return plan.steps.flatMap((step, at) => replaced.get(at) ?? [step]);
 }
@@ -190,10 +201,11 @@ function joinGradient(plan: Plan, uses: Uses, at: number, replaced: Map<number, 
 }
 
 /**
- * The range of a whole tensor at `at`, then at once its two moving averages and the scale that they give. The tensor
- * comes in vectors of four.
+ * The range of a whole tensor at `at`, then at once its two moving averages and the scale that they give, in the pass
+ * that normalises where that comes at once before. The tensor comes in vectors of four.
  */
-function joinRange({ steps }: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
+function joinRange(plan: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
+  const { steps } = plan;
   const [range, low, high, scale] = steps.slice(at, at + 4) as [Step, Step?, Step?, Step?];
   const { inputs, outputs, attributes } = range.node as Node<'minMax'>;
   if (attributes.granularity !== 'tensor' || sizeOf(inputs[0]!.shape) % 4 !== 0) return;
@@ -209,22 +221,40 @@ function joinRange({ steps }: Plan, uses: Uses, at: number, replaced: Map<number
   const ofAverages = scale.node.inputs[0] === low.node.outputs[0] && scale.node.inputs[1] === high.node.outputs[0];
   if (!average(low, min) || !average(high, max) || !ofAverages || uses(inputs[0]!).at(-1)! < at + 3) return;
 
-  for (const joined of [at, at + 1, at + 2]) replaced.set(joined, []);
+  const moved = { alpha, beta, ...scale.node.attributes, holdsZero: attributes.holdsZero ?? false };
+  const before = [low.node.inputs[0]!, high.node.inputs[0]!, ...scale.node.inputs.slice(2)];
+  const after = [low.node.outputs[0]!, high.node.outputs[0]!, ...scale.node.outputs];
+  const made = normalizeAt(plan, at - 1, inputs[0]!, at + 3, replaced);
+  for (const joined of [...(made ? [at - 1] : []), at, at + 1, at + 2]) replaced.set(joined, []);
   replaced.set(at + 3, [
     {
       node: {
-        op: 'movingRange',
-        attributes: { alpha, beta, ...scale.node.attributes, holdsZero: attributes.holdsZero ?? false },
-        inputs: [inputs[0]!, low.node.inputs[0]!, high.node.inputs[0]!, ...scale.node.inputs.slice(2)],
-        outputs: [low.node.outputs[0]!, high.node.outputs[0]!, ...scale.node.outputs],
+        ...(made
+          ? { op: 'rangedNormalize', attributes: { ...made.node.attributes, range: moved } }
+          : { op: 'movingRange', attributes: moved }),
+        inputs: [...(made?.node.inputs ?? [inputs[0]!]), ...before],
+        outputs: [...(made?.node.outputs ?? []), ...after],
         label: range.node.label,
       },
-      inputs: [range.inputs[0]!, low.inputs[0]!, high.inputs[0]!, ...scale.inputs.slice(2)],
-      outputs: [low.outputs[0]!, high.outputs[0]!, ...scale.outputs],
+      inputs: [...(made?.inputs ?? [range.inputs[0]!]), low.inputs[0]!, high.inputs[0]!, ...scale.inputs.slice(2)],
+      outputs: [...(made?.outputs ?? []), low.outputs[0]!, high.outputs[0]!, ...scale.outputs],
       // Other outputs may lie where it was: they are written when all of it has been read.
       workspace: range.workspace,
     },
   ]);
+}
+
+/** What makes a value at `at` by normalising, all of which is still there at `end`. */
+function normalizeAt(
+  plan: Plan,
+  at: number,
+  value: Value,
+  end: number,
+  replaced: ReadonlyMap<number, readonly FusedStep[]>,
+): (FusedStep & { readonly node: FusedNode<'normalize'> }) | undefined {
+  const [step] = replaced.get(at) ?? [];
+  if (!isFused(step, 'normalize') || step.node.outputs[0] !== root(value)) return undefined;
+  return step.node.inputs.every((operand) => plan.heldUntil(operand) >= end) ? step : undefined;
 }
 
 /**
@@ -255,11 +285,54 @@ function joinSum({ steps }: Plan, uses: Uses, at: number, replaced: Map<number, 
   ]);
 }
 
+/**
+ * What the gradient of a convolution's weights can read in place of its first operand: codes, scale and zero point. The
+ * plan keeps them as long (PlanOptions.alsoReads).
+ */
+export function codesBehind(node: Node): readonly Value[] {
+  const values = node.op === 'conv2dWeightGradient' ? producerOf(node.inputs[0], 'dequantize') : undefined;
+  return values?.attributes.granularity === 'tensor' ? values.inputs : [];
+}
+
+/** The gradient of weights at `at` and the values of codes that it alone reads. */
+function joinCodes(plan: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
+  const step = plan.steps[at]!;
+  const [x, g] = step.node.inputs as [Value, Value];
+  const codes = codesBehind(step.node);
+  const isHeld = codes.length > 0 && codes.every((value) => plan.heldUntil(value) >= at);
+  if (!isHeld || uses(x).length > 1 || root(g) === x) return;
+  replaced.set(
+    plan.steps.findIndex(({ node }) => node.outputs[0] === x),
+    [],
+  );
+  replaced.set(at, [
+    {
+      ...step,
+      node: {
+        op: 'weightGradientOfCodes',
+        attributes: (step.node as Node<'conv2dWeightGradient'>).attributes,
+        inputs: [...codes, g],
+        outputs: step.node.outputs,
+        label: step.node.label,
+      },
+      inputs: [...codes.map(plan.storage), step.inputs[1]!],
+    },
+  ]);
+}
+
+const isFused = <K extends FusedOp>(
+  step: FusedStep | undefined,
+  op: K,
+): step is FusedStep & { readonly node: FusedNode<K> } => step?.node.op === op;
+
 const isStep = <K extends OpName>(step: Step | undefined, op: K): step is Step & { readonly node: Node<K> } =>
   step?.node.op === op;
 
 /** The operation of this name whose first output a value is. */
-function producerOf<K extends 'relu' | 'batchNorm'>(value: Value | undefined, op: K): Node<K> | undefined {
+function producerOf<K extends 'relu' | 'batchNorm' | 'dequantize'>(
+  value: Value | undefined,
+  op: K,
+): Node<K> | undefined {
   if (value?.source.kind !== 'node' || value.source.index !== 0) return undefined;
   return value.source.node.op === op ? (value.source.node as unknown as Node<K>) : undefined;
 }

@@ -7,7 +7,7 @@ import { concerning, type Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { approximate, approximateWays } from './approximate.ts';
 import { collective, collectiveWays } from './collective.ts';
-import { convolution, convolutionWays } from './convolution.ts';
+import { convolution, convolutionWays, fusedConvolution, fusedConvolutionWays } from './convolution.ts';
 import { dropout, dropoutWays } from './dropout.ts';
 import { elementwise, elementwiseWays } from './elementwise.ts';
 import { formula, formulaWays } from './formula.ts';
@@ -47,6 +47,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...loss,
   ...quantization,
   ...approximate,
+  ...fusedConvolution,
   ...fusedNormalization,
   ...fusedQuantization,
   ...fusedReduction,
@@ -71,6 +72,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...lossWays,
   ...quantizationWays,
   ...approximateWays,
+  ...fusedConvolutionWays,
   ...fusedNormalizationWays,
   ...fusedQuantizationWays,
   ...fusedReductionWays,

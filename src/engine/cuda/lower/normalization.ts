@@ -1,12 +1,12 @@
 // Batch norm whole and in the pieces that fuse.ts makes of it: statistics alone or with the running averages that they
-// move, normalisation with an addition and a relu behind it, the gradient with that of a relu in front. See
-// kernels/normalization.cu.
+// move, normalisation with an addition and a relu behind it and the range of what that makes, the gradient with that of
+// a relu in front. See kernels/normalization.cu.
 
 import { given } from '../../../tensor/given.ts';
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import type { OpAttributes } from '../../graph/ops.ts';
-import { type Path, pathOf } from '../../graph/paths.ts';
+import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
 import type { FusedNode } from './fuse.ts';
 import { ceilDivide } from './geometry.ts';
 import type { Address } from './launch.ts';
@@ -21,6 +21,7 @@ import {
   type Target,
 } from './launch.ts';
 import type { Lowered, Lowering, Lowerings, Operands, WaysOf } from './lowering.ts';
+import { movedRange } from './quantization.ts';
 import { REDUCTION_ASPECTS, reduce, reductionAspects, reductionBytes, reductionOf, rowsAndColumns } from './reduce.ts';
 
 const THREADS = 256;
@@ -30,7 +31,7 @@ const REDUCTION_THREADS = 512;
 const UNROLL = 4;
 
 type Normalizing = 'batchNorm' | 'batchNormInference' | 'batchNormGradient';
-type Fused = 'moments' | 'normalize' | 'rectifiedGradient';
+type Fused = 'moments' | 'normalize' | 'rangedNormalize' | 'rectifiedGradient';
 
 const elementWays = { 'four channels at a time': {}, 'one channel at a time': {} } as const;
 const reducingWays = {
@@ -54,9 +55,12 @@ export const normalizationWays: WaysOf<Normalizing> = {
   batchNormInference: elementWays,
   batchNormGradient: reducingWays,
 };
+const ranged = { ...behind, slabs: COUNTS } as const;
+const rangedWays = { 'four channels at a time': ranged, 'one channel at a time': ranged } as const;
 export const fusedNormalizationWays: WaysOf<Fused> = {
   moments: momentWays,
   normalize: joinedWays,
+  rangedNormalize: rangedWays,
   rectifiedGradient: rectifiedWays,
 };
 
@@ -84,12 +88,15 @@ function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, targe
   const cut = { width, threads: REDUCTION_THREADS };
   const reduction = reductionOf(...rowsAndColumns(shape, 'channel'), target, cut);
   const count = sizeOf(shape) / width;
+  /** Of all vectors. */
+  const whole = reductionOf(count, 1, target, { threads: REDUCTION_THREADS });
   const vectors = shape.at(-1)! / width;
   const size = { grid: ceilDivide(count, THREADS * UNROLL), block: THREADS };
   const elements = { ...integers({ count, vectors }), ...floats({ epsilon }) };
   return {
     way: width === 4 ? 'four channels at a time' : 'one channel at a time',
     reduction,
+    whole,
     /** `places`: x, mean, variance; `averages`: what moves by the mean and by the variance, where both do. */
     moments: (places: Places, at: Operands, averages: readonly Average[] = []): KernelLaunch => {
       const [ofMean, ofVariance] = averages.length > 0 ? averages.map(averageArgument) : [noAverage, noAverage];
@@ -109,6 +116,29 @@ function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, targe
         ...integers({ rectified: relu ? 1 : 0 }),
         ...floats({ limit: limitOf(relu) }),
       }),
+    /** The same, and what y is of moves a range. */
+    normalizeRange: (
+      places: Places,
+      other: Address,
+      y: Address,
+      range: Argument,
+      at: Operands,
+      relu?: OpAttributes['relu'],
+    ) =>
+      reduce(
+        source,
+        'normalize_range',
+        whole,
+        {
+          ...addresses({ ...places, other, y }),
+          ...integers({ vectors }),
+          ...floats({ epsilon }),
+          ...integers({ rectified: relu ? 1 : 0 }),
+          ...floats({ limit: limitOf(relu) }),
+          range,
+        },
+        at,
+      ),
     /** `places`: g, x, gamma, beta where the gradient is behind a relu, mean, variance, dgamma, dbeta. */
     gradient: (places: Places, dx: Address, at: Operands, relu?: OpAttributes['relu']): KernelLaunch[] => {
       const prefix = relu ? 'rectified_' : '';
@@ -183,6 +213,28 @@ export const normalization: Lowerings<Normalizing> = {
   batchNormGradient: (node, target) => gradient(node, target),
 };
 
+/** Of `rangedNormalize`: low, high and the logits of both ends, behind what is normalised. */
+const RANGE_OPERANDS = 4;
+
+/** What is formed behind a norm of so many operands. */
+function whatIsBehind(operands: number, relu: OpAttributes['relu'] | undefined): (typeof behind.behind)[number] {
+  if (!relu) return 'an addition';
+  return operands > 5 ? 'an addition and a relu' : 'a relu';
+}
+
+/** The operands of a norm and what is added behind it, null where nothing is. */
+function normalized(inputs: readonly Address[]) {
+  const [x, gamma, beta, mean, variance, other = 0n] = inputs as [
+    Address,
+    Address,
+    Address,
+    Address,
+    Address,
+    Address?,
+  ];
+  return { places: { x, gamma, beta, mean, variance }, other };
+}
+
 export const fusedNormalization: { readonly [Op in Fused]: Lowering<never, FusedNode<Op>> } = {
   moments: ({ inputs: [x], attributes: { epsilon, averages = [] } }, target) => {
     const kernels = kernelsFor(x!, epsilon, target);
@@ -204,20 +256,30 @@ export const fusedNormalization: { readonly [Op in Fused]: Lowering<never, Fused
 
   normalize: ({ inputs, attributes: { epsilon, relu } }, target) => {
     const kernels = kernelsFor(inputs[0]!, epsilon, target);
-    const added = inputs.length > 5;
-    const both = added ? 'an addition and a relu' : 'a relu';
     return {
-      path: pathOf(joinedWays, kernels.way, { behind: relu ? both : 'an addition', ...limitAspect(relu ?? {}) }),
+      path: pathOf(joinedWays, kernels.way, { behind: whatIsBehind(inputs.length, relu), ...limitAspect(relu ?? {}) }),
       launches: ({ inputs, outputs: [y] }) => {
-        const [x, gamma, beta, mean, variance, other] = inputs as [
-          Address,
-          Address,
-          Address,
-          Address,
-          Address,
-          Address?,
-        ];
-        return [kernels.normalize({ x, gamma, beta, mean, variance }, other ?? 0n, y!, relu)];
+        const { places, other } = normalized(inputs);
+        return [kernels.normalize(places, other, y!, relu)];
+      },
+    };
+  },
+
+  rangedNormalize: ({ inputs, attributes: { epsilon, relu, range } }, target) => {
+    const kernels = kernelsFor(inputs[0]!, epsilon, target);
+    const operands = inputs.length - RANGE_OPERANDS;
+    return {
+      path: pathOf(rangedWays, kernels.way, {
+        behind: whatIsBehind(operands, relu),
+        ...limitAspect(relu ?? {}),
+        slabs: oneOrSeveral(kernels.whole.slabs),
+      }),
+      workspaceBytes: reductionBytes(kernels.whole),
+      launches: (at) => {
+        const { places, other } = normalized(at.inputs.slice(0, operands));
+        const [y, ...to] = at.outputs as [Address, ...Address[]];
+        const moved = movedRange(at.inputs.slice(operands), to, range);
+        return [kernels.normalizeRange(places, other, y, moved, at, relu)];
       },
     };
   },

@@ -6,16 +6,19 @@ import { byteSize, sizeOf } from '../../../tensor/tensor.ts';
 import { concerning, type Graph, type Node, type Value } from '../../graph/graph.ts';
 import type { Path } from '../../graph/paths.ts';
 import { type Plan, plan, type Storage } from '../../graph/plan.ts';
-import { type FusedStep, fuse } from './fuse.ts';
+import { codesBehind, type FusedStep, fuse } from './fuse.ts';
 import type { Address, KernelLaunch } from './launch.ts';
 import type { Operands, ProgramMemory } from './lowering.ts';
 import type { Lower } from './lowerings.ts';
 import { type Command, ORDER, type Range } from './schedule.ts';
 import { copyLaunch, goTogether, isUpdate, type Transfer, type UpdateOp, updateLaunch } from './updates.ts';
 
+/** What a device does step by step: the plan's steps, those joined that can be. */
+export const joinedSteps = (plan: Plan, lower: Lower): readonly FusedStep[] => fuse(plan, readsCodes(lower));
+
 /** The path of each step of a plan. */
 export function pathsOf(plan: Plan, lower: Lower): { readonly op: string; readonly path: Path }[] {
-  return fuse(plan).map(({ node }) => ({ op: node.op, path: lower(node).path }));
+  return joinedSteps(plan, lower).map(({ node }) => ({ op: node.op, path: lower(node).path }));
 }
 
 const ALIGNMENT = 256;
@@ -28,12 +31,17 @@ const REUSE_DISTANCE = 32;
 /** Beyond that, steps are so large that they fill the device one by one, and memory is worth more. */
 const RESTING_BYTES = 2 ** 29;
 
+const readsCodes = (lower: Lower) => (node: Node) => lower(node).readsCodes ?? false;
+/** For a plan: codes that a kernel reads in place of their values. */
+export const alsoRead = (lower: Lower) => (node: Node) => (readsCodes(lower)(node) ? codesBehind(node) : []);
+
 /** The plan of a graph for a device; `lower` has then been asked for the workspaces of its nodes. */
 export const planFor = (graph: Graph, lower: Lower): Plan =>
   plan(graph, {
     join: true,
     alignment: ALIGNMENT,
     workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
+    alsoReads: alsoRead(lower),
     reuseDistance: REUSE_DISTANCE,
     restingBytes: RESTING_BYTES,
   });
@@ -50,7 +58,7 @@ const UPDATE_ELEMENTS = 2 ** 20;
 /** The commands of a plan, in an order that is right; `lower` has been asked for the workspaces of its nodes. */
 export function lowerPlan(plan: Plan, addressOf: AddressOf, lower: Lower, memory: ProgramMemory): Command[] {
   const commands: Command[] = [];
-  const steps = fuse(plan);
+  const steps = joinedSteps(plan, lower);
   for (let at = 0; at < steps.length; ) {
     const step = steps[at]!;
     if (!isUpdate(step.node)) {

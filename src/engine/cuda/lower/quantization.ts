@@ -6,7 +6,7 @@ import type { Granularity } from '../../graph/ops.ts';
 import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
 import type { FusedNode } from './fuse.ts';
 import type { Address, KernelLaunch, KernelSource } from './launch.ts';
-import { type Arguments, addresses, doubles, floats, integers, launch } from './launch.ts';
+import { type Argument, type Arguments, addresses, doubles, floats, integers, launch, struct } from './launch.ts';
 import {
   elementsOf,
   Layout,
@@ -197,19 +197,44 @@ function pathOfGradient(vectors: boolean, granularity: Granularity, reduction: R
     : pathOf(gradientWays, 'columns', reductionAspects(reduction));
 }
 
+/** The kernels' `MovedRange`. `before`: low and high, the logits of both ends; `to`: low, high, scale, zero point. */
+export function movedRange(
+  before: readonly Address[],
+  to: readonly Address[],
+  attributes: FusedNode<'movingRange'>['attributes'],
+): Argument {
+  const { alpha, beta } = attributes;
+  return struct({
+    ...tensors(
+      { inputs: before, outputs: to },
+      'lowBefore',
+      'highBefore',
+      'upper',
+      'lower',
+      'low',
+      'high',
+      'scale',
+      'zero',
+    ),
+    ...floats({ alpha, beta, levels: levelsOf(attributes) }),
+    ...bound(attributes),
+  });
+}
+
 /** The range of a whole tensor, its moving averages and the scale that they give (fuse.ts). */
 export const fusedQuantization: {
   readonly movingRange: Lowering<never, FusedNode<'movingRange'>>;
 } = {
   movingRange: ({ inputs: [x], attributes }, target) => {
-    const { alpha, beta } = attributes;
     const reduction = reductionOf(sizeOf(x!.shape) / 4, 1, target);
-    const names = ['x', 'lowBefore', 'highBefore', 'upper', 'lower', 'low', 'high', 'scale', 'zero'];
-    const numbers = { ...floats({ alpha, beta, levels: levelsOf(attributes) }), ...bound(attributes) };
     return {
       path: pathOf(rangeWays, 'whole tensor', { slabs: oneOrSeveral(reduction.slabs) }),
       workspaceBytes: reductionBytes(reduction),
-      launches: (at) => [reduce(SOURCE, 'moving_range', reduction, { ...tensors(at, ...names), ...numbers }, at)],
+      launches: (at) => {
+        const [x, ...before] = at.inputs as [Address, ...Address[]];
+        const args = { ...addresses({ x }), range: movedRange(before, at.outputs, attributes) };
+        return [reduce(SOURCE, 'moving_range', reduction, args, at)];
+      },
     };
   },
 };

@@ -45,7 +45,7 @@ import {
   listCodes,
 } from './approximate-sums';
 import { ceilDivide, endTap, endValid, firstTap, firstValid, Geometry } from './geometry';
-import { storeLanes, upperHalf } from './lanes';
+import { storeLanes, storeTransposed, upperHalf } from './lanes';
 
 @unmanaged
 export class CodeBlocks {
@@ -64,8 +64,32 @@ export function packCodes(args: CodeBlocks, part: i32, scratch: usize): void {
   const end = min(args.pixels, first + args.pixelsPerPart);
   const channels = args.channelsPerGroup;
   const blockBytes = <usize>args.pixels << 2;
-  let x = args.x + <usize>first * args.groups * channels;
-  for (let pixel = first; pixel < end; ++pixel) {
+  const pixelBytes = <usize>(args.groups * channels);
+  let squares = first;
+  if (channels % 16 == 0) {
+    squares += (end - first) & ~3;
+    for (let c: usize = 0; c < pixelBytes; c += 16) {
+      let x = args.x + <usize>first * pixelBytes + c;
+      let to = args.out + (c >> 2) * blockBytes + (<usize>first << 2);
+      for (let pixel = first; pixel < squares; pixel += 4) {
+        const next = x + 2 * pixelBytes;
+        storeTransposed(
+          v128.load(x),
+          v128.load(x + pixelBytes),
+          v128.load(next),
+          v128.load(next + pixelBytes),
+          to,
+          to + blockBytes,
+          to + 2 * blockBytes,
+          to + 3 * blockBytes,
+        );
+        x += 4 * pixelBytes;
+        to += 16;
+      }
+    }
+  }
+  let x = args.x + <usize>squares * pixelBytes;
+  for (let pixel = squares; pixel < end; ++pixel) {
     let to = args.out + (<usize>pixel << 2);
     for (let group = 0; group < args.groups; ++group) {
       let c = 0;
@@ -220,6 +244,10 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
             const weights = args.w + <usize>((tap + k) * channels + channel) * geometry.outputs + firstOutput;
             buildRows<T>(args, table + <usize>k * ROW, pitch, weights, taps, firstOutput, lanes);
           }
+          if (tapsPerRow == 3) {
+            // Channels that are not there have code 0.
+            for (let c = taps; c < blockChannels; ++c) memory.fill(table + <usize>c * rowsBytes, 0, TRIPLE);
+          }
           let image = firstRow / geometry.outHeight;
           let oy = firstRow - image * geometry.outHeight;
           for (let r = 0; r < rows; ++r, ++oy) {
@@ -234,7 +262,7 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
             const at = sums + <usize>(r * places + from) * sumBytes;
             const count = end - from;
             if (isFloat<T>()) {
-              if (tapsPerRow == 3) gatherRealTriples(at, codes, codeStep, count, table, taps, rowsBytes);
+              if (tapsPerRow == 3) gatherRealTriples(at, codes, count, table, rowsBytes);
               else if (listed) gatherListedHalves(at, codes, codeStep, count, table);
               else if (args.digitBits == 4) gatherHalves(at, codes, codeStep, count, table, taps);
               else gatherReal(at, codes, codeStep, count, table, taps, rowsBytes);
@@ -244,7 +272,7 @@ function forward<T>(args: AxmForward, part: i32, scratch: usize): void {
                 else gatherListedNarrow(at, codes, codeStep, count, table);
               } else if (pitch == ROW) gatherInteger(at, codes, codeStep, count, table, taps);
               else gatherNarrow(at, codes, codeStep, count, table, taps);
-            } else if (tapsPerRow == 3) gatherTableTriples(at, codes, codeStep, count, table, taps, rowsBytes);
+            } else if (tapsPerRow == 3) gatherTableTriples(at, codes, count, table, rowsBytes);
             else gatherTable(at, codes, codeStep, count, table, taps, rowsBytes);
           }
         }
@@ -329,7 +357,8 @@ function finish<T>(
         }
       }
       const out = args.out + (<usize>((row * geometry.outWidth + ox) * geometry.outputs + firstOutput) << 2);
-      finishPosition<T>(at, correction, scales, zeros, <f64>codes, out, lanes);
+      if (isFloat<T>() && !isShifted) scalePosition(at, scales, out, lanes);
+      else finishPosition<T>(at, correction, scales, zeros, <f64>codes, out, lanes);
       at += lanesOf<T>() << 2;
     }
   }
@@ -376,6 +405,18 @@ function finishPosition<T>(
     const second = finishPair(widened<T>(upperHalf(sum)), correction + next, scales + next, zeros + next, codes);
     const value = v128.shuffle<i32>(f32x4.demote_f64x2_zero(first), f32x4.demote_f64x2_zero(second), 0, 1, 4, 5);
     storeLanes(out + (<usize>lane << 2), value, lanes - lane);
+  }
+}
+
+/** The same of real sums that nothing is to be added to. */
+@inline
+function scalePosition(sums: usize, scales: usize, out: usize, lanes: i32): void {
+  for (let lane = 0; lane < lanes; lane += 4) {
+    const sum = v128.load(sums + (<usize>lane << 2));
+    const at = scales + (<usize>lane << 3);
+    const first = f32x4.demote_f64x2_zero(f64x2.mul(f64x2.promote_low_f32x4(sum), v128.load(at)));
+    const second = f32x4.demote_f64x2_zero(f64x2.mul(f64x2.promote_low_f32x4(upperHalf(sum)), v128.load(at, 16)));
+    storeLanes(out + (<usize>lane << 2), v128.shuffle<i32>(first, second, 0, 1, 4, 5), lanes - lane);
   }
 }
 

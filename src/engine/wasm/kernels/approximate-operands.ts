@@ -65,14 +65,44 @@ export function planarCodes(args: AxmGradients, part: i32, scratch: usize): void
   const pixels = geometry.batch * geometry.height * geometry.width;
   const first = part * args.pixelsPerPart;
   const end = min(pixels, first + args.pixelsPerPart);
-  for (let channel = 0; channel < channels; ++channel) {
+  const squares = first + ((end - first) & ~3);
+  let channel = 0;
+  for (; channel + 4 <= channels; channel += 4) {
+    const to = args.planar + <usize>channel * pixels;
     let from = args.x + <usize>first * channels + channel;
-    const row = args.planar + <usize>channel * pixels;
-    for (let pixel = first; pixel < end; ++pixel) {
-      store<u8>(row + pixel, load<u8>(from));
-      from += channels;
+    for (let pixel = first; pixel < squares; pixel += 4) {
+      transposeCodes(from, channels, to + pixel, pixels);
+      from += <usize>channels << 2;
     }
+    for (let c = 0; c < 4; ++c) copyCodes(args, channel + c, squares, end);
   }
+  for (; channel < channels; ++channel) copyCodes(args, channel, first, end);
+}
+
+/** The codes of one channel from one pixel to another. */
+@inline
+function copyCodes(args: AxmGradients, channel: i32, first: i32, end: i32): void {
+  const channels = args.geometry.channels;
+  const row = args.planar + <usize>channel * args.geometry.batch * args.geometry.height * args.geometry.width;
+  let from = args.x + <usize>first * channels + channel;
+  for (let pixel = first; pixel < end; ++pixel) {
+    store<u8>(row + pixel, load<u8>(from));
+    from += channels;
+  }
+}
+
+/** Four codes of four pixels, `fromStep` bytes apart, as four pixels of four channels, `toStep` apart. */
+@inline
+function transposeCodes(from: usize, fromStep: usize, to: usize, toStep: usize): void {
+  let codes = v128.load32_zero(from);
+  codes = v128.load32_lane(from + fromStep, codes, 1);
+  codes = v128.load32_lane(from + 2 * fromStep, codes, 2);
+  codes = v128.load32_lane(from + 3 * fromStep, codes, 3);
+  codes = v128.shuffle<u8>(codes, codes, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  v128.store32_lane(to, codes, 0);
+  v128.store32_lane(to + toStep, codes, 1);
+  v128.store32_lane(to + 2 * toStep, codes, 2);
+  v128.store32_lane(to + 3 * toStep, codes, 3);
 }
 
 /** g [batch, outHeight, outWidth, outputs] → tiles with a halo; one part per image. */
@@ -93,10 +123,18 @@ export function tileCotangent(args: AxmGradients, part: i32, scratch: usize): vo
         const position = (part * geometry.outHeight + oy) * geometry.outWidth + ox;
         const from = args.g + (<usize>(position * geometry.outputs + output) << 2);
         const at = to + <usize>((oy + top) * args.tileWidth + ox + left) * ROW;
-        memory.copy(at, from, <usize>lanes << 2);
+        copyLanes(at, from, lanes);
       }
     }
   }
+}
+
+/** Copies up to 16 f32. */
+@inline
+function copyLanes(to: usize, from: usize, lanes: i32): void {
+  let lane = 0;
+  for (; lane + 4 <= lanes; lane += 4) v128.store(to + (<usize>lane << 2), v128.load(from + (<usize>lane << 2)));
+  for (; lane < lanes; ++lane) store<f32>(to + (<usize>lane << 2), load<f32>(from + (<usize>lane << 2)));
 }
 
 /** H_1 of one tile of outputs, for every tap; nothing when the zero point is 0. One part per tile. */

@@ -39,11 +39,13 @@ export function sumRuns(cotangent: usize, runs: usize, list: usize, buckets: usi
 
 /**
  * The same for three taps side by side at stride 1, whose rows follow each other, the last tap's first: `buckets`
- * [3][2^bits][16]. A step is parted by conditions that no address meets, so that few loads are in flight.
+ * [3][2^bits][16]. A step is parted by conditions that no address meets, so that few loads are in flight. A row is
+ * found while the one before is added; the word behind the last entry is read too.
  */
 export function sumTriples(cotangent: usize, runs: usize, list: usize, buckets: usize, bits: i32): void {
   const tap = ROW << bits;
   let at = list;
+  let row = cotangent + load<u32>(at);
   for (let run = runs, end = runs + (8 << bits); run < end; run += 8) {
     const stop = list + load<u32>(run);
     const bucket = buckets + load<u32>(run, 4);
@@ -59,8 +61,9 @@ export function sumTriples(cotangent: usize, runs: usize, list: usize, buckets: 
     let c1 = a0;
     let c2 = a0;
     let c3 = a0;
-    for (; at < stop; at += 4) {
-      const row = cotangent + load<u32>(at);
+    while (at < stop) {
+      at += 4;
+      const next = cotangent + load<u32>(at);
       a0 = f32x4.add(a0, v128.load(row));
       a1 = f32x4.add(a1, v128.load(row, 16));
       a2 = f32x4.add(a2, v128.load(row, 32));
@@ -76,6 +79,7 @@ export function sumTriples(cotangent: usize, runs: usize, list: usize, buckets: 
       c1 = f32x4.add(c1, v128.load(row, 144));
       c2 = f32x4.add(c2, v128.load(row, 160));
       c3 = f32x4.add(c3, v128.load(row, 176));
+      row = next;
     }
     v128.store(bucket, a0);
     v128.store(bucket, a1, 16);

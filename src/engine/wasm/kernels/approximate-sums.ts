@@ -39,28 +39,12 @@ export function gatherReal(
   }
 }
 
-export function gatherRealTriples(
-  sums: usize,
-  codes: usize,
-  step: usize,
-  count: i32,
-  table: usize,
-  taps: i32,
-  rowsBytes: usize,
-): void {
-  gatherTriples<f32>(sums, codes, step, count, table, taps, rowsBytes);
+export function gatherRealTriples(sums: usize, codes: usize, count: i32, table: usize, rowsBytes: usize): void {
+  gatherTriples<f32>(sums, codes, count, table, rowsBytes);
 }
 
-export function gatherTableTriples(
-  sums: usize,
-  codes: usize,
-  step: usize,
-  count: i32,
-  table: usize,
-  taps: i32,
-  rowsBytes: usize,
-): void {
-  gatherTriples<i32>(sums, codes, step, count, table, taps, rowsBytes);
+export function gatherTableTriples(sums: usize, codes: usize, count: i32, table: usize, rowsBytes: usize): void {
+  gatherTriples<i32>(sums, codes, count, table, rowsBytes);
 }
 
 @inline
@@ -71,10 +55,11 @@ function plus<T>(a: v128, b: v128): v128 {
 /**
  * Three taps side by side at stride 1, 16 outputs: a row holds those of all three, and a pixel adds to three sums that
  * follow each other, the last tap's first. They stay in registers until the pixel after the next. `sums` has two places
- * more than there are pixels; `rowsBytes` are those of the 192-byte rows of a channel.
+ * more than there are pixels; `rowsBytes` are those of the 192-byte rows of a channel. A row is found while the one
+ * before is added; the byte behind the last code is read too.
  */
 @inline
-function gatherTriples<T>(sums: usize, codes: usize, step: usize, count: i32, table: usize, taps: i32, rowsBytes: usize): void {
+function gatherTriples<T>(sums: usize, codes: usize, count: i32, table: usize, rowsBytes: usize): void {
   let a0 = v128.load(sums, 128);
   let a1 = v128.load(sums, 144);
   let a2 = v128.load(sums, 160);
@@ -87,25 +72,12 @@ function gatherTriples<T>(sums: usize, codes: usize, step: usize, count: i32, ta
   let c1 = v128.load(sums, 16);
   let c2 = v128.load(sums, 32);
   let c3 = v128.load(sums, 48);
+  let row = table + <usize>load<u8>(codes) * TRIPLE;
   for (let p = 0; p < count; ++p) {
-    let row = table + <usize>load<u8>(codes) * TRIPLE;
-    a0 = plus<T>(a0, v128.load(row));
-    a1 = plus<T>(a1, v128.load(row, 16));
-    a2 = plus<T>(a2, v128.load(row, 32));
-    if (row == 1) break;
-    a3 = plus<T>(a3, v128.load(row, 48));
-    b0 = plus<T>(b0, v128.load(row, 64));
-    b1 = plus<T>(b1, v128.load(row, 80));
-    if (row == 2) break;
-    b2 = plus<T>(b2, v128.load(row, 96));
-    b3 = plus<T>(b3, v128.load(row, 112));
-    c0 = plus<T>(c0, v128.load(row, 128));
-    if (row == 3) break;
-    c1 = plus<T>(c1, v128.load(row, 144));
-    c2 = plus<T>(c2, v128.load(row, 160));
-    c3 = plus<T>(c3, v128.load(row, 176));
-    if (taps > 1) {
-      row = table + rowsBytes + <usize>load<u8>(codes, 1) * TRIPLE;
+    let rows = table;
+    for (const last = codes + 3; codes < last; ) {
+      rows += rowsBytes;
+      const next = rows + <usize>load<u8>(++codes) * TRIPLE;
       a0 = plus<T>(a0, v128.load(row));
       a1 = plus<T>(a1, v128.load(row, 16));
       a2 = plus<T>(a2, v128.load(row, 32));
@@ -121,43 +93,26 @@ function gatherTriples<T>(sums: usize, codes: usize, step: usize, count: i32, ta
       c1 = plus<T>(c1, v128.load(row, 144));
       c2 = plus<T>(c2, v128.load(row, 160));
       c3 = plus<T>(c3, v128.load(row, 176));
-      if (taps > 2) {
-        row = table + 2 * rowsBytes + <usize>load<u8>(codes, 2) * TRIPLE;
-        a0 = plus<T>(a0, v128.load(row));
-        a1 = plus<T>(a1, v128.load(row, 16));
-        a2 = plus<T>(a2, v128.load(row, 32));
-        if (row == 1) break;
-        a3 = plus<T>(a3, v128.load(row, 48));
-        b0 = plus<T>(b0, v128.load(row, 64));
-        b1 = plus<T>(b1, v128.load(row, 80));
-        if (row == 2) break;
-        b2 = plus<T>(b2, v128.load(row, 96));
-        b3 = plus<T>(b3, v128.load(row, 112));
-        c0 = plus<T>(c0, v128.load(row, 128));
-        if (row == 3) break;
-        c1 = plus<T>(c1, v128.load(row, 144));
-        c2 = plus<T>(c2, v128.load(row, 160));
-        c3 = plus<T>(c3, v128.load(row, 176));
-        if (taps > 3) {
-          row = table + 3 * rowsBytes + <usize>load<u8>(codes, 3) * TRIPLE;
-          a0 = plus<T>(a0, v128.load(row));
-          a1 = plus<T>(a1, v128.load(row, 16));
-          a2 = plus<T>(a2, v128.load(row, 32));
-          if (row == 1) break;
-          a3 = plus<T>(a3, v128.load(row, 48));
-          b0 = plus<T>(b0, v128.load(row, 64));
-          b1 = plus<T>(b1, v128.load(row, 80));
-          if (row == 2) break;
-          b2 = plus<T>(b2, v128.load(row, 96));
-          b3 = plus<T>(b3, v128.load(row, 112));
-          c0 = plus<T>(c0, v128.load(row, 128));
-          if (row == 3) break;
-          c1 = plus<T>(c1, v128.load(row, 144));
-          c2 = plus<T>(c2, v128.load(row, 160));
-          c3 = plus<T>(c3, v128.load(row, 176));
-        }
-      }
+      row = next;
     }
+    const next = table + <usize>load<u8>(++codes) * TRIPLE;
+    a0 = plus<T>(a0, v128.load(row));
+    a1 = plus<T>(a1, v128.load(row, 16));
+    a2 = plus<T>(a2, v128.load(row, 32));
+    if (row == 1) break;
+    a3 = plus<T>(a3, v128.load(row, 48));
+    b0 = plus<T>(b0, v128.load(row, 64));
+    b1 = plus<T>(b1, v128.load(row, 80));
+    if (row == 2) break;
+    b2 = plus<T>(b2, v128.load(row, 96));
+    b3 = plus<T>(b3, v128.load(row, 112));
+    c0 = plus<T>(c0, v128.load(row, 128));
+    if (row == 3) break;
+    c1 = plus<T>(c1, v128.load(row, 144));
+    c2 = plus<T>(c2, v128.load(row, 160));
+    c3 = plus<T>(c3, v128.load(row, 176));
+    if (row == 4) break;
+    row = next;
     v128.store(sums, c0);
     v128.store(sums, c1, 16);
     v128.store(sums, c2, 32);
@@ -175,7 +130,6 @@ function gatherTriples<T>(sums: usize, codes: usize, step: usize, count: i32, ta
     b3 = a3;
     a3 = v128.load(sums, 240);
     sums += 64;
-    codes += step;
   }
   v128.store(sums, c0);
   v128.store(sums, c1, 16);

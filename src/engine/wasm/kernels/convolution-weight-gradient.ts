@@ -183,7 +183,43 @@ export function multiplyColumns(sums: usize, lane: usize, g: usize, list: usize,
   let c1 = v128.load(sums, 80);
   let d0 = v128.load(sums, 96);
   let d1 = v128.load(sums, 112);
-  for (; list < end; list += 8) {
+  // Two positions at a time, parted by a condition that no address meets: more loads at once would spill.
+  for (const last = list + ((end - list) & ~15); list < last; list += 16) {
+    let x = load<usize>(list) + lane;
+    let from = g + load<usize>(list, 4);
+    let g0 = v128.load(from);
+    let g1 = v128.load(from, 16);
+    let va = v128.load32_splat(x);
+    a0 = f32x4.add(a0, f32x4.mul(va, g0));
+    a1 = f32x4.add(a1, f32x4.mul(va, g1));
+    let vb = v128.load32_splat(x, 4);
+    b0 = f32x4.add(b0, f32x4.mul(vb, g0));
+    b1 = f32x4.add(b1, f32x4.mul(vb, g1));
+    let vc = v128.load32_splat(x, 8);
+    c0 = f32x4.add(c0, f32x4.mul(vc, g0));
+    c1 = f32x4.add(c1, f32x4.mul(vc, g1));
+    let vd = v128.load32_splat(x, 12);
+    d0 = f32x4.add(d0, f32x4.mul(vd, g0));
+    d1 = f32x4.add(d1, f32x4.mul(vd, g1));
+    if (list == 1) break;
+    x = load<usize>(list, 8) + lane;
+    from = g + load<usize>(list, 12);
+    g0 = v128.load(from);
+    g1 = v128.load(from, 16);
+    va = v128.load32_splat(x);
+    a0 = f32x4.add(a0, f32x4.mul(va, g0));
+    a1 = f32x4.add(a1, f32x4.mul(va, g1));
+    vb = v128.load32_splat(x, 4);
+    b0 = f32x4.add(b0, f32x4.mul(vb, g0));
+    b1 = f32x4.add(b1, f32x4.mul(vb, g1));
+    vc = v128.load32_splat(x, 8);
+    c0 = f32x4.add(c0, f32x4.mul(vc, g0));
+    c1 = f32x4.add(c1, f32x4.mul(vc, g1));
+    vd = v128.load32_splat(x, 12);
+    d0 = f32x4.add(d0, f32x4.mul(vd, g0));
+    d1 = f32x4.add(d1, f32x4.mul(vd, g1));
+  }
+  if (list < end) {
     const x = load<usize>(list) + lane;
     const from = g + load<usize>(list, 4);
     const g0 = v128.load(from);
