@@ -7,6 +7,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { bitLayout, packBits } from '../../src/engine/cuda/lower/approximate-bits.ts';
 import { type Convolution, convolutionOf } from '../../src/engine/cuda/lower/geometry.ts';
+import { sumParts } from '../../src/engine/cuda/lower/lowering.ts';
 import { convOutputShape } from '../../src/engine/graph/inference.ts';
 import type { ConvGeometry, OperandWidths } from '../../src/engine/graph/ops.ts';
 import { square } from '../../src/engine/graph/window.ts';
@@ -156,6 +157,32 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
       }
     },
   );
+
+  // Elements and parts: one thread for each and several, fours and single ones, blocks that are not filled.
+  test.runIf(present).each([
+    ...[
+      [64, 128],
+      [7, 130],
+      [12, 9],
+      [1028, 33],
+      [4099, 16],
+    ],
+    [2 ** 19, 8],
+  ] as [number, number][])('%i sums of %i parts', (count, number) => {
+    const bytes = 4 * count;
+    const [partsAt, sumsAt] = [0, Math.ceil((bytes * number) / 256) * 256 + 256];
+    const memory = new Uint8Array(sumsAt + Math.ceil(bytes / 256) * 256 + 256).fill(0xff);
+    const parts = Float32Array.from({ length: count * number }, (_, at) => (at * 7919) % 1013);
+    memory.set(new Uint8Array(parts.buffer), partsAt);
+    const wanted = memory.slice();
+    const sums = new Float32Array(count);
+    for (const [at, part] of parts.entries()) sums[at % count]! += part;
+    wanted.set(new Uint8Array(sums.buffer), sumsAt);
+    const launches = [sumParts(BASE + BigInt(partsAt), BASE + BigInt(sumsAt), count, number)];
+    for (const descending of [false, true]) {
+      expect(Buffer.compare(device!.execute(memory, launches, descending), wanted), `${descending}`).toBe(0);
+    }
+  });
 
   test('each of the few is a case', () => {
     const names = cases.map(({ name }) => name);

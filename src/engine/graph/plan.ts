@@ -101,9 +101,10 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   const live = liveNodes(graph);
   const kept = new Set([...graph.outputs.values(), ...graph.assignments.values()]);
   const nodes = (options.join ? joinFormulas(live, kept) : live).filter((node) => !renames.has(node.op));
+  const readBy = (node: Node) => [...node.inputs, ...(options.alsoReads?.(node) ?? [])].map(root);
   const lastUse = new Map<Value, number>();
   nodes.forEach((node, at) => {
-    for (const value of [...node.inputs, ...(options.alsoReads?.(node) ?? [])]) lastUse.set(root(value), at);
+    for (const value of readBy(node)) lastUse.set(value, at);
   });
   const end = nodes.length;
   for (const value of [...graph.outputs.values(), ...graph.assignments.values()]) lastUse.set(root(value), end);
@@ -179,7 +180,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
       workspace,
     });
     if (workspace) release(workspace);
-    for (const value of new Set([...node.inputs.map(root), ...node.outputs])) {
+    for (const value of new Set([...readBy(node), ...node.outputs])) {
       const place = storage.get(value)!;
       const dead = (lastUse.get(value) ?? at) <= at && !taken.has(value);
       if (dead && place.region === 'arena') release(place);

@@ -6,7 +6,7 @@
 //     only its taps are visited
 //   2 weight gradient rows = (ky, kx, input channel), inner = output pixels,           columns = output channels
 // Where that gives too few blocks, the inner range is cut into parts of partLength (blockIdx.y), each with its own
-// result; `sum_parts` (elementwise.cu) adds them in order, so results do not depend on timing.
+// result; `sum_parts` (elementwise.cu) adds them in a fixed order, so results do not depend on timing.
 // Layout: x NHWC, w [kh, kw, I/groups, O], one group per blockIdx.z. Tiling: BM×BN per block, BK = 32 inner steps per
 // stage, STAGES stages by cp.async; a warp owns (BM/WARPS_M)×(BN/WARPS_N); with WARPS_K = 2 two groups of warps share a
 // tile, one for each half of a stage, and their sums are added at the end. Shared tiles are padded by 4 or 8 words so

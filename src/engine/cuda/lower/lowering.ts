@@ -68,11 +68,21 @@ export function launchOverElements(source: KernelSource, name: string, count: nu
   return launch(source, name, { grid: ceilDivide(count, THREADS * UNROLL), block: THREADS }, args);
 }
 
-/** Adds `number` results of `count` elements each, in order. */
+/** Threads that a sum of parts is worth, as many as fill a device, parts that a thread adds at least, and groups. */
+const SUMMING_THREADS = 2 ** 17;
+const FEWEST_PARTS = 4;
+const MOST_GROUPS = 16;
+
+/** Adds `number` results of `count` elements each, in an order that these two decide. */
 export function sumParts(parts: Address, y: Address, count: number, number: number): KernelLaunch {
   const source: KernelSource = { file: 'elementwise.cu', defines: {} };
-  const size = { grid: ceilDivide(count, THREADS), block: THREADS };
-  return launch(source, 'sum_parts', size, { ...addresses({ parts, y }), ...integers({ count, number }) });
+  const width = count % 4 === 0 ? 4 : 1;
+  const vectors = count / width;
+  let groups = 1;
+  while (groups < MOST_GROUPS && vectors * groups < SUMMING_THREADS && number >= 2 * groups * FEWEST_PARTS) groups *= 2;
+  const size = { grid: ceilDivide(vectors, THREADS / groups), block: THREADS };
+  const args = { ...addresses({ parts, y }), ...integers({ count: vectors, number, groups }) };
+  return launch(source, width === 4 ? 'sum_vector_parts' : 'sum_parts', size, args);
 }
 
 /** The tensors of a step, inputs and then outputs, as a kernel's first parameters of these names. */
