@@ -56,7 +56,10 @@ export interface Plan {
   readonly storage: (value: Value) => Storage;
   /** Where the host reads an output of the graph. */
   readonly outputStorage: (value: Value) => Storage;
-  /** The last step at which a value's bytes are certainly its own; one behind the last for what the program keeps. */
+  /**
+   * The last step at which a value's bytes are certainly its own; one behind the last for what the program keeps and
+   * for what no step writes over.
+   */
   readonly heldUntil: (value: Value) => number;
 }
 
@@ -139,6 +142,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   const assignedTo = new Map<Value, string>();
   for (const [name, value] of graph.assignments) assignedTo.set(value, name);
   const steps: Step[] = [];
+  const overwritten = new Set<Value>();
   const resting: { readonly place: InArena; readonly until: number }[] = [];
   let atRest = 0;
 
@@ -167,6 +171,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
       if (over) {
         storage.set(output, storage.get(over)!);
         taken.add(over);
+        overwritten.add(over);
         continue;
       }
       storage.set(output, arena.allocate(byteSize(output)));
@@ -200,7 +205,10 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
     arenaBytes: arena.layOut(),
     storage: placeOf,
     outputStorage: (value) => before.get(root(value)) ?? placeOf(value),
-    heldUntil: (value) => lastUse.get(root(value)) ?? -1,
+    heldUntil: (value) => {
+      const of = root(value);
+      return placeOf(of).region === 'arena' || overwritten.has(of) ? (lastUse.get(of) ?? -1) : end;
+    },
   };
 }
 
