@@ -124,7 +124,7 @@ else {
     data: option('data') ?? fail('--data is missing'),
     model: option('model', 'resnet18'),
     train: { ...(option('checkpoint') === undefined ? training : { checkpoint: option('checkpoint') }) },
-    quantize: { batchSize },
+    ...(good.quantize?.epochs ? { quantize: { batchSize } } : {}),
   };
   const seed = option('seeds', '1,2,3').split(',').map(Number);
   mkdirSync(join(out, '..'), { recursive: true });

@@ -142,7 +142,7 @@ console.log(`${call('sinfo', '--version')} is up on ${node}`);
 
 const epochs = 12;
 const plan = ['--over', 'multiplier=exact:3x3,exact:2x3', '--sample', '60', '--train-epochs', '1'];
-const short = [...plan, '--explore-epochs', '1', '--recover-epochs', String(epochs)];
+const short = [...plan, '--recover-epochs', String(epochs)];
 const words = ['--threads', '1', '--no-synthesis'];
 
 const folder = at('sweep');

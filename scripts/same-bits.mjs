@@ -20,14 +20,16 @@ const { values: options, positionals } = optionsOf(import.meta.url, {
 if (positionals.length !== 2) throw new Error('expected the dist folders of two builds');
 
 const epochs = (float, quantised, explored, recovered) =>
-  `--train-epochs ${float} --quantize-epochs ${quantised} --explore-epochs ${explored} --recover-epochs ${recovered}`;
+  `--train-epochs ${float} --quantize-epochs ${quantised} ${explored === undefined ? '' : `--explore-epochs ${explored} `}--recover-epochs ${recovered}`;
+/** With a given multiplier nothing is explored. */
+const given = epochs(1, 0, undefined, 1);
 const runs = {
   'the defaults, few epochs': epochs(2, 1, 2, 2),
   'w4a4, a structure per layer, per-tensor scales': `--bits 4 --structure per-layer --per-tensor ${epochs(1, 0, 1, 1)}`,
   'w5a7, large batches, as published': `--bits 5x7 --published ${epochs(1, 0, 1, 1)} --explore-batch-size 256`,
-  'slopes of a table': `--multiplier dadda:8x8 --gradient difference ${epochs(1, 0, 1, 1)}`,
+  'slopes of a table': `--multiplier dadda:8x8 --gradient difference ${given}`,
   'an error table by look-ups': `--emulation table ${epochs(1, 0, 1, 1)}`,
-  'an exact layer, signed multiplier': `--exact-layers conv1,fc --multiplier baugh-wooley:8x8 ${epochs(1, 0, 1, 1)}`,
+  'an exact layer, signed multiplier': `--exact-layers conv1,fc --multiplier baugh-wooley:8x8 ${given}`,
   'residual network of nine blocks': `--model resnet20 --train-batch-size 50 ${epochs(1, 0, 1, 1)}`,
 };
 if (options.device === 'cuda') {

@@ -16,7 +16,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildProgram, commandEntries, runProgram } from '../src/cli/program.ts';
 import { realServices } from '../src/cli/services.ts';
 import type { FlowOptions } from '../src/flow/flow.ts';
-import { mergeSettings, parseConfiguration } from '../src/flow/settings/config.ts';
+import { hasManifest, readManifest } from '../src/flow/run/manifest.ts';
+import { type ConfigurationInput, mergeSettings, parseConfiguration } from '../src/flow/settings/config.ts';
+import { idleAt } from '../src/flow/settings/effects.ts';
 import { tram } from './cli/program.ts';
 import { blockCommands, codeSpans, type Documented, pages, root } from './documented.ts';
 import { pythonWithTorch } from './python.ts';
@@ -32,6 +34,23 @@ afterAll(() => {
 
 const trainingPhases = ['train', 'quantize', 'explore', 'recover'] as const;
 const short = ['--train-epochs', '1', '--explore-epochs', '2', '--recover-epochs', '1', '--sample', '16', '--quiet'];
+/** Epochs of a phase that would not train, which is refused: with these words, or in the run that they go on with. */
+function isIdle(option: string, words: readonly string[]): boolean {
+  const path = { '--explore-epochs': 'explore.epochs', '--train-epochs': 'train.epochs' }[option];
+  const own = option === '--epochs' && words[0] === 'train' ? 'train.epochs' : path;
+  if (own === undefined) return false;
+  const wordBehind = (name: string) => optionOf(name, words)[0];
+  const folder = [words[1] ?? '', wordBehind('--from') ?? ''].find(hasManifest);
+  const given = folder === undefined ? {} : readManifest(folder).given;
+  const [checkpoint, multiplier] = [wordBehind('--checkpoint'), wordBehind('--multiplier')];
+  const newClassifier = words.includes('--new-classifier') || undefined;
+  const said = { train: { checkpoint, newClassifier }, map: { multiplier } };
+  return idleAt(own, parseConfiguration(overlaid(given, said), 'settings')) !== undefined;
+}
+
+/** Without what is not said. */
+const overlaid = (given: ConfigurationInput, said: ConfigurationInput): ConfigurationInput =>
+  mergeSettings(given, JSON.parse(JSON.stringify(said)));
 
 /** What makes a command short that trains; words that it has already are left as they are. */
 function shortened(words: readonly string[]): string[] {
@@ -48,7 +67,7 @@ function shortened(words: readonly string[]): string[] {
 function without(options: readonly string[], words: readonly string[]): string[] {
   const kept = options.flatMap((option, at) => {
     const value = options[at + 1]?.startsWith('--') === false ? [options[at + 1]!] : [];
-    if (!option.startsWith('--')) return [];
+    if (!option.startsWith('--') || isIdle(option, words)) return [];
     return words.includes(option) && !option.endsWith('epochs') ? [] : [[option, ...value]];
   });
   return kept.flat();

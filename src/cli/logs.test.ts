@@ -57,5 +57,7 @@ test.each([
 });
 
 test('an experiment without a server is a mistake', async () => {
-  expect((await asked('run', '--mlflow-experiment', 'a')).err).toContain('no --mlflow');
+  expect((await asked('run', '--mlflow-experiment', 'a')).err).toContain(
+    '--mlflow-experiment has no effect without --mlflow',
+  );
 });

@@ -19,6 +19,7 @@ import {
   published,
 } from '../flow/settings/config.ts';
 import { parseSetting, SaidSettings } from '../flow/settings/fields.ts';
+import { type Said, saidIn } from '../flow/settings/said.ts';
 import type { Setting } from '../flow/settings/table.ts';
 import { badValue, nameList, nonEmpty, oneOf, wholeNumberFrom } from '../flow/settings/values.ts';
 import { UserError } from '../tensor/errors.ts';
@@ -155,6 +156,23 @@ export function readSettings(command: Command, settings: readonly Setting[], onR
     said.say(setting, setting.placeholder === undefined ? [setting.value] : (given as readonly unknown[]));
   }
   return said.input;
+}
+
+/** The options that say settings, and the keys of a file that does: what may turn out to decide nothing. */
+export function saidBy(command: Command, settings: readonly Setting[], onRun: boolean): readonly Said[] {
+  const values = command.opts<Record<string, unknown>>();
+  const { config } = command.opts<{ config?: unknown }>();
+  const isSaid = (name: string) => values[new Option(name).attributeName()] !== undefined;
+  const together = onRun ? [...saidTogether(settings)] : [];
+  return [
+    ...(typeof config === 'string' ? saidIn(readConfigurationFile(config), config) : []),
+    ...together
+      .filter(([name]) => isSaid(`--${name}`))
+      .map(([name, alike]) => ({ label: `--${name}`, paths: alike.flatMap(({ paths }) => paths) })),
+    ...settings
+      .map((setting) => ({ label: optionName(setting, onRun), paths: setting.paths }))
+      .filter(({ label }) => isSaid(label)),
+  ];
 }
 
 /** The published settings that the command's options could also set. */
@@ -324,9 +342,6 @@ interface LogsSaid {
 
 export function readLogs(command: Command): LogOptions {
   const { tensorboard, mlflow: url, mlflowExperiment: experiment } = command.opts<LogsSaid>();
-  if (url === undefined && experiment !== undefined) {
-    throw new UserError('--mlflow-experiment is given, but no --mlflow; say where the server is, or leave it out');
-  }
   return given({ tensorboard, mlflow: url === undefined ? undefined : { url, ...given({ experiment }) } });
 }
 

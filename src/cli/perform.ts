@@ -9,6 +9,7 @@ import type { LogOptions } from '../flow/run/logs.ts';
 import { hasManifest } from '../flow/run/manifest.ts';
 import type { ConfigurationInput } from '../flow/settings/config.ts';
 import type { Phase } from '../flow/settings/phases.ts';
+import type { Said } from '../flow/settings/said.ts';
 import type { FigureFormat } from '../report/formats.ts';
 import { given } from '../tensor/given.ts';
 import { Interrupted } from './failure.ts';
@@ -22,6 +23,8 @@ import { summaryText } from './tables.ts';
 export interface PhaseRequest {
   readonly folder: string;
   readonly settings: ConfigurationInput;
+  /** What the user said of them. */
+  readonly said?: readonly Said[];
   readonly phases: readonly Phase[];
   readonly device: DeviceOptions;
   /** The run whose finished phases are taken. */
@@ -61,7 +64,7 @@ export async function performPhases(command: Command, services: Services, reques
       settings,
       phases,
       redo: request.redo ?? redo ?? false,
-      ...given({ from: request.from }),
+      ...given({ from: request.from, said: request.said }),
       command: commandLine(command),
       device,
       ...given({ logs: request.logs }),

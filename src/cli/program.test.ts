@@ -190,18 +190,9 @@ describe('settings', () => {
   });
 
   test('of a single phase have no prefix', async () => {
-    const { asked } = await run([
-      'explore',
-      'runs/x',
-      '--epochs',
-      '2',
-      '--redo',
-      '--device',
-      'reference',
-      '--threads',
-      '2',
-    ]);
-    expect(asked[0]).toMatchObject({ phases: ['explore'], redo: true, device: { name: 'reference', threads: 2 } });
+    const { asked } = await run(['explore', 'runs/x', '--epochs', '2', '--redo', '--device', 'wasm', '--threads', '2']);
+    expect(asked[0]).toMatchObject({ phases: ['explore'], redo: true, device: { name: 'wasm', threads: 2 } });
+    expect(asked[0]!.said).toEqual([{ label: '--epochs', paths: ['explore.epochs'] }]);
     expect(asked[0]!.settings).toEqual({ explore: { epochs: 2 } });
   });
 
@@ -283,14 +274,14 @@ describe('mistakes', () => {
     [['run', '--unset', 'checkpiont'], /^tram: unknown option 'checkpiont'; did you mean 'checkpoint'\?/],
     [['run', '--unset', 'lambda', '--lambda', '2'], /^tram: --lambda is given and also unset; leave one out\n$/],
     [['run', '--from', 'nowhere'], /^tram: nowhere is not a run folder/],
-    [['map', '--theta', '1', '--unset', 'signed'], /^tram: --unset is for a run folder/],
+    [['map', '--theta', '1', '--unset', 'signed'], /^tram: --unset has no effect without RUN: it is for a run folder/],
     [['explore'], /^tram: missing required argument 'RUN'; see tram explore --help\n$/],
     [['run', '--config', file], /^tram: .*bad\.json: explore: Unrecognized key: "lamda"; did you mean "lambda"\?\n$/],
     [['run', '--config', join(folder, 'none.json')], /^tram: cannot read .*none\.json: no such file/],
     [['run', '--columns', '16'], /^tram: settings: explore\.columns is 16/],
     [['map'], /^tram: neither a run folder nor --theta is given/],
-    [['map', 'r', '--theta', '1'], /^tram: --theta is for a multiplier without a run/],
-    [['map', '--theta', '1', '--redo'], /^tram: --redo is for a run folder/],
+    [['map', 'r', '--theta', '1'], /^tram: --theta has no effect beside RUN: it is for a multiplier without a run/],
+    [['map', '--theta', '1', '--redo'], /^tram: --redo has no effect without RUN: it is for a run folder/],
     [['map', '--theta', '1,1,1,1,1,1,1,1', '--bits', '4'], /^tram: θ has 8 values/],
     // What trains nothing has nothing to compute again.
     [['evaluate', 'r', '--recompute'], /^tram: unknown option '--recompute'/],

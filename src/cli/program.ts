@@ -6,6 +6,7 @@ import { Command, Option } from 'commander';
 import type { World } from '../flow/devices/world.ts';
 import { version } from '../version.ts';
 import { describeFailure } from './failure.ts';
+import { refuseIdleOptions } from './partners.ts';
 import type { Define, Services } from './services.ts';
 import { guarded, reflowed, styleFor } from './style.ts';
 
@@ -344,6 +345,7 @@ async function perform(
     if (wantsFlow(args)) void services.readyFlow?.();
     const program = await buildProgram(services, (name) => args.includes(name), partOf(args)?.name);
     program.hook('preAction', async (_, command) => {
+      refuseIdleOptions(command);
       const { meetRanks } = await import('./ranks.ts');
       met(await meetRanks(command, args, services));
     });

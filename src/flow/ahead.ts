@@ -25,9 +25,9 @@ import { LOCK_FILE } from './run/lock.ts';
 import { type Manifest, manifestPath, type RunInputs, refuseSweep } from './run/manifest.ts';
 import { isInMemory, type Material, multiplierInMemory } from './run/material.ts';
 import { augmentationOf } from './settings/augmentation.ts';
-import { type Configuration, refuseReading, refuseStructures } from './settings/config.ts';
+import { type Configuration, refuseStructures } from './settings/config.ts';
+import { refuseContradictions } from './settings/effects.ts';
 import { approximateLayers, EXACT } from './settings/layers.ts';
-import { isOnnxFile } from './settings/model-name.ts';
 import { isTraining, type Phase } from './settings/phases.ts';
 
 export interface Ahead {
@@ -62,7 +62,7 @@ export async function lookAhead({
 }: Ahead): Promise<Given> {
   const { layers, task } = opened;
   approximateLayers(configuration, layers);
-  refuseIdle(configuration);
+  for (const phase of toDo) refuseContradictions(configuration, 'settings', phase);
   for (const phase of toDo) {
     if (!isTraining(phase) || configuration[phase].epochs === 0) continue;
     const together = rowsTogether(augmentationOf({ configuration, dataset: opened.dataset }, phase));
@@ -82,36 +82,19 @@ export async function lookAhead({
   const floatModel = toDo.includes('train') ? givenFloatModel(configuration, inputs, opened, parameters) : undefined;
   const isQuantized = floatModel ? floatModel.quantizers : done.train?.files[files.quantizers];
   requireFloatTeacher(configuration, toDo, isQuantized !== undefined);
-  if (toDo.includes('map')) refuseReading(configuration, 'settings');
   const imported = toDo.includes('map') ? await givenMultiplier(configuration, inputs, opened.material) : undefined;
   if (imported) multiplierInRun({ configuration, emulation }, imported.table);
-  if (toDo.includes('map')) requireOwnZero(configuration, { isImported: !!imported, isQuantized: !!isQuantized });
+  if (toDo.includes('map')) requireOwnZero(configuration, !!isQuantized);
   requireSpace(folder, bytesToWrite(parameters, toDo), freeBytes(folder));
   return { imported, floatModel };
 }
 
-/** θ is trained with the exact product of the zero point; quantisers that are given have zero points of their own. */
-function requireOwnZero(
-  { map }: Configuration,
-  { isImported, isQuantized }: { readonly isImported: boolean; readonly isQuantized: boolean },
-): void {
-  if (map.zeroProduct === 'exact') return;
-  if (!isImported)
-    throw new UserError(
-      '--zero-product own is for a multiplier given by --multiplier: θ is explored with the exact one',
-    );
-  if (isQuantized)
-    throw new UserError(
-      '--zero-product own needs quantisers of this run: those of the checkpoint have zero points of their own; start from a float network, or give --zero-product exact',
-    );
-}
-
-/** What is said of a checkpoint where there is none is a mistake. */
-function refuseIdle({ model, train: { checkpoint, checkpointKey, newClassifier } }: Configuration): void {
-  const isIdle = newClassifier && !isOnnxFile(model);
-  const key = checkpointKey === undefined ? (isIdle ? 'newClassifier' : undefined) : 'checkpointKey';
-  if (key === undefined || checkpoint !== undefined) return;
-  throw new UserError(`settings: train.${key} is given, but no train.checkpoint; name the checkpoint, or leave it out`);
+/** Quantisers that are given have zero points of their own. */
+function requireOwnZero({ map }: Configuration, isQuantized: boolean): void {
+  if (map.zeroProduct === 'exact' || !isQuantized) return;
+  throw new UserError(
+    '--zero-product own needs quantisers of this run: those of the checkpoint have zero points of their own; start from a float network, or give --zero-product exact',
+  );
 }
 
 /** The network that the run begins with: that of a checkpoint, or the one that came with the model. */

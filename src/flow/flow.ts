@@ -59,6 +59,7 @@ import {
   phasesOf,
   settingsOf,
 } from './settings/phases.ts';
+import { idleKeys, refuseIdle, type Said, saidIn } from './settings/said.ts';
 
 /** What a run does and where; settings, a model, data and a multiplier of your own are optional. */
 export interface FlowOptions extends Material {
@@ -69,6 +70,11 @@ export interface FlowOptions extends Material {
    * there as undefined returns to its default.
    */
   readonly settings?: ConfigurationInput;
+  /**
+   * What of the settings was said for this call: an option that decides nothing beside the others is refused, a key of
+   * a file told. Default: all of them, as keys of a file.
+   */
+  readonly said?: readonly Said[];
   /** Phases to do, in order; default: all. Those that the configuration does not have are left out. */
   readonly phases?: readonly Phase[];
   /**
@@ -124,7 +130,9 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   const source = from === undefined ? undefined : sourceRun(from, folder);
   const given = mergeSettings((old ?? source)?.given ?? {}, said);
   const configuration = parseConfiguration(given, 'settings');
-  refuseIdleSmoothing(said, configuration);
+  const { said: words = saidIn(said, 'settings'), listener } = options;
+  refuseIdle(words, configuration);
+  for (const text of idleKeys(words, given, configuration)) listener?.({ kind: 'note', text });
   const asked = wantedPhases(options, configuration);
   if (old && asked.every((phase) => phaseFacts[phase].reads === 'folder')) {
     requireIntact(folder, old.phases);
@@ -371,14 +379,4 @@ function phaseSummary({ stages }: PhaseResult): string {
       return `${stage} ${percent(accuracy)}${cost}`;
     })
     .join(', ');
-}
-
-/**
- * A window that was asked for but would smooth nothing is a mistake; one left over from another gradient's run is not.
- */
-function refuseIdleSmoothing(asked: ConfigurationInput, { recover: { gradient } }: Configuration): void {
-  if (!asked.recover?.smoothing || gradient === 'difference') return;
-  throw new UserError(
-    `settings: recover.smoothing is given, but recover.gradient is ${gradient}, which smooths nothing; choose the gradient difference or leave the smoothing out`,
-  );
 }

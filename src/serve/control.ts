@@ -11,6 +11,7 @@ import type { RunEvent } from '../flow/run/events.ts';
 import { fileName, hasManifest } from '../flow/run/manifest.ts';
 import { type ConfigurationInput, parseConfiguration } from '../flow/settings/config.ts';
 import { fields, namedChoices, readFields } from '../flow/settings/fields.ts';
+import { refuseIdle, saidIn } from '../flow/settings/said.ts';
 import { UserError } from '../tensor/errors.ts';
 import { shellWord } from '../tensor/names.ts';
 import type { Job, Planned, RunForm } from './api.ts';
@@ -221,7 +222,7 @@ function wordsOf(name: string, text: string): readonly string[] {
 /** What the settings mean together, where that contradicts itself. */
 function togetherOf(settings: ConfigurationInput): Readonly<Record<string, string>> {
   try {
-    parseConfiguration(settings, 'settings');
+    refuseIdle(saidIn(settings), parseConfiguration(settings, 'settings'));
     return {};
   } catch (error) {
     if (!(error instanceof UserError)) throw error;

@@ -156,7 +156,7 @@ describe('table', () => {
 
   test.each([
     [[], /missing required argument 'FILES'/],
-    [['dadda:4x4', '--clock', '100'], /^tram: --clock is for synthesis, but --synth is not given/],
+    [['dadda:4x4', '--clock', '100'], /^tram: --clock has no effect without --synth: it is for synthesis/],
     [['dadda:4x4', '--format', 'html'], /--format: expected one of markdown, text, csv, latex, json, got 'html'/],
   ])('%j is one line on the error stream and code 2', async (args, message) => {
     const { code, out, err } = await tram('table', ...args);

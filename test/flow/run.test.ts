@@ -13,6 +13,7 @@ import { readManifest } from '../../src/flow/run/manifest.ts';
 import { keptStages, type Stage } from '../../src/flow/run/stages.ts';
 import { type ConfigurationInput, parseConfiguration } from '../../src/flow/settings/config.ts';
 import { phasesOf } from '../../src/flow/settings/phases.ts';
+import { saidIn } from '../../src/flow/settings/said.ts';
 import { publishedTraining } from '../../src/flow/settings/training.ts';
 import { readHistograms } from '../../src/multiplier/histograms.ts';
 import { errorMetrics } from '../../src/multiplier/metrics.ts';
@@ -272,7 +273,7 @@ describe('a run that cannot go on', () => {
     [
       'smoothing that nothing uses',
       { recover: { smoothing: { weights: 4 } } },
-      /recover.smoothing is given, but recover.gradient is rows, which smooths nothing; choose the gradient difference/,
+      /recover\.smoothing\.weights has no effect: recover.gradient is rows, which smooths nothing; choose the gradient/,
     ],
     ['an unknown model', { model: 'resnet9' }, /unknown model 'resnet9'.* did you mean 'resnet8'/],
     ['an unknown data set', { data: 'digit' }, /unknown data set 'digit'.* did you mean 'digits'/],
@@ -282,8 +283,22 @@ describe('a run that cannot go on', () => {
     ['an unknown key', { lambda: 1 } as ConfigurationInput, /lambda/],
   ])('refuses %s and writes nothing', async (_, settings, message) => {
     const folder = join(parent, 'refused');
-    await expect(runFlow({ folder, settings })).rejects.toThrow(message);
+    await expect(runFlow({ folder, settings, said: saidIn(settings) })).rejects.toThrow(message);
     expect(existsSync(folder)).toBe(false);
+  });
+
+  test('tells of settings that decide nothing where nobody said them in so many words, and of no default', async () => {
+    const notes: string[] = [];
+    const listener = (event: RunEvent) => void (event.kind === 'note' && notes.push(event.text));
+    const settings = {
+      train: { epochs: 1, beta2: 0.9, momentum: 0.8 },
+      recover: { finalRate: 0, smoothing: { weights: 4 } },
+    };
+    await runFlow({ folder: join(parent, 'told'), settings: { ...settings, sample: 20 }, phases: ['train'], listener });
+    expect(notes.filter((text) => text.includes('no effect'))).toEqual([
+      'settings: train.beta2 has no effect: train.optimizer is sgd; choose adam or adamw',
+      expect.stringMatching(/^settings: recover\.smoothing\.weights has no effect: recover\.gradient is rows, /),
+    ]);
   });
 
   test('refuses to begin in the middle', async () => {

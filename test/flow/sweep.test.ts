@@ -19,6 +19,8 @@ const home = process.cwd();
 afterEach(() => process.chdir(home));
 afterAll(() => rmSync(parent, { recursive: true }));
 
+/** Where something is trained. */
+const threads = (args: readonly string[]) => (args.includes('--report') ? [] : ['--threads', '1']);
 const small = ['--sample', '100', '--train-epochs', '8', '--explore-epochs', '1', '--recover-epochs', '1'];
 // So large a λ that the structure keeps nothing to tell digits by: cheaper, and less accurate than what has learnt.
 const plan = ['--over', 'multiplier=exact:3x3,trained', ...small, '--bits', '3', '--lambda', '1000'];
@@ -38,7 +40,7 @@ function tram(
   onOutput?: (child: Child, out: string) => void,
   blocks?: number,
 ): Promise<Ended> {
-  const words = [process.execPath, program, 'sweep', ...args, '--no-synthesis', '--threads', '1'];
+  const words = [process.execPath, program, 'sweep', ...args, '--no-synthesis', ...threads(args)];
   const limited = ['bash', '-c', `ulimit -f ${blocks}; exec "$@"`, 'bash', ...words];
   const [command, ...rest] = blocks === undefined ? words : limited;
   const child = spawn(command!, rest, { cwd: parent, env: { ...process.env, FORCE_COLOR: '' } });
@@ -163,7 +165,10 @@ test.each([
   [['new', '--over', 'rivals=recovered'], /unknown setting to vary 'rivals'/],
   [['new', '--cheapest', '--bits', '4x4', '--over', 'bits=4,5'], /--cheapest has widths of its own; say either --bits/],
   [['new', '--cheapest', '--layer-widths', '4x4'], /--cheapest has widths of layers with --per-layer of its own/],
-  [['new', '--per-layer', '--over', 'lambda=1'], /--per-layer goes with --cheapest/],
+  [
+    ['new', '--per-layer', '--over', 'lambda=1'],
+    /--per-layer has no effect without --cheapest: without it say --over layer-widths/,
+  ],
   [['new', '--over', 'layer-widths=0.01', '--multiplier', 'exact', '--layer-kinds', '0'], /--layer-kinds/],
   [
     ['new', '--over', 'layer-widths=4x4,0.01', '--multiplier', 'exact'],
@@ -185,7 +190,7 @@ test.each([
   [['copy', '--over', 'lambda=2'], /copy is a sweep without the trial lambda2/],
 ])('%j is refused in one line before anything is made', async (args, reason) => {
   process.chdir(parent);
-  const { code, err } = await here('sweep', ...args, '--no-synthesis', '--threads', '1');
+  const { code, err } = await here('sweep', ...args, '--no-synthesis', ...threads(args));
   expect(err).toMatch(reason);
   expect(err.trim().split('\n')).toHaveLength(1);
   expect(code).toBe(2);

@@ -55,7 +55,9 @@ test('says why where there is no one zero point, or no given multiplier, before 
   await refused({ map: { ...map, multiplier: 'truncated:2x8:columns=6' }, quantize, bits }).toThrow(
     /of 2 bits it is 2 or 1, by channel/,
   );
-  await refused({ map: { zeroProduct: 'own' } }).toThrow(/for a multiplier given by --multiplier/);
+  await refused({ map: { zeroProduct: 'own' } }).toThrow(
+    /map\.zeroProduct is own, but no file of a multiplier is given/,
+  );
   const checkpoint = join(parent, 'quantised.safetensors');
   exportNetwork({ folder: base, path: checkpoint, stage: 'quantized', quantizers: true });
   await refused({ map, train: { checkpoint } }).toThrow(/those of the checkpoint have zero points of their own/);

@@ -65,7 +65,7 @@ test('tram export --to integer writes a folder whose network can be run by itsel
 test.each([
   [['export', folder, '--to', 'integer', '--stage', 'float'], /float has no integers; with --to give one of quantized/],
   [['evaluate', folder, '--integer', '--stage', 'explored'], /explored has no integers; give one of quantized, mapped/],
-  [['evaluate', folder, '--images', '5'], /--images is about --integer/],
+  [['evaluate', folder, '--images', '5'], /--images has no effect without --integer/],
   [['export', folder, '--images', '5'], /--images is about the forms of --to/],
   [['export', folder, '--to', 'onnx', '--array', '4x4'], /--array is about the form rtl or testbench; give --to rtl/],
   [['export', folder, '--to', 'integer,c', '--effort', 'quick'], /--effort is about the form rtl/],

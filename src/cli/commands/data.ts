@@ -8,7 +8,7 @@ import { nonEmpty, wholeNumberFrom } from '../../flow/settings/values.ts';
 import { writeFileAtomic } from '../../tensor/files.ts';
 import { describeOption } from '../facts.ts';
 import { Exit } from '../failure.ts';
-import { addSettings, readSettings, wantsColor } from '../options.ts';
+import { addSettings, readSettings, saidBy, wantsColor } from '../options.ts';
 import type { Services } from '../services.ts';
 import { grouped, isLive, type Style, significant, styleFor } from '../style.ts';
 
@@ -29,8 +29,9 @@ Examples:
 /** Images of each class on a sheet, where nothing is said. */
 const EACH = 10;
 
-/** The settings of a run that say what its data are. */
-const ofData = (): readonly Setting[] => settings.filter(({ group, name }) => group === dataGroup && name !== 'data');
+/** The settings of a run that say what its data are; files that cannot be decoded are told here in any case. */
+const ofData = (): readonly Setting[] =>
+  settings.filter(({ group, name }) => group === dataGroup && name !== 'data' && name !== 'bad-images');
 
 interface Options {
   readonly sheet?: string;
@@ -61,6 +62,7 @@ async function tellData(data: string, command: Command, { stdout, stderr }: Serv
   const live = isLive(stderr);
   const { sheet: picture, ...report } = await examineData({
     settings: { ...readSettings(command, ofData(), false), data },
+    said: saidBy(command, ofData(), false),
     ...(sheet === undefined ? {} : { sheet: each }),
     tell: (text) => void (live && stderr.write(`${text}\n`)),
   });

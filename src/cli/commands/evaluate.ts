@@ -83,9 +83,6 @@ export function defineEvaluate(command: Command, services: Services): void {
   addDeviceOptions(command);
   command.action(async (folder: string) => {
     const { stage, data, json, integer, images, streamBits } = command.opts<EvaluateOptions>();
-    if (!integer && (images !== undefined || streamBits !== undefined)) {
-      throw new UserError(`--${images === undefined ? 'stream-bits' : 'images'} is about --integer; give that, too`);
-    }
     let seen = 0;
     const live = isLive(stderr);
     const clear = () => void (live && stderr.write('\r\x1b[K'));

@@ -19,6 +19,7 @@ import {
   addUnset,
   readDevice,
   readSettings,
+  saidBy,
   wantsColor,
 } from '../options.ts';
 import { performPhases } from '../perform.ts';
@@ -61,7 +62,6 @@ Examples:
 
 const bits = findSetting('bits');
 const search = settingsOfPhases(['map']);
-const withoutRun = ['bits', 'theta', 'out', 'start', 'histograms'];
 const startNames = Object.keys(mappingStarts) as MappingStart[];
 
 export function defineMap(command: Command, services: Services): void {
@@ -111,15 +111,10 @@ export function defineMap(command: Command, services: Services): void {
   addRunOutputOptions(command);
   command.action(async (folder: string | undefined) => {
     if (folder === undefined) return mapAlone(command, services);
-    const misplaced = withoutRun.find((name) => command.opts()[name] !== undefined);
-    if (misplaced) {
-      throw new UserError(
-        `--${misplaced} is for a multiplier without a run, but the run folder '${folder}' is given; leave one out`,
-      );
-    }
     await performPhases(command, services, {
       folder,
       settings: readSettings(command, search, false),
+      said: saidBy(command, search, false),
       phases: ['map'],
       device: readDevice(command),
       command: 'map',
@@ -133,29 +128,15 @@ interface MapOptions {
   readonly start?: MappingStart;
   readonly histograms?: string;
   readonly json?: boolean;
-  readonly redo?: boolean;
-  readonly unset?: readonly string[];
 }
 
 async function mapAlone(command: Command, { stdout }: Services): Promise<void> {
-  const { theta: asked, out, json, redo, unset, start = 'array', histograms } = command.opts<MapOptions>();
+  const { theta: asked, out, json, start = 'array', histograms } = command.opts<MapOptions>();
   if (asked === undefined) {
     throw new UserError('neither a run folder nor --theta is given; write tram map RUN, or tram map --theta 1,1,1,0.5');
   }
-  if (redo) throw new UserError('--redo is for a run folder, but none is given; leave it out');
-  if (unset) throw new UserError('--unset is for a run folder, but none is given; leave it out');
   requireOneDevice(readDevice(command), 'a multiplier without a run is mapped on the processor');
   const settings = readSettings(command, [bits, ...search], false);
-  if (settings.map?.multiplier !== undefined || settings.map?.signed || settings.map?.operandOrder !== undefined) {
-    throw new UserError(
-      '--multiplier, --signed and --operand-order are for a run folder, but none is given; tram simulate measures a multiplier alone',
-    );
-  }
-  if (settings.map?.operands !== undefined) {
-    throw new UserError(
-      '--operands is for a run folder, but none is given; --histograms gives the operands from a file',
-    );
-  }
   const { theta, structure } = readTheta('--theta', asked, settings.bits);
   const { weightBits, activationBits } = structure;
   const { multiplierReport } = await import('../../workbench/files.ts');

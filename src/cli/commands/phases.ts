@@ -6,6 +6,7 @@ import { hasManifest, readManifest } from '../../flow/run/manifest.ts';
 import { type ConfigurationInput, mergeSettings, parseConfiguration } from '../../flow/settings/config.ts';
 import { settingsOfPhases } from '../../flow/settings/fields.ts';
 import { phases } from '../../flow/settings/phases.ts';
+import { refuseIdle, type Said } from '../../flow/settings/said.ts';
 import { nonEmpty } from '../../flow/settings/values.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { describeOption } from '../facts.ts';
@@ -22,6 +23,7 @@ import {
   readDevice,
   readLogs,
   readSettings,
+  saidBy,
 } from '../options.ts';
 import { performPhases } from '../perform.ts';
 import type { Define, Services } from '../services.ts';
@@ -47,11 +49,13 @@ export function definePhases(name: PhaseCommand): Define {
     command.action(async (given: string | undefined) => {
       const said = readSettings(command, settings, onRun);
       const folder = runFolder(command, given, said);
-      if (command.opts().printConfig) return printConfiguration(command, folder, said, services);
+      const words = saidBy(command, settings, onRun);
+      if (command.opts().printConfig) return printConfiguration(command, folder, { settings: said, words }, services);
       await performPhases(command, services, {
         folder,
         from: command.opts<FolderOptions>().from,
         settings: said,
+        said: words,
         phases: onRun ? phases : [name],
         device: readDevice(command),
         logs: readLogs(command),
@@ -99,10 +103,16 @@ function runFolder(command: Command, given: string | undefined, said: Configurat
   return redo ? redoneFolder(all, published ?? false, hasManifest) : defaultFolder(all, published);
 }
 
-function printConfiguration(command: Command, folder: string, said: ConfigurationInput, { stdout }: Services): void {
+function printConfiguration(
+  command: Command,
+  folder: string,
+  { settings, words }: { readonly settings: ConfigurationInput; readonly words: readonly Said[] },
+  { stdout }: Services,
+): void {
   const { from } = command.opts<FolderOptions>();
   const base = [folder, ...(from === undefined ? [] : [from])].find(hasManifest);
   const before: ConfigurationInput = base === undefined ? {} : readManifest(base).given;
-  const configuration = parseConfiguration(mergeSettings(before, said), 'settings');
+  const configuration = parseConfiguration(mergeSettings(before, settings), 'settings');
+  refuseIdle(words, configuration);
   stdout.write(`${JSON.stringify(configuration, null, 2)}\n`);
 }

@@ -142,9 +142,6 @@ function tell(stream: Output, event: SensitivityEvent): void {
 async function measure(run: string, command: Command, services: Services): Promise<void> {
   const { stdout, stderr } = services;
   const { multiplier, format = 'text', quiet, out, ...rest } = command.opts<Options>();
-  if (rest.operandOrder !== undefined && multiplier === undefined) {
-    throw new UserError('--operand-order says how a multiplier is read; give one with --multiplier');
-  }
   if (rest.bits && multiplier !== undefined) {
     throw new UserError(
       '--bits and --multiplier exclude each other: a multiplier has the widths of the run; leave one out',

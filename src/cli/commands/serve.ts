@@ -2,7 +2,6 @@
 
 import { type Command, Option } from 'commander';
 import { badValue, nonEmpty, wholeNumberFrom } from '../../flow/settings/values.ts';
-import { UserError } from '../../tensor/errors.ts';
 import { writeFileAtomic } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
 import { describeOption } from '../facts.ts';
@@ -78,9 +77,6 @@ export function defineServe(command: Command, services: Services): void {
     .addHelpText('after', AFTER);
   command.action(async (folder = 'runs') => {
     const options = command.opts<Options>();
-    if (options.export === undefined && options.out !== undefined) {
-      throw new UserError('--out is where --export writes; say which view with --export VIEW');
-    }
     if (options.export === undefined) await show(folder, options, services);
     else await write(folder, options.export, options.out, services);
   });

@@ -23,6 +23,7 @@ import {
   readDevice,
   readLogs,
   readSettings,
+  saidBy,
   wantsColor,
 } from '../options.ts';
 import type { Services } from '../services.ts';
@@ -302,15 +303,18 @@ async function planOf(
   const { hasSweep } = await import('../../flow/sweep/folder.ts');
   // The file of --config is a plan here, which is read already.
   const settings = readSettings(command, settingsOfPhases(trialPhases), true);
-  if (perLayer && !cheapest)
-    throw new UserError('--per-layer goes with --cheapest; without it say --over layer-widths=4x4,3x4');
   const isPlan = over !== undefined || config !== undefined || cheapest === true;
   if (!isPlan && (report || hasSweep(folder))) return goingOn(folder, settings, halving ?? rivals ?? from);
   const { mergeSettings } = await import('../../flow/settings/config.ts');
+  const { saidIn } = await import('../../flow/settings/said.ts');
   const { cheapestGrid, questionOf } = await import('../../flow/sweep/cheapest.ts');
+  // The question of --cheapest is none of the trials'.
+  const asked = cheapest ? ['explore.power', 'explore.maxLoss'] : [];
+  const words = [...saidIn(config?.settings ?? {}), ...saidBy(command, settingsOfPhases(trialPhases), true)];
   const said: GridInput = {
     ...config,
     settings: mergeSettings(config?.settings ?? {}, settings),
+    said: words.filter(({ paths }) => !paths.some((path) => asked.includes(path))),
     over: [...(config?.over ?? []), ...(over ?? [])],
     ...given({ rivals: rivals ?? config?.rivals }),
   };

@@ -3,7 +3,6 @@
 import { type Command, Option } from 'commander';
 import { nonEmpty, oneOf } from '../../flow/settings/values.ts';
 import { comparisonLayouts } from '../../report/comparison.ts';
-import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import type { ComparedRow } from '../../workbench/compare.ts';
 import { describeOption } from '../facts.ts';
@@ -21,7 +20,6 @@ import {
   readLoading,
   readSynthesis,
   SUBJECTS,
-  synthesisOptions,
   tellNotes,
 } from '../workbench.ts';
 
@@ -85,12 +83,6 @@ export function defineTable(command: Command, services: Services): void {
 
 async function compare(files: readonly string[], command: Command, { stdout, stderr }: Services): Promise<void> {
   const { format = comparisonFormats[0], synth, signed, histograms } = command.opts<Options>();
-  const misplaced = synthesisOptions.find((name) => name !== 'liberty' && command.opts()[name] !== undefined);
-  if (!synth && misplaced !== undefined) {
-    throw new UserError(
-      `--${misplaced} is for synthesis, but --synth is not given; add it, or leave --${misplaced} out`,
-    );
-  }
   const { comparedFigures, comparisonReport, compareMultipliers, synthesizeRows } = await import(
     '../../workbench/compare.ts'
   );

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Graph } from './graph.ts';
+import { Graph, type Value } from './graph.ts';
 import { plan } from './plan.ts';
 
 /** Two chains of sums over tensors of 1 KiB, one after the other in the list. */
@@ -47,4 +47,28 @@ test('inputs and outputs lie outside the arena, one behind the other, whatever t
   expect(steps.map(({ outputs: [to] }) => to!.region)).toEqual(['arena', 'own']);
   expect({ arenaBytes, ownBytes, inputBytes }).toEqual({ arenaBytes: 1024, ownBytes: 2048, inputBytes: 1024 });
   expect(copies).toEqual([{ from: storage(y), to: { region: 'variable', name: 'v' }, of: y }]);
+});
+
+test('what a step reads beside its inputs lives until then, and no longer', () => {
+  const graph = new Graph();
+  const x = graph.input('x', [256]);
+  const affine = (of: Value, scale: number) => graph.apply1('affine', [of], { scale, offset: 0 });
+  const a = affine(x, 2);
+  const readers = [a, x, x].map((of) => graph.apply1('dot', [of, x], {}));
+  const later = affine(x, 3);
+  graph.output(
+    'y',
+    [...readers, graph.apply1('dot', [later, x], {})].reduce((sum, one) =>
+      graph.apply1('add', [sum, one], { alpha: 1, beta: 1 }),
+    ),
+  );
+  const places = (reader: number) => {
+    const { storage } = plan(graph, {
+      alsoReads: (node) => (node.outputs[0] === readers[reader] ? [a] : []),
+    });
+    return [a, readers[1]!, later].map(storage);
+  };
+  const [before, between, after] = places(1);
+  expect(after).toEqual(before);
+  expect(between).not.toEqual(before);
 });

@@ -56,7 +56,10 @@ export interface Plan {
   readonly storage: (value: Value) => Storage;
   /** Where the host reads an output of the graph. */
   readonly outputStorage: (value: Value) => Storage;
-  /** The last step at which a value's bytes are certainly its own; one behind the last for what the program keeps. */
+  /**
+   * The last step at which a value's bytes are certainly its own; one behind the last for what the program keeps and
+   * for what no step writes over.
+   */
   readonly heldUntil: (value: Value) => number;
 }
 
@@ -101,9 +104,10 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   const live = liveNodes(graph);
   const kept = new Set([...graph.outputs.values(), ...graph.assignments.values()]);
   const nodes = (options.join ? joinFormulas(live, kept) : live).filter((node) => !renames.has(node.op));
+  const readBy = (node: Node) => [...node.inputs, ...(options.alsoReads?.(node) ?? [])].map(root);
   const lastUse = new Map<Value, number>();
   nodes.forEach((node, at) => {
-    for (const value of [...node.inputs, ...(options.alsoReads?.(node) ?? [])]) lastUse.set(root(value), at);
+    for (const value of readBy(node)) lastUse.set(value, at);
   });
   const end = nodes.length;
   for (const value of [...graph.outputs.values(), ...graph.assignments.values()]) lastUse.set(root(value), end);
@@ -138,6 +142,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   const assignedTo = new Map<Value, string>();
   for (const [name, value] of graph.assignments) assignedTo.set(value, name);
   const steps: Step[] = [];
+  const overwritten = new Set<Value>();
   const resting: { readonly place: InArena; readonly until: number }[] = [];
   let atRest = 0;
 
@@ -166,6 +171,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
       if (over) {
         storage.set(output, storage.get(over)!);
         taken.add(over);
+        overwritten.add(over);
         continue;
       }
       storage.set(output, arena.allocate(byteSize(output)));
@@ -179,7 +185,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
       workspace,
     });
     if (workspace) release(workspace);
-    for (const value of new Set([...node.inputs.map(root), ...node.outputs])) {
+    for (const value of new Set([...readBy(node), ...node.outputs])) {
       const place = storage.get(value)!;
       const dead = (lastUse.get(value) ?? at) <= at && !taken.has(value);
       if (dead && place.region === 'arena') release(place);
@@ -199,7 +205,10 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
     arenaBytes: arena.layOut(),
     storage: placeOf,
     outputStorage: (value) => before.get(root(value)) ?? placeOf(value),
-    heldUntil: (value) => lastUse.get(root(value)) ?? -1,
+    heldUntil: (value) => {
+      const of = root(value);
+      return placeOf(of).region === 'arena' || overwritten.has(of) ? (lastUse.get(of) ?? -1) : end;
+    },
   };
 }
 

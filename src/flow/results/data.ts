@@ -8,10 +8,13 @@ import { hasImageFiles, openDataset } from '../../data/registry.ts';
 import { contactSheet } from '../../report/sheet.ts';
 import { datasetOptions } from '../run/inputs.ts';
 import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
+import { refuseIdle, type Said } from '../settings/said.ts';
 
 export interface ExamineDataOptions {
   /** Those of a run; the ones about data count. */
   readonly settings: ConfigurationInput;
+  /** What the user said of them; what decides nothing is refused. */
+  readonly said?: readonly Said[];
   /** Images of each class on the contact sheet; default 0: no sheet. */
   readonly sheet?: number;
   readonly tell?: (text: string) => void;
@@ -45,9 +48,10 @@ const AT_ONCE = 2 ** 24;
 const MOST_ROWS = 100;
 
 /** Opens a data set and reads all of it. Throws a UserError where it cannot be opened. */
-export async function examineData({ settings, sheet = 0, tell }: ExamineDataOptions): Promise<DataReport> {
+export async function examineData({ settings, said = [], sheet = 0, tell }: ExamineDataOptions): Promise<DataReport> {
   // Bad files are to be told, not to end the telling.
   const configuration = parseConfiguration(settings, 'settings');
+  refuseIdle(said, configuration);
   const options = datasetOptions(configuration, process.cwd());
   const dataset = await openDataset(configuration.data, {
     ...options,

@@ -1,14 +1,7 @@
 // Settings that mean something only together: what takes the place of what, and what says a thing twice.
 
 import { describe, expect, test } from 'vitest';
-import {
-  type ConfigurationInput,
-  parseConfiguration,
-  published,
-  refuseReading,
-  refuseStructures,
-  withRecipe,
-} from './config.ts';
+import { type ConfigurationInput, parseConfiguration, published, refuseStructures, withRecipe } from './config.ts';
 import { type RecipeName, recipes } from './recipes.ts';
 import { goodTraining, publishedTraining } from './training.ts';
 
@@ -115,15 +108,4 @@ test.each([
 test('layers that end with few multipliers begin with one each', () => {
   expect(exploreOf({}).structure).toBe('shared');
   expect(exploreOf({ types: 3 }).structure).toBe('per-layer');
-});
-
-test('what is said of a multiplier’s file without one is refused, not passed over', () => {
-  const refused = (map: ConfigurationInput['map']) => () => refuseReading(parseConfiguration({ map }, 'test'), 'test');
-  expect(refused({ signed: true })).toThrow(
-    /^test: map\.signed is about the file .*: θ is mapped to an unsigned netlist;/,
-  );
-  expect(refused({ multiplier: 'exact', top: 'm' })).toThrow(
-    /^test: map\.top is about the file .*: exact products need/,
-  );
-  for (const map of [{}, { multiplier: 'exact' }, { multiplier: 'm.v', signed: true, top: 'm' }]) refused(map)();
 });

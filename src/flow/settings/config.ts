@@ -22,6 +22,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { nearestName } from '../../tensor/names.ts';
 import { type OptimizerName, optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
+import { refuseContradictions } from './effects.ts';
 import { EXACT, parseLayerBits } from './layers.ts';
 import { isOnnxFile } from './model-name.ts';
 import { recipeNames, recipes } from './recipes.ts';
@@ -349,26 +350,8 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
     );
   }
   refuseWidths(configuration, source);
-  const limit = (['costBudget', 'costWeight'] as const).find((name) => configuration.map[name] !== undefined);
-  const { search, multiplier, errorBound } = configuration.map;
-  if (limit && (search !== 'descent' || multiplier !== undefined)) {
-    const why = multiplier === undefined ? `the ${search} search takes` : 'a given multiplier takes';
-    throw new UserError(
-      `${source}: map.${limit} is ${configuration.map[limit]}, but ${why} no cost; leave it out or use descent`,
-    );
-  }
-  if (errorBound !== undefined && (search !== 'exact' || multiplier !== undefined)) {
-    const why = multiplier === undefined ? `the ${search} search takes` : 'a given multiplier takes';
-    throw new UserError(
-      `${source}: map.errorBound is ${errorBound}, but ${why} none; leave it out or use the search exact`,
-    );
-  }
-  const { quantizer, weightZero } = configuration.quantize;
-  if (weightZero !== 'code' && quantizer !== 'steps') {
-    throw new UserError(
-      `${source}: quantize.weightZero is ${weightZero}, but the quantiser ${quantizer} has each channel's where its range puts it; choose the quantiser steps`,
-    );
-  }
+  refuseContradictions(configuration, source, 'always');
+  const { search, multiplier } = configuration.map;
   if (search === 'exact' && !endsHard(explore) && multiplier === undefined) {
     throw new UserError(
       `${source}: map.search is exact, which needs θ of 0 and 1, but explore.harden is 0; choose a share such as 0.4`,
@@ -386,12 +369,7 @@ function refuseUntrained({ model, train: { checkpoint, newClassifier, epochs } }
 
 /** What a search for the widths of layers does not go with. */
 function refuseWidths({ quantize, map }: Configuration, source: string): void {
-  const { layerCost, layerKinds } = quantize;
-  if (layerKinds !== undefined && layerCost === undefined) {
-    throw new UserError(
-      `${source}: quantize.layerKinds is ${layerKinds}, but no widths are searched; say quantize.layerCost too, or leave it out`,
-    );
-  }
+  const { layerCost } = quantize;
   if (layerCost === undefined) return;
   const least = cheapestExact(2, 2).gateCost;
   if (layerCost < least) {
@@ -427,20 +405,6 @@ export function refuseStructures({ quantize, explore, map }: Configuration, sour
       `${source}: quantize.layerCost gives layers different widths, whose columns have nothing in common; choose explore.grain product, or map.multiplier ${EXACT} for no structure at all`,
     );
   }
-}
-
-/** How the file of a given multiplier is read; they say nothing where there is none. */
-export const readingSettings = ['signed', 'operandOrder', 'tableOrder', 'top', 'liberty'] as const;
-
-/** What is said of a multiplier's file where none is given is a mistake; asked where a multiplier is to be had. */
-export function refuseReading({ map }: Configuration, source: string): void {
-  if (map.multiplier !== undefined && map.multiplier !== EXACT) return;
-  const said = readingSettings.find((name) => map[name] !== undefined && map[name] !== false);
-  if (said === undefined) return;
-  const instead = map.multiplier === undefined ? 'θ is mapped to an unsigned netlist' : 'exact products need none';
-  throw new UserError(
-    `${source}: map.${said} is about the file of map.multiplier, but no file is given: ${instead}; name the file, or leave it out (--unset where the run has it from before)`,
-  );
 }
 
 /** Said twice: how much power is worth, and what is to come of it; or that layers share, and that they do later. */

@@ -4,8 +4,8 @@
 import { invariant } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { type Configuration, type ConfigurationInput, configurationSchema, withRecipe } from './config.ts';
+import { idleAt } from './effects.ts';
 import { fieldName, withSetting } from './fields.ts';
-import { phases, phasesOf } from './phases.ts';
 import { type Setting, settings } from './table.ts';
 
 export interface ChangedSetting {
@@ -27,8 +27,8 @@ const deciding: readonly string[] = [
 ];
 
 /**
- * Compared with what a setting would be if it were not said and those on which it depends were as they are; without the
- * settings of a phase that the run lacks.
+ * Compared with what a setting would be if it were not said and those on which it depends were as they are; without
+ * those that decide nothing.
  */
 export function changedSettings(configuration: Configuration): ChangedSetting[] {
   const all = flatten(configuration);
@@ -38,9 +38,8 @@ export function changedSettings(configuration: Configuration): ChangedSetting[] 
     return flatten(configurationSchema.parse(withRecipe(input)));
   };
   const usual = usualBeside();
-  const unused = phases.filter((phase) => !phasesOf(configuration).includes(phase));
   return [...all].flatMap(([setting, value]) => {
-    if (value === undefined || unused.some((section) => setting.startsWith(`${section}.`))) return [];
+    if (value === undefined || idleAt(setting, configuration)) return [];
     const before = (deciding.includes(setting) ? usualBeside(setting) : usual).get(setting);
     if (JSON.stringify(value) === JSON.stringify(before)) return [];
     return [{ setting, value, ...given({ usual: before }) }];

@@ -1,9 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { UserError } from '../../tensor/errors.ts';
 import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
+import { saidIn } from '../settings/said.ts';
 import { cheapestGrid, questionOf, usualRivals } from './cheapest.ts';
 import { parseAxis, readGridFile, trialsOf } from './grid.ts';
 import { jobsOf } from './tree.ts';
@@ -270,6 +271,52 @@ test('how files of multipliers are read says nothing of the exact and of trained
     [undefined, undefined, undefined, undefined],
   ]);
   expect(() => trialsOf({ settings: { map: { signed: true } }, over: [parseAxis('seed=1,2')] })).toThrow(
-    /^the trial seed1: settings: map\.signed is about the file of map\.multiplier, but no file is given/,
+    /^the trial seed1: settings: map\.signed is true, but no file of a multiplier is given: θ is mapped/,
   );
+});
+
+describe('what decides nothing', () => {
+  const said = (settings: ConfigurationInput, ...over: readonly string[]) =>
+    trialsOf({ settings, said: saidIn(settings), over: over.map(parseAxis) });
+
+  test('in any trial is refused; what does in some is not', () => {
+    const power = { explore: { power: 0.3 } };
+    expect(() => said(power, 'multiplier=m.npy,exact')).toThrow(
+      /^explore\.power has no effect: map\.multiplier is m\.npy, and nothing is explored/,
+    );
+    expect(said(power, 'multiplier=exact,trained')).toHaveLength(2);
+    // Nobody said it here.
+    expect(trialsOf({ settings: power, over: [parseAxis('multiplier=m.npy,exact')] })).toHaveLength(2);
+  });
+
+  test('among what is varied: all values would be one run', () => {
+    expect(() => said({ map: { multiplier: 'm.npy' } }, 'lambda=1,2', 'model=resnet8,resnet20')).toThrow(
+      /^--over lambda has no effect: map\.multiplier is m\.npy/,
+    );
+    expect(said({}, 'multiplier=exact,trained', 'lambda=1,2')).toHaveLength(3);
+  });
+
+  test('in every listed trial that says it is refused', () => {
+    const settings = { recover: { beta2: 0.9 } };
+    for (const [own, reason] of [
+      [{ options: { 'recover-beta2': '0.9' } }, /^recover-beta2 of trials has no effect: recover\.optimizer is/],
+      [{ settings }, /^recover\.beta2 of trials has no effect: recover\.optimizer is nesterov/],
+    ] as const) {
+      const trials = [{ name: 'a' }, { name: 'b', ...own }];
+      expect(() => trialsOf({ trials, over: [parseAxis('lambda=1,2')] })).toThrow(reason);
+    }
+    const shared = { settings: { explore: { epochs: 3 } } };
+    const mixed = [
+      { ...shared, options: { multiplier: 'exact' } },
+      { ...shared, options: { lambda: '1' } },
+    ];
+    expect(trialsOf({ trials: mixed })).toHaveLength(2);
+    expect(() => trialsOf({ trials: mixed.slice(0, 1) })).toThrow(
+      /^explore\.epochs of trials has no effect: map\.mult/,
+    );
+    const unknown = { settings: { recover: { beta: 1 } } as ConfigurationInput };
+    expect(() => trialsOf({ trials: [{ name: 'b', ...unknown }] })).toThrow(
+      /^the trial b: settings: recover: .*"beta"/,
+    );
+  });
 });

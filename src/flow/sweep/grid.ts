@@ -13,12 +13,12 @@ import {
   describeIssues,
   mergeSettings,
   parseConfiguration,
-  readingSettings,
-  refuseReading,
   refuseStructures,
 } from '../settings/config.ts';
+import { readingSettings, refuseContradictions } from '../settings/effects.ts';
 import { fieldName, parseSetting, SaidSettings } from '../settings/fields.ts';
 import { EXACT } from '../settings/layers.ts';
+import { describeIdle, type Said, saidIn } from '../settings/said.ts';
 import { type Setting, settings } from '../settings/table.ts';
 import { badValue, perOperand } from '../settings/values.ts';
 import { phaseKeys } from './keys.ts';
@@ -39,6 +39,8 @@ export interface ListedTrial {
 export interface GridInput {
   /** What all trials have in common. */
   readonly settings?: ConfigurationInput;
+  /** What the user said of them; what decides nothing in any trial is refused. Default: none is looked at. */
+  readonly said?: readonly Said[];
   /** Every combination of their values is a trial; the last varies fastest. */
   readonly over?: readonly Axis[];
   /** Each of them with every such combination; default: one that says nothing of its own. */
@@ -132,7 +134,13 @@ interface Draft {
  * The trials of a plan, those of the first seed first, rivals before the others; a UserError where there is none, or
  * one that is no run.
  */
-export function trialsOf({ settings: common = {}, over = [], trials = [], rivals = [] }: GridInput): readonly Trial[] {
+export function trialsOf({
+  settings: common = {},
+  said = [],
+  over = [],
+  trials = [],
+  rivals = [],
+}: GridInput): readonly Trial[] {
   for (const { name, values } of over) {
     if (values.length === 0) throw new UserError(`the sweep is empty: ${name} has no value`);
     if (over.filter((axis) => axis.name === name).length > 1)
@@ -141,10 +149,12 @@ export function trialsOf({ settings: common = {}, over = [], trials = [], rivals
   if (over.length === 0 && trials.length === 0) {
     throw new UserError('the sweep is empty: nothing is varied; say what with --over, --config or --cheapest');
   }
-  const own = [common, ...trials.map((trial) => trial.settings ?? {})].find((one) => (one.rivals ?? 'none') !== 'none');
-  if (own)
+  const withRivals = [common, ...trials.map((trial) => trial.settings ?? {})].find(
+    (one) => (one.rivals ?? 'none') !== 'none',
+  );
+  if (withRivals)
     throw new UserError(
-      `settings.rivals is ${own.rivals}, but a sweep trains rivals as trials: say rivals beside settings`,
+      `settings.rivals is ${withRivals.rivals}, but a sweep trains rivals as trials: say rivals beside settings`,
     );
   const listed = trials.length === 0 ? [{}] : trials;
   const count = over.reduce((product, { values }) => product * values.length, listed.length);
@@ -155,8 +165,42 @@ export function trialsOf({ settings: common = {}, over = [], trials = [], rivals
       return { given: name, options: [...Object.entries(options), ...varied], untold, settings: own, kind: 'trial' };
     }),
   );
-  const all = [...drafts, ...rivalsOf(drafts, rivals)].map((draft) => trialOf(draft, common));
+  const own = drafts.map((draft) => trialOf(draft, common));
+  const configurations = own.map(({ configuration }) => configuration);
+  for (const one of [...said, ...over.map(saidOver)]) refuseIdleIn(configurations, one);
+  const size = drafts.length / listed.length;
+  for (const { said: one, at } of saidInTrials(trials)) {
+    refuseIdleIn(
+      at.flatMap((trial) => configurations.slice(trial * size, (trial + 1) * size)),
+      one,
+    );
+  }
+  const all = [...own, ...rivalsOf(drafts, rivals).map((draft) => trialOf(draft, common))];
   return inOrderOfSeeds(distinct(all));
+}
+
+/** An axis that decides nothing makes the same runs for all of its values. */
+const saidOver = ({ name }: Axis): Said => ({ label: `--over ${name}`, paths: settingNamed(name).paths });
+
+/** What listed trials say, each with the trials that say it. */
+function saidInTrials(trials: readonly ListedTrial[]): readonly { readonly said: Said; readonly at: number[] }[] {
+  const found = new Map<string, { readonly said: Said; readonly at: number[] }>();
+  for (const [at, { options = {}, settings: own = {} }] of trials.entries()) {
+    const words = Object.keys(options).map((name) => ({ label: name, paths: settingNamed(name).paths }));
+    for (const said of [...words, ...saidIn(own)]) {
+      const known = found.get(said.label) ?? { said: { ...said, label: `${said.label} of trials` }, at: [] };
+      known.at.push(at);
+      found.set(said.label, known);
+    }
+  }
+  return [...found.values()];
+}
+
+/** Refuses what decides nothing in any of some trials. */
+function refuseIdleIn(trials: readonly Configuration[], said: Said): void {
+  const idles = trials.map((configuration) => describeIdle(said, configuration));
+  const [first] = idles;
+  if (first !== undefined && !idles.includes(undefined)) throw new UserError(first);
 }
 
 function combinations(axes: readonly Axis[]): (readonly (readonly [string, string])[])[] {
@@ -199,17 +243,20 @@ function rivalsOf(drafts: readonly Draft[], widths: readonly string[]): Draft[] 
   );
 }
 
-function trialOf(
-  { given, options, untold = [], settings: own, kind }: Draft,
-  common: ConfigurationInput,
-): Trial & { key: string } {
+interface Planned extends Trial {
+  /** The same for trials that are the same run. */
+  readonly key: string;
+  readonly configuration: Configuration;
+}
+
+function trialOf({ given, options, untold = [], settings: own, kind }: Draft, common: ConfigurationInput): Planned {
   const settings = resolve(options, mergeSettings(kind === 'rival' ? withoutStructure(common) : common, own));
   const told = [given ?? '', ...wordsOf(options)].filter((word) => word !== '').join('-');
   let configuration: Configuration;
   try {
     configuration = parseConfiguration(settings, 'settings');
     refuseStructures(configuration, 'settings');
-    refuseReading(configuration, 'settings');
+    refuseContradictions(configuration, 'settings', 'map');
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`the trial ${told}: ${error.message}`);
@@ -224,7 +271,14 @@ function trialOf(
   const point = label(telling.filter(([option]) => option !== 'seed'));
   if (fileSafe(name) === '') throw new UserError('a trial has no name; give it one, or say what it varies');
   const key = phaseKeys(configuration).at(-1)!.key;
-  return { name: shortened(fileSafe(name)), point: shortened(fileSafe(point) || 'all'), kind, settings, key };
+  return {
+    name: shortened(fileSafe(name)),
+    point: shortened(fileSafe(point) || 'all'),
+    kind,
+    settings,
+    key,
+    configuration,
+  };
 }
 
 function withoutStructure(common: ConfigurationInput): ConfigurationInput {
@@ -303,9 +357,9 @@ const shortened = (name: string): string =>
   name.length > LONGEST ? `${name.slice(0, LONGEST - 9)}-${sha256(name).slice(0, 8)}` : name;
 
 /** Without those that are the same run as an earlier one; the names of different ones differ. */
-function distinct(all: readonly (Trial & { readonly key: string })[]): Trial[] {
+function distinct(all: readonly Planned[]): Trial[] {
   const runs = new Map<string, Trial>();
-  for (const { key, ...trial } of all) if (!runs.has(key)) runs.set(key, trial);
+  for (const { key, configuration: _, ...trial } of all) if (!runs.has(key)) runs.set(key, trial);
   const trials = [...runs.values()];
   const names = new Set<string>();
   for (const { name } of trials) {

@@ -355,6 +355,8 @@ class Work {
     return {
       folder: join(folder, job.path),
       settings: { ...placed(job, plan), ...(data === undefined ? {} : { data }) },
+      // What a trial has of the others may be idle in it; what is in all was refused with the plan.
+      said: [],
       phases: job.phases,
       device,
       ...(source === undefined ? {} : { from: source }),

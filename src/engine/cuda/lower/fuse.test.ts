@@ -87,6 +87,44 @@ test('nothing joins where the value between is read elsewhere, or where an opera
   expect(opsOf(weighted)).toContain('batchNorm');
 });
 
+test('nothing joins where a scale moves before the last of the steps', () => {
+  /** `moved`: which variable takes a new value between the norm and its relu. */
+  const moving = (moved: string) =>
+    graphWith((graph, y) => {
+      const scale = graph.variables.get(moved)!;
+      graph.assign(scale, graph.apply1('affine', [scale], { scale: 0.5, offset: 0 }));
+      return relu(graph, y);
+    }, false);
+  const variable = (name: string) => ({ region: 'variable', name });
+  for (const name of ['gamma', 'beta']) {
+    const steps = fuse(plan(moving(name)));
+    expect(steps.map(({ node }) => node.op)).toEqual(['affine', 'batchNorm', 'affine', 'relu', 'dot']);
+    expect(steps[2]!.outputs).toEqual([variable(name)]);
+  }
+  // The gradient reads gamma itself, beta only where it joins.
+  const graph = graphWith((graph, y) => {
+    const end = relu(graph, y);
+    const beta = graph.variables.get('beta')!;
+    graph.assign(beta, graph.apply1('affine', [beta], { scale: 0.5, offset: 0 }));
+    return end;
+  });
+  const ops = opsOf(graph);
+  expect(ops).toContain('normalize');
+  expect(ops).toContain('batchNormGradient');
+});
+
+test('an addition joins at the end of a program', () => {
+  const graph = new Graph();
+  const x = graph.input('x', [2, 4, 4, 8]);
+  const scales = [graph.variable('gamma', [8]), graph.variable('beta', [8])];
+  const [y, ...moments] = graph.apply('batchNorm', [x, ...scales], attributes);
+  moments.forEach((moment, at) => {
+    graph.output(`moment${at}`, moment);
+  });
+  graph.output('y', graph.apply1('add', [y!, x], sum));
+  expect(opsOf(graph)).toEqual(['moments', 'normalize']);
+});
+
 describe('running averages of the statistics of a batch norm', () => {
   const share = { alpha: 0.9, beta: 0.1 };
   /** A batch norm with a relu behind it; `swapped`: the averages are the second operands of their sums. */

@@ -85,7 +85,8 @@ const samePlace = (a: Storage, b: Storage): boolean => JSON.stringify(a) === JSO
  * Batch norm at `at`, then an addition, a relu, or both: statistics stay where they are, the rest moves to the last of
  * them.
  */
-function joinForward({ steps }: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
+function joinForward(plan: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
+  const { steps } = plan;
   const step = steps[at]!;
   const { inputs, outputs, attributes } = step.node as Node<'batchNorm'>;
   const [y, mean, variance] = outputs as [Value, Value, Value];
@@ -98,15 +99,14 @@ function joinForward({ steps }: Plan, uses: Uses, at: number, replaced: Map<numb
   // Behind an addition the relu must be the next step, and in place or outside the arena, else what was added may be
   // gone.
   const keepsAdded = (from: Storage, to: Storage) => to.region === 'own' || samePlace(from, to);
-  const follows =
-    addition === undefined ||
-    (after === addition + 1 && keepsAdded(steps[addition]!.outputs[0]!, steps[after]!.outputs[0]!));
+  const follows = ({ outputs }: Step) =>
+    addition === undefined || (after === addition + 1 && keepsAdded(steps[addition]!.outputs[0]!, outputs[0]!));
   const behind = after === undefined ? undefined : steps[after];
-  const relu = isStep(behind, 'relu') && follows ? behind.node.attributes : undefined;
+  const relu = isStep(behind, 'relu') && follows(behind) ? behind.node.attributes : undefined;
   const last = relu ? after : addition;
   // Of two batch norms that are added to each other the first takes the addition.
   if (last === undefined || replaced.has(last) || replaced.has(addition ?? last)) return;
-  if (![inputs[0]!, mean, variance].every((value) => uses(value).at(-1)! >= last)) return;
+  if (![...inputs, mean, variance].every((value) => plan.heldUntil(value) >= last)) return;
 
   const other =
     addition === undefined ? undefined : steps[addition]!.node.inputs.findIndex((input) => root(input) !== y);
@@ -181,9 +181,9 @@ function joinGradient(plan: Plan, uses: Uses, at: number, replaced: Map<number, 
   const [slope, x, , mean, variance] = reader.node.inputs;
   const ofNorm = x === norm.inputs[0] && mean === norm.outputs[1] && variance === norm.outputs[2];
   const lives = samePlace(inputs[0]!, outputs[0]!) || uses(g).at(-1)! >= readers[0]!;
-  if (slope !== node.outputs[0] || !ofNorm || !lives) return;
-
   const beta = norm.inputs[2]!;
+  if (slope !== node.outputs[0] || !ofNorm || !lives || plan.heldUntil(beta) < readers[0]!) return;
+
   replaced.set(at, []);
   replaced.set(readers[0]!, [
     {

@@ -13,9 +13,12 @@ import type { Lower } from './lowerings.ts';
 import { type Command, ORDER, type Range } from './schedule.ts';
 import { copyLaunch, goTogether, isUpdate, type Transfer, type UpdateOp, updateLaunch } from './updates.ts';
 
+/** What a device does step by step: the plan's steps, those joined that can be. */
+export const joinedSteps = (plan: Plan, lower: Lower): readonly FusedStep[] => fuse(plan, readsCodes(lower));
+
 /** The path of each step of a plan. */
 export function pathsOf(plan: Plan, lower: Lower): { readonly op: string; readonly path: Path }[] {
-  return fuse(plan, readsCodes(lower)).map(({ node }) => ({ op: node.op, path: lower(node).path }));
+  return joinedSteps(plan, lower).map(({ node }) => ({ op: node.op, path: lower(node).path }));
 }
 
 const ALIGNMENT = 256;
@@ -55,7 +58,7 @@ const UPDATE_ELEMENTS = 2 ** 20;
 /** The commands of a plan, in an order that is right; `lower` has been asked for the workspaces of its nodes. */
 export function lowerPlan(plan: Plan, addressOf: AddressOf, lower: Lower, memory: ProgramMemory): Command[] {
   const commands: Command[] = [];
-  const steps = fuse(plan, readsCodes(lower));
+  const steps = joinedSteps(plan, lower);
   for (let at = 0; at < steps.length; ) {
     const step = steps[at]!;
     if (!isUpdate(step.node)) {

@@ -102,7 +102,9 @@ export function axmGradients(args: AxmGradients, part: i32, scratch: usize): voi
   const share = buckets;
   memory.fill(share, 0, 64 * 16);
   for (let c = 0; c < count; ++c) {
-    writeGradients(args, group, first + c, tile0, tile1, states + <usize>c * channelBytes + 2 * HEAD_BYTES, share);
+    const planes = states + <usize>c * channelBytes + 2 * HEAD_BYTES;
+    writeGradients(args, group, first + c, tile0, tile1, planes);
+    addShare(args, group, first + c, tile0, tile1, planes, share);
   }
   const out = args.structures + <usize>part * 256;
   for (let at: usize = 0; at < 64; ++at) store<f32>(out + (at << 2), sumLanes(v128.load(share + (at << 4))));
@@ -251,10 +253,7 @@ function orderRuns(runs: usize, counts: usize, values: usize): u32 {
   return start;
 }
 
-/**
- * dw of one channel's weights, and their share of dm, Σ wScale·w[i]·H_j, added to `share`: [8][8] vectors of partial
- * sums.
- */
+/** dw of one channel's weights. */
 function writeGradients(
   args: AxmGradients,
   group: i32,
@@ -262,7 +261,6 @@ function writeGradients(
   tile0: i32,
   tile1: i32,
   planes: usize,
-  share: usize,
 ): void {
   const geometry = args.geometry;
   const taps = geometry.kernelHeight * geometry.kernelWidth;
@@ -290,34 +288,81 @@ function writeGradients(
           sum = f32x4.add(sum, f32x4.mul(v128.load(plane + <usize>j * ROW), f32x4.splat(f32(1 << j))));
         }
         storeLanes(args.dw + (<usize>weight << 2), f32x4.mul(sum, f32x4.splat(xScale)), lanes);
-        addShare(args, share, weight, output, lanes, plane);
       }
     }
   }
 }
 
-@inline
-function addShare(args: AxmGradients, share: usize, weight: i32, output: i32, lanes: i32, plane: usize): void {
-  // Lanes beyond the last output take code 0, so that they add nothing.
-  let codes = i32x4.splat(<i32>load<u8>(args.w + weight));
-  let scales = f32x4.splat(load<f32>(args.wScale + (<usize>output << 2)));
-  codes = i32x4.replace_lane(codes, 1, lanes > 1 ? <i32>load<u8>(args.w + weight, 1) : 0);
-  codes = i32x4.replace_lane(codes, 2, lanes > 2 ? <i32>load<u8>(args.w + weight, 2) : 0);
-  codes = i32x4.replace_lane(codes, 3, lanes > 3 ? <i32>load<u8>(args.w + weight, 3) : 0);
-  if (lanes == 4) scales = v128.load(args.wScale + (<usize>output << 2));
-  else {
-    if (lanes > 1) scales = f32x4.replace_lane(scales, 1, load<f32>(args.wScale + (<usize>output << 2), 4));
-    if (lanes > 2) scales = f32x4.replace_lane(scales, 2, load<f32>(args.wScale + (<usize>output << 2), 8));
-  }
+/**
+ * Adds to `share`, [8][8] vectors of partial sums, what the weights of one channel add to dm: Σ wScale·w[i]·H_j, with
+ * the sums of one bit of the weights in registers.
+ */
+function addShare(
+  args: AxmGradients,
+  group: i32,
+  channel: i32,
+  tile0: i32,
+  tile1: i32,
+  planes: usize,
+  share: usize,
+): void {
+  const geometry = args.geometry;
+  const taps = geometry.kernelHeight * geometry.kernelWidth;
+  const channels = geometry.channels / geometry.groups;
+  const perGroup = geometry.outputs / geometry.groups;
   for (let i = 0; i < args.weightBits; ++i) {
-    // −1 where bit i of the weight is set, else 0.
-    const mask = i32x4.neg(v128.and(i32x4.shr_u(codes, i), i32x4.splat(1)));
-    const scale = v128.and(scales, mask);
-    for (let j = 0; j < args.activationBits; ++j) {
-      const at = share + (<usize>((i << 3) + j) << 4);
-      v128.store(at, f32x4.add(v128.load(at), f32x4.mul(scale, v128.load(plane + <usize>j * ROW))));
+    let a = v128.load(share);
+    let b = v128.load(share, 16);
+    let c = v128.load(share, 32);
+    let d = v128.load(share, 48);
+    let e = v128.load(share, 64);
+    let f = v128.load(share, 80);
+    let g = v128.load(share, 96);
+    let h = v128.load(share, 112);
+    let tileOfTap = planes;
+    for (let tap = 0; tap < taps; ++tap) {
+      const row = (tap * channels + channel) * geometry.outputs;
+      for (let tile = tile0; tile < tile1; ++tile) {
+        const end = group * perGroup + min(perGroup, (tile + 1) * 16);
+        let plane = tileOfTap;
+        for (let output = group * perGroup + tile * 16; output < end; output += 4) {
+          const scale = scalesOfBit(args, row + output, output, end - output, i);
+          a = f32x4.add(a, f32x4.mul(scale, v128.load(plane)));
+          b = f32x4.add(b, f32x4.mul(scale, v128.load(plane, 64)));
+          // No address meets these; more loads at once would spill.
+          if (plane == 1) break;
+          c = f32x4.add(c, f32x4.mul(scale, v128.load(plane, 128)));
+          d = f32x4.add(d, f32x4.mul(scale, v128.load(plane, 192)));
+          if (plane == 2) break;
+          e = f32x4.add(e, f32x4.mul(scale, v128.load(plane, 256)));
+          f = f32x4.add(f, f32x4.mul(scale, v128.load(plane, 320)));
+          if (plane == 3) break;
+          g = f32x4.add(g, f32x4.mul(scale, v128.load(plane, 384)));
+          h = f32x4.add(h, f32x4.mul(scale, v128.load(plane, 448)));
+          plane += 16;
+        }
+        tileOfTap += 8 * ROW;
+      }
     }
+    v128.store(share, a);
+    v128.store(share, b, 16);
+    v128.store(share, c, 32);
+    v128.store(share, d, 48);
+    v128.store(share, e, 64);
+    v128.store(share, f, 80);
+    v128.store(share, g, 96);
+    v128.store(share, h, 112);
+    share += 8 * 16;
   }
+}
+
+/** Of four weights the scale where bit i is set, else 0; 0 beyond the last output. */
+@inline
+function scalesOfBit(args: AxmGradients, weight: i32, output: i32, lanes: i32, i: i32): v128 {
+  const codes = i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(args.w + weight)));
+  const bit = i32x4.shr_s(i32x4.shl(codes, 31 - i), 31);
+  const there = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(lanes));
+  return v128.and(v128.load(args.wScale + (<usize>output << 2)), v128.and(bit, there));
 }
 
 /** dm from the parts' shares, in the order of the parts. One part. */
