@@ -185,7 +185,7 @@ function publishedFor(settings: readonly Setting[]): ConfigurationInput {
 function readConfigurationFile(path: string): ConfigurationInput {
   const input = readJson(path);
   const parsed = configurationSchema.safeParse(input);
-  if (!parsed.success) throw new UserError(`${path}: ${describeIssues(parsed.error)}`);
+  if (!parsed.success) throw new UserError(`${path}: ${describeIssues(parsed.error, configurationSchema)}`);
   return input as ConfigurationInput;
 }
 

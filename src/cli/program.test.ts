@@ -276,7 +276,7 @@ describe('mistakes', () => {
     [['run', '--from', 'nowhere'], /^tram: nowhere is not a run folder/],
     [['map', '--theta', '1', '--unset', 'signed'], /^tram: --unset has no effect without RUN: it is for a run folder/],
     [['explore'], /^tram: missing required argument 'RUN'; see tram explore --help\n$/],
-    [['run', '--config', file], /^tram: .*bad\.json: explore: Unrecognized key: "lamda"\n$/],
+    [['run', '--config', file], /^tram: .*bad\.json: explore: Unrecognized key: "lamda"; did you mean "lambda"\?\n$/],
     [['run', '--config', join(folder, 'none.json')], /^tram: cannot read .*none\.json: no such file/],
     [['run', '--columns', '16'], /^tram: settings: explore\.columns is 16/],
     [['map'], /^tram: neither a run folder nor --theta is given/],

@@ -36,6 +36,26 @@ test('a comparison says what its costs are those of, and of which runs where the
   expect(text(run('a', 1), run('c', 1))).not.toContain('of the multiplications');
 });
 
+test('a run that dominates another is called by its own name, a rival by what it is', () => {
+  const runs = [run('a', 1), run('exact', 1, { multiplier: 'exact' })];
+  const point = (label: string, series: 'trained' | 'exact' | 'exact-retrained', power: number) => ({
+    ...{ label, series, power, kind: 'gates' as const, task: '', accuracy: 0.9 },
+    ...{ accuracySpread: 0, powerSpread: 0, n: 1, runs: [] },
+  });
+  const [own, other, rival] = [
+    point('a', 'trained', 0.5),
+    point('exact', 'exact-retrained', 0.2),
+    point('4×4', 'exact', 0.21),
+  ];
+  const told = (by: typeof own) =>
+    comparisonText(runs, styleFor({ write: () => true }, false), 200, {
+      ...{ kind: 'gates', groups: [] },
+      judged: [{ point: own, by }, { point: other }],
+    });
+  expect(told(other)).toContain('a (90.00 % at 0.500) is dominated: exact has 90.00 % at gate cost 0.200.');
+  expect(told(rival)).toContain('is dominated: an exact 4×4 multiplier has 90.00 % at gate cost 0.210.');
+});
+
 test('runs whose accuracies are of other images are told apart, also where the data have one name', () => {
   const [a, b] = [run('a', 1), run('b', 1, { task: 'five classes', testImages: 181 })];
   const apart = text(a, b, run('c', 1));

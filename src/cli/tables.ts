@@ -304,8 +304,10 @@ function frontText({ kind, judged }: { readonly kind: PowerKind; readonly judged
     .flatMap(({ point, by }) => {
       if (!by) return [];
       const own = `${percent(point.accuracy)} at ${fixed(point.power, 3)}`;
+      // A run has a name of its own, whatever it multiplies with.
+      const name = judged.some((one) => one.point === by) ? by.label : rivalName(by);
       return [
-        `${point.label} (${own}) is dominated: ${rivalName(by)} has ${percent(by.accuracy)} at ${kindNames[kind]} ${fixed(by.power, 3)}.`,
+        `${point.label} (${own}) is dominated: ${name} has ${percent(by.accuracy)} at ${kindNames[kind]} ${fixed(by.power, 3)}.`,
       ];
     })
     .join('\n');

@@ -61,6 +61,15 @@ test('a run is named by its λ or its multiplier and counts with its last stage 
   expect(commonKind(runs.slice(0, 2))).toBe('modelled');
 });
 
+test('exact multipliers of the run’s widths are no widths by layer', () => {
+  const map = { multiplier: 'exact' };
+  const bits = { weights: 4, activations: 4 };
+  const one = run('one', { bits, map }, { recover: recovered });
+  const other = run('other', { bits, map, quantize: { layerBits: [] } }, { recover: recovered });
+  const mixed = run('mixed', { bits, map, quantize: { layerCost: 0.2 } }, { recover: recovered });
+  expect(compareRuns([one, other, mixed]).map((found) => found.hasOwnWidths ?? false)).toEqual([false, false, true]);
+});
+
 test('runs of the same λ are told apart by the ends of their paths, a folder given twice counts once', () => {
   const one = run('a/seed1', { seed: 1 }, { recover: recovered });
   const two = run('a/seed2', { seed: 2 }, { recover: recovered });

@@ -15,6 +15,7 @@ import { widthName } from '../multipliers/widths.ts';
 import { requireIntact } from '../run/integrity.ts';
 import { type MultiplierRecord, readManifest } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
+import type { Configuration } from '../settings/config.ts';
 import { approximateShare, hasOwnWidths } from '../settings/layers.ts';
 import { phasesOf } from '../settings/phases.ts';
 import { type Rival, type Rivals, readRivals } from './rivals.ts';
@@ -87,13 +88,14 @@ export interface ComparedSynthesis {
 export function compareRuns(folders: readonly string[]): ComparedRun[] {
   const distinct = [...new Map(folders.map((folder) => [resolve(folder), folder])).values()];
   const runs = distinct.map(readRun);
-  const names = runs.map((run) => run.multiplier ?? aimOf(run));
+  const names = runs.map(aimOf);
   const labels = new Set(names).size === names.length ? names : distinctEnds(distinct);
   return runs.map((run, at) => ({ ...run, label: labels[at]! }));
 }
 
-/** "λ = 0.3", "power ≤ 0.3, loss ≤ 0.5". */
-function aimOf({ lambda, powerTarget, maxLoss }: Omit<ComparedRun, 'label'>): string {
+/** The multiplier that was given, else "λ = 0.3", "power ≤ 0.3, loss ≤ 0.5". */
+export function aimOf({ multiplier, lambda, powerTarget, maxLoss }: Omit<ComparedRun, 'label'>): string {
+  if (multiplier !== undefined) return multiplier;
   const targets = [
     ...(powerTarget === undefined ? [] : [`power ≤ ${powerTarget}`]),
     ...(maxLoss === undefined ? [] : [`loss ≤ ${maxLoss}`]),
@@ -192,7 +194,7 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
     settings: sha256(JSON.stringify(settings)),
     weightBits: configuration.bits.weights,
     activationBits: configuration.bits.activations,
-    ...(hasOwnWidths(configuration) ? { hasOwnWidths: true } : {}),
+    ...(hasSeveralWidths(configuration) ? { hasOwnWidths: true } : {}),
     approximateShare: approximateShare(configuration, inputs),
     ...given({ lambda, powerTarget: power, maxLoss }),
     ...(multiplier === undefined ? {} : { multiplier }),
@@ -204,6 +206,11 @@ function readRun(folder: string): Omit<ComparedRun, 'label'> {
     ...(multipliers.length === 0 ? {} : { errors: errorsOf(multipliers, macs) }),
   };
 }
+
+/** Whether the widths of the layers are not those of the run: exact multipliers of the run's alone are not such. */
+const hasSeveralWidths = (configuration: Configuration) =>
+  hasOwnWidths(configuration) &&
+  (configuration.quantize.layerCost !== undefined || configuration.quantize.layerBits.length > 0);
 
 /** What the run itself synthesised. */
 function keptSynthesis(

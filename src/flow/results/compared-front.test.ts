@@ -36,6 +36,15 @@ test('runs that differ in their seed alone are one point: mean and t-interval of
   expect(groups[1]!.accuracy!.spread).toBe(0);
 });
 
+test('the same run twice is one seed, and seeds without a name in common are named after their aim', () => {
+  const [one, two] = [run('k', 7, 0.9, 0.2, { powerTarget: 0.3 }), run('a', 1, 0.8, 0.1, { powerTarget: 0.3 })];
+  const copy = { ...one, label: 'k2' };
+  expect(comparedGroups([one, copy], 'gates')).toMatchObject([{ label: 'k, k2', accuracy: { mean: 0.9, n: 1 } }]);
+  const [both] = comparedGroups([one, copy, two], 'gates');
+  expect(both).toMatchObject({ label: 'power ≤ 0.3 (2 seeds)', accuracy: { n: 2 }, runs: [{}, {}, {}] });
+  expect(both!.accuracy!.mean).toBeCloseTo(0.85, 12);
+});
+
 test('an exact multiplier of the run’s widths stands where they place it on the axis of the exact 8×8, not at 1', () => {
   const exact = comparedPoints(seeds, 'gates').filter(({ runs }) => runs.length === 0);
   expect(exact).toMatchObject([{ label: '4×4', series: 'exact', power: 84 / 400, accuracy: 0.9, n: 3 }]);

@@ -9,7 +9,7 @@ import { dominators, type FrontPoint, type FrontSeries, type PowerKind } from '.
 import { frontSvg } from '../../report/front-picture.ts';
 import { type Mean, meanOf } from '../../tensor/statistics.ts';
 import { widthName } from '../multipliers/widths.ts';
-import { type ComparedRun, resultBy } from './compare.ts';
+import { aimOf, type ComparedRun, resultBy } from './compare.ts';
 import { exactPowerOf, seriesOf } from './rivals.ts';
 
 /** Runs that differ in the seed at most. */
@@ -28,7 +28,7 @@ export interface ComparedPoint extends FrontPoint {
   readonly runs: readonly ComparedRun[];
 }
 
-/** The runs by their settings, in their order; of several runs the means. */
+/** The runs by their settings, in their order; of several seeds the means. */
 export function comparedGroups(runs: readonly ComparedRun[], kind: PowerKind): ComparedGroup[] {
   const groups = new Map<string, ComparedRun[]>();
   for (const run of runs) {
@@ -36,8 +36,10 @@ export function comparedGroups(runs: readonly ComparedRun[], kind: PowerKind): C
     groups.set(key, [...(groups.get(key) ?? []), run]);
   }
   return [...groups.values()].map((those) => {
-    const results = those.flatMap((run) => resultBy(run, kind) ?? []);
-    const label = those.length === 1 ? those[0]!.label : commonLabel(those);
+    // A copy of a run, or the same once more, is no other seed.
+    const seeds = [...new Map(those.map((run) => [run.seed, run])).values()];
+    const results = seeds.flatMap((run) => resultBy(run, kind) ?? []);
+    const label = seeds.length === 1 ? those.map((run) => run.label).join(', ') : commonLabel(seeds);
     if (results.length === 0) return { label, runs: those };
     const accuracy = meanOf(results.map((result) => result.accuracy));
     return { label, runs: those, accuracy, power: meanOf(results.map(({ power }) => power)) };
@@ -50,7 +52,7 @@ function commonLabel(runs: readonly ComparedRun[]): string {
   let length = 0;
   while (length < first!.length && others.every((label) => label.startsWith(first!.slice(0, length + 1)))) length++;
   const shared = first!.slice(0, length).replace(/[\s/_.-]*(seed)?[\s/_.=-]*$/i, '');
-  return `${shared || (runs[0]!.multiplier ?? `λ = ${runs[0]!.lambda}`)} (${runs.length} seeds)`;
+  return `${shared || aimOf(runs[0]!)} (${runs.length} seeds)`;
 }
 
 const taskOf = ({ task, powerModel }: ComparedRun, kind: PowerKind): string =>

@@ -117,6 +117,12 @@ describe('the verdict', () => {
 
   test('counts an exact multiplier of fewer bits that costs the same', () => {
     expect(verdict({ gateCost: 0.21 })).toContain('An exact 4×4 multiplier costs no more (0.21 of the exact 8×8)');
+    // Of 4×8 bits that is one of fewer bits, too; of 4×4 it is the run's own.
+    const bits = { weights: 4, activations: 8 };
+    expect(verdict({ settings: { bits }, gateCost: 0.25 })).toContain('An exact 4×4 multiplier costs no more');
+    expect(verdict({ settings: { bits: { ...bits, activations: 4 } }, gateCost: 0.2 })).toContain(
+      'An exact 3×3 multiplier costs no more',
+    );
   });
 
   test('names no exact multiplier of fewer bits where even 2×2 bits cost more', () => {

@@ -150,12 +150,13 @@ function amongRivals({ kind, own, rivals, dominatedBy }: RunFront): string {
   return `${rival} has ${percent(dominatedBy.accuracy)} at ${power(dominatedBy)}: this multiplier (${percent(own.accuracy)} at ${fixed(own.power, 2)}) is dominated by it.`;
 }
 
-/** The widest exact multiplier that costs no more, where the operands could have been that narrow instead. */
+/** The widest exact multiplier of w×w bits that costs no more, where an operand could have been narrower instead. */
 function fewerBits(configuration: Configuration, gateCost: number): string[] {
-  const { bits } = configuration;
+  const { weights, activations } = configuration.bits;
   if (configuration.map.multiplier === EXACT) return [];
-  if (gateCost >= cheapestExact(bits.weights, bits.activations).gateCost) return [];
-  for (let width = Math.min(bits.weights, bits.activations) - 1; width >= 2; width--) {
+  if (gateCost >= cheapestExact(weights, activations).gateCost) return [];
+  const widest = weights === activations ? weights - 1 : Math.min(weights, activations);
+  for (let width = widest; width >= 2; width--) {
     const exact = cheapestExact(width, width);
     if (exact.gateCost > gateCost) continue;
     return [

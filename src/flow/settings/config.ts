@@ -19,6 +19,7 @@ import { observerNames } from '../../quant/observers.ts';
 import { quantizerNames, rangeNames } from '../../quant/quantized.ts';
 import { weightZeroNames } from '../../quant/starts.ts';
 import { UserError } from '../../tensor/errors.ts';
+import { nearestName } from '../../tensor/names.ts';
 import { type OptimizerName, optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
 import { refuseContradictions } from './effects.ts';
@@ -331,7 +332,7 @@ export function withRecipe(input: ConfigurationInput): ConfigurationInput {
 export function parseConfiguration(input: unknown, source: string): Configuration {
   const whole = isSection(input) ? withRecipe(input as ConfigurationInput) : input;
   const parsed = configurationSchema.safeParse(whole);
-  if (!parsed.success) throw new UserError(`${source}: ${describeIssues(parsed.error)}`);
+  if (!parsed.success) throw new UserError(`${source}: ${describeIssues(parsed.error, configurationSchema)}`);
   const configuration = parsed.data;
   refuseLambda(whole as ConfigurationInput, source);
   refuseUntrained(configuration, source);
@@ -456,12 +457,36 @@ function isSection(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** "explore.epochs: expected a number of at least 1, found 0; …" for the first few issues. */
-export function describeIssues(error: z.ZodError): string {
+/**
+ * "explore.epochs: expected a number of at least 1, found 0; …" for the first few issues. With the schema a key that it
+ * does not know is followed by those that it may have been.
+ */
+export function describeIssues(error: z.ZodError, schema?: z.ZodType): string {
   const issues = error.issues.slice(0, 3).map((issue) => {
     const path = issue.path.join('.') || 'the document';
-    return `${path}: ${issue.message}`;
+    const meant =
+      issue.code === 'unrecognized_keys' && schema ? questionOf(issue.keys, keysAt(schema, issue.path)) : '';
+    return `${path}: ${issue.message}${meant}`;
   });
   const more = error.issues.length > 3 ? `; and ${error.issues.length - 3} more` : '';
   return issues.join('; ') + more;
+}
+
+/** The keys that a document may have at a path, none where the schema does not tell. */
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): readonly string[] {
+  let at: z.core.JSONSchema._JSONSchema | undefined = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  for (const key of path) {
+    if (typeof at !== 'object') return [];
+    at = typeof key === 'number' ? [at.items].flat()[0] : at.properties?.[String(key)];
+  }
+  return typeof at === 'object' ? Object.keys(at.properties ?? {}) : [];
+}
+
+/** "; did you mean "power"?", or the keys that there are. */
+function questionOf(unknown: readonly string[], keys: readonly string[]): string {
+  if (keys.length === 0) return '';
+  const near = unknown.flatMap((key) => nearestName(key, keys) ?? []);
+  return near.length > 0
+    ? `; did you mean ${near.map((key) => `"${key}"`).join(', ')}?`
+    : ` (valid: ${keys.join(', ')})`;
 }

@@ -218,6 +218,10 @@ test('a file lists trials, which take part in every combination', () => {
   });
   writeFileSync(path, '{"over": {"lambda": 1}}');
   expect(() => readGridFile(path)).toThrow(/over\.lambda/);
+  writeFileSync(path, '{ "ovr": {}, "trials": [{ "option": {} }, { "xyz": 1 }] }');
+  expect(() => readGridFile(path)).toThrow(/trials\.0: Unrecognized key: "option"; did you mean "options"\?/);
+  expect(() => readGridFile(path)).toThrow(/trials\.1: Unrecognized key: "xyz" \(valid: name, options, settings\)/);
+  expect(() => readGridFile(path)).toThrow(/the document: Unrecognized key: "ovr"; did you mean "over"\?/);
 });
 
 test('rivals of listed trials that differ in their training are told apart by the names of these', () => {

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readJson, sha256 } from '../../tensor/files.ts';
-import { unknownName } from '../../tensor/names.ts';
+import { nearestName } from '../../tensor/names.ts';
 import {
   type Configuration,
   type ConfigurationInput,
@@ -85,7 +85,9 @@ function settingNamed(name: string): Setting {
   if (found) return found;
   const several = ofTrials.filter((setting) => setting.prefixed && setting.name === name).map(fieldName);
   if (several.length > 0) throw new UserError(`${name}: several phases have it; write ${several.join(', ')}`);
-  throw unknownName('setting to vary', name, ofTrials.map(fieldName));
+  const nearest = nearestName(name, ofTrials.map(fieldName));
+  const question = nearest === undefined ? '' : `did you mean '${nearest}'? `;
+  throw new UserError(`unknown setting to vary '${name}'; ${question}valid: the options that tram run --help lists`);
 }
 
 const said = z.union([z.string(), z.number(), z.boolean()]).transform(String);
@@ -108,7 +110,7 @@ const fileSchema = z.strictObject({
 /** A plan from a JSON file: `{ "settings": …, "over": { "lambda": [0.3, 1] }, "trials": […], "rivals": ["4x5"] }`. */
 export function readGridFile(path: string): GridInput {
   const parsed = fileSchema.safeParse(readJson(path));
-  if (!parsed.success) throw new UserError(`${path}: ${describeIssues(parsed.error)}`);
+  if (!parsed.success) throw new UserError(`${path}: ${describeIssues(parsed.error, fileSchema)}`);
   const { settings, over, trials, rivals } = parsed.data;
   return {
     ...(settings ? { settings: settings as ConfigurationInput } : {}),

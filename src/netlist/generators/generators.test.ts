@@ -158,6 +158,7 @@ test('a spec names kind, widths and parameters', () => {
 test.each([
   ['dada:8x8', 'unknown generator "dada" (did you mean "dadda"?): expected one of array, wallace, dadda'],
   ['toString:8x8', 'cannot read the generator'],
+  ['exact:8x8', 'unknown generator "exact" (those that are exact: array, wallace, dadda, compact, '],
   ['constructor:8x8', 'unknown generator "constructor"'],
   ['dadda:8x8:columns=2', 'dadda has no parameter "columns": expected none'],
   ['truncated:8x8:colums=2', 'truncated has no parameter "colums" (did you mean "columns"?)'],

@@ -257,9 +257,9 @@ export function generate(kind: string, options: GenerateOptions): GeneratedMulti
   const generator = Object.hasOwn(generators, kind) ? generators[kind]! : null;
   if (!generator) {
     const kinds = Object.keys(generators);
-    throw new UserError(
-      `unknown generator "${clipped(kind, 60)}"${didYouMean(kind, kinds)}: expected one of ${kinds.join(', ')}`,
-    );
+    const exact = kinds.filter((name) => generators[name]!.exact);
+    const meant = kind === 'exact' ? ` (those that are exact: ${exact.join(', ')})` : didYouMean(kind, kinds);
+    throw new UserError(`unknown generator "${clipped(kind, 60)}"${meant}: expected one of ${kinds.join(', ')}`);
   }
   const { weightBits, activationBits, ...given } = options;
   checkNetlistBits(weightBits, activationBits);
