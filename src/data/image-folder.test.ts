@@ -324,6 +324,25 @@ describe('images of different sizes', () => {
     }
   });
 
+  test('decide nothing where they are few, in training and in test: a note tells, and they alone are resized', async () => {
+    await writeClasses('nearly/train', ['ant', 'bee'], 10);
+    await writeClasses('nearly/test', ['ant', 'bee'], 10);
+    const sizeOf = async () => {
+      const { height, width, notes } = await openImageFolder(join(parent, 'nearly'), {});
+      return [height, width, notes.find((note) => note.includes('looked into')) ?? ''];
+    };
+    expect(await sizeOf()).toEqual([8, 8, '']);
+    const odd = await picture(3, { width: 16, height: 12 });
+    for (const name of ['train/ant/000', 'train/bee/004', 'test/ant/007']) put(`nearly/${name}.png`, odd);
+    expect(await sizeOf()).toEqual([8, 8, '3 of 40 files that were looked into have another size than 8×8 pixels']);
+    const data = await openImageFolder(join(parent, 'nearly'), {});
+    expect(new Set(await reds(data))).toEqual(
+      new Set([...Array(10).keys(), ...Array(10).keys()].flatMap((k) => [k, 20 + k])),
+    );
+    for (const name of ['test/bee/003', 'test/bee/008']) put(`nearly/${name}.png`, odd);
+    expect(await sizeOf()).toEqual([224, 224, expect.stringContaining('files of 8×8 to 12×16 pixels, of 40')]);
+  });
+
   test('in grey have one channel where all are grey, or where that is asked for', async () => {
     const grey = await openDataset(join(parent, 'sizes'), { image: { ...image, channels: 1 } });
     expect((await grey.train.read(some, 3)).inputs.images!.length).toBe(3 * 24 * 24);

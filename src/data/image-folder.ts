@@ -21,6 +21,8 @@ const HASHED = 2 ** 30;
 /** Files that are looked into for the size of an image. */
 const PROBED = 64;
 const USUAL_SIZE = 224;
+/** The share of them, of training and of test, that may have another size than all others. */
+const FEW = 0.1;
 
 /** Opens a folder of images by class. */
 export async function openImageFolder(location: string, options: FolderOptions): Promise<Dataset> {
@@ -112,7 +114,7 @@ function chosenOf(listing: Listing, location: string, options: DatasetOptions) {
 }
 
 interface Probe {
-  /** The size that all files that were looked into have. */
+  /** The size that nearly all files have that were looked into: the others are resized to it. */
   readonly uniform?: Extent;
   readonly channels: number;
   /** "files of 30×35 to 35×40 pixels", where they differ. */
@@ -120,28 +122,35 @@ interface Probe {
 }
 
 async function probeOf({ train, test }: Listing, { image }: DatasetOptions): Promise<Probe> {
-  const paths = [train, test].flatMap((list) => {
+  const lookInto = async (list: FileList) => {
     const step = Math.max(1, Math.floor(list.files.length / PROBED));
-    return list.files.flatMap((_, k) => (k % step === 0 ? [pathOf(list, k)] : []));
-  });
-  const sizes = (
-    await Promise.all(
+    const paths = list.files.flatMap((_, k) => (k % step === 0 ? [pathOf(list, k)] : []));
+    const found = await Promise.all(
       paths.map((path) =>
         pictureSize(path).catch((error: unknown) => {
           if (error instanceof BadPicture) return undefined;
           throw error;
         }),
       ),
-    )
-  ).filter((size) => size !== undefined);
+    );
+    return found.filter((size) => size !== undefined);
+  };
+  const parts = await Promise.all([train, test].map(lookInto));
+  const sizes = parts.flat();
   const [first] = sizes;
   if (!first) {
     if (image) return { channels: image.channels };
-    throw new UserError(`no image below ${train.root} can be decoded; the first is ${paths[0]}`);
+    throw new UserError(`no image below ${train.root} can be decoded; the first is ${pathOf(train, 0)}`);
   }
   const channels = sizes.every((size) => size.channels === 1) ? 1 : 3;
-  if (sizes.every((size) => sameExtent(size, first))) {
-    return { channels, uniform: { height: first.height, width: first.width } };
+  const others = (of: readonly Extent[], size: Extent): number => of.filter((one) => !sameExtent(one, size)).length;
+  const { height, width } = sizes.reduce((usual, size) => (others(sizes, size) < others(sizes, usual) ? size : usual));
+  const size = { height, width };
+  // Where test images are of other sizes than training images, all are resized, so that both are seen alike.
+  if (parts.every((part) => others(part, size) <= FEW * part.length)) {
+    const odd = others(sizes, size);
+    const counted = `${odd} of ${sizes.length} files that were looked into have another size than ${height}×${width} pixels`;
+    return { channels, uniform: size, ...(odd > 0 && { sizes: counted }) };
   }
   const inOrder = sizes.toSorted((a, b) => a.height * a.width - b.height * b.width);
   const [least, most] = [inOrder[0]!, inOrder.at(-1)!].map(({ height, width }) => `${height}×${width}`);
