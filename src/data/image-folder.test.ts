@@ -336,9 +336,9 @@ describe('images of different sizes', () => {
     for (const name of ['train/ant/000', 'train/bee/004', 'test/ant/007']) put(`nearly/${name}.png`, odd);
     expect(await sizeOf()).toEqual([8, 8, '3 of 40 files that were looked into have another size than 8×8 pixels']);
     const data = await openImageFolder(join(parent, 'nearly'), {});
-    expect(new Set(await reds(data))).toEqual(
-      new Set([...Array(10).keys(), ...Array(10).keys()].flatMap((k) => [k, 20 + k])),
-    );
+    // Those that have the size are seen as they are, edges included.
+    const plain = [...Array(10).keys()].flatMap((k) => [k, 20 + k]).filter((red) => red !== 0 && red !== 24);
+    expect((await reds(data)).toSorted((a, b) => a - b)).toEqual([...plain, 3, 3].toSorted((a, b) => a - b));
     for (const name of ['test/bee/003', 'test/bee/008']) put(`nearly/${name}.png`, odd);
     expect(await sizeOf()).toEqual([224, 224, expect.stringContaining('files of 8×8 to 12×16 pixels, of 40')]);
   });
