@@ -140,7 +140,7 @@ describe.skipIf(!isThere)('a process that dies (looks processes up in /proc, whi
   });
 
   test('a replica that has only begun: what stops all processes at once stops the run in order', async () => {
-    const started = start(['train', join(parent, 'early'), ...words, '--device', 'reference:2']);
+    const started = start(['train', join(parent, 'early'), ...words, '--epochs', '500', '--device', 'reference:2']);
     const [replica] = await until(() => childrenOf(started.child), 'a replica', started);
     process.kill(replica!, 'SIGTERM');
     started.child.kill('SIGTERM');
