@@ -18,7 +18,7 @@
 // Channels on both sides are multiples of 64. Shared tiles have rows of 128 bytes (64 halves), 16-byte chunk c of row r
 // at c ^ (r % 8).
 // -D: STRIDE (1 or 2), LOADS (vectors of four channels that a thread reads per chunk of the operand with margins),
-// CODES, WGMMA.
+// CODES (1: the weight gradient alone is there), WGMMA.
 #include "common.cuh"
 
 #if WGMMA
@@ -189,6 +189,8 @@ struct Shift {
     return sum * powerOfTwo(-half) * powerOfTwo(half - value);
   }
 };
+
+#if !CODES
 
 // Weights: the tiles that `convolve_same` copies as they are.
 
@@ -375,10 +377,9 @@ extern "C" __global__ void __launch_bounds__(256, 2)
   }
 }
 
-#if CODES
-typedef Codes Input;
-#else
 typedef Values Input;
+#else
+typedef Codes Input;
 #endif
 typedef Input::Element Element;
 /** As many as a window of 3×3 has rows, or the most of a class of its taps. */
