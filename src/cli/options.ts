@@ -1,6 +1,7 @@
 // Options that commands share: the configuration options of the table as commander options, --config and --published,
 // and those about the device and the output. Reading them back gives settings that hold only what the user said.
 
+import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import {
   type DeviceOptions,
@@ -184,9 +185,20 @@ function publishedFor(settings: readonly Setting[]): ConfigurationInput {
 /** A file of settings, checked by the schema but without the defaults, which are for the run to fill in. */
 function readConfigurationFile(path: string): ConfigurationInput {
   const input = readJson(path);
+  refuseSweepPlan(path, input);
   const parsed = configurationSchema.safeParse(input);
   if (!parsed.success) throw new UserError(`${path}: ${describeIssues(parsed.error, configurationSchema)}`);
   return input as ConfigurationInput;
+}
+
+/** A plan of many runs, as it is given to `tram sweep` or as it stands in the folder of one, is no run's settings. */
+function refuseSweepPlan(path: string, input: unknown): void {
+  if (typeof input !== 'object' || input === null || !('over' in input || 'trials' in input)) return;
+  const taker =
+    'format' in input && input.format === 'tram-sweep'
+      ? `tram sweep ${dirname(path)} goes on with it, its runs are in ${join(dirname(path), 'trials')}`
+      : `tram sweep FOLDER --config ${path} takes it`;
+  throw new UserError(`${path} is the plan of a sweep, not the settings of one run; ${taker}`);
 }
 
 export const RUN_GROUP = 'Run:';

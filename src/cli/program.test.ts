@@ -260,6 +260,9 @@ describe('settings', () => {
 describe('mistakes', () => {
   const file = join(folder, 'bad.json');
   writeFileSync(file, JSON.stringify({ explore: { lamda: 1 } }));
+  const plan = join(folder, 'plan.json');
+  writeFileSync(plan, '{"over":{"lambda":[0.3,1]}}');
+  writeFileSync(join(folder, 'sweep.json'), '{"format":"tram-sweep","version":1,"trials":[]}');
 
   test.each([
     [['trian'], /^tram: unknown command 'trian' \(did you mean train\?\); see tram --help\n$/],
@@ -278,6 +281,14 @@ describe('mistakes', () => {
     [['explore'], /^tram: missing required argument 'RUN'; see tram explore --help\n$/],
     [['run', '--config', file], /^tram: .*bad\.json: explore: Unrecognized key: "lamda"; did you mean "lambda"\?\n$/],
     [['run', '--config', join(folder, 'none.json')], /^tram: cannot read .*none\.json: no such file/],
+    [
+      ['run', '--config', plan],
+      /^tram: .*plan\.json is the plan of a sweep, not the settings of one run; tram sweep FOLDER --config .*plan\.json/,
+    ],
+    [
+      ['run', '--config', join(folder, 'sweep.json')],
+      /^tram: .*sweep\.json is the plan of a sweep, .*; tram sweep \S+ goes on with it, its runs are in \S+trials\n$/,
+    ],
     [['run', '--columns', '16'], /^tram: settings: explore\.columns is 16/],
     [['map'], /^tram: neither a run folder nor --theta is given/],
     [['map', 'r', '--theta', '1'], /^tram: --theta has no effect beside RUN: it is for a multiplier without a run/],

@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
 import type { Spread, SweepPoint, SweepReport } from '../flow/sweep/front.ts';
+import { frontPicture, frontTex } from '../flow/sweep/results.ts';
 import { styleFor } from './style.ts';
 import { sweepText } from './sweep-table.ts';
 
@@ -68,6 +69,20 @@ test('a point has mean and interval, and what an exact multiplier matches is tol
   );
   expect(text).toContain('Where the widths are given an approximate one saves: 4×4 5 % less (0.200 for 0.210).');
   expect(text).toContain('matches 1 of the 2 approximate ones that lose no more than that; not matched: b.');
+});
+
+test('intervals of two seeds come with a caution, those of three with none', async () => {
+  const two = { ...of(0.895, 0.2), n: 2 };
+  const pair = point('a', 'trained', 8, two, 0.3);
+  const all = 'two seeds each: an interval is that wide because the seeds are so few; three or more make it narrower';
+  expect(textOf([pair])).toContain(`\n${all}\n`);
+  const some = textOf([pair, exact]);
+  expect(some).toContain('\n1 of 2 points have two seeds: an interval is that wide');
+  expect(textOf([exact])).not.toContain('two seeds');
+  const report = { kind: 'gates', library: null, points: [pair] } as unknown as SweepReport;
+  expect(frontTex(report)).toContain(`\n% ${all}\n`);
+  const drawn = (await frontPicture({ ...report, loss: 0.005 })).replace(/<[^>]*>/g, ' ');
+  expect(drawn).toContain('two seeds each');
 });
 
 test('what is more accurate than the float network is above it', () => {

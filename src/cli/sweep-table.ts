@@ -1,7 +1,7 @@
 // What a sweep came to as text: a row for each point, the front marked, and what is to be read from it.
 
 import type { Answer, Spread, SweepPoint, SweepReport } from '../flow/sweep/front.ts';
-import { cellsTitle } from '../report/front.ts';
+import { cellsTitle, fewSeedsCaution } from '../report/front.ts';
 import { fixed, percent, type Style, wrapped } from './style.ts';
 import { fittingTable, type RankedColumn } from './tables.ts';
 
@@ -215,8 +215,10 @@ function whereItPays({ kind, loss, missingRivals }: SweepReport, own: readonly S
 
 function legend({ points, answers, library }: SweepReport): string[] {
   const spread = points.some(({ accuracy }) => accuracy.n > 1) ? '; ±: 95 % interval of the mean over seeds' : '';
+  const caution = fewSeedsCaution(points.map(({ accuracy }) => accuracy.n));
   return [
     `● on the front: nothing cheaper is as accurate${spread}; loss: points against the float network`,
+    ...(caution === undefined ? [] : [caution]),
     'modelled: what training sees; gates: unit gates of the netlist, 1 = the cheapest exact 8×8',
     ...(answers.length > 1
       ? [

@@ -52,6 +52,17 @@ export interface FrontPoint {
   readonly task?: string;
 }
 
+/**
+ * What is to be said beside intervals where means are over two seeds alone (`seeds`: how many each mean has): with a
+ * single degree of freedom half a 95 % interval is 12.7 standard errors, and 4.3 with one seed more.
+ */
+export function fewSeedsCaution(seeds: readonly number[]): string | undefined {
+  const few = seeds.filter((n) => n === 2).length;
+  if (few === 0) return undefined;
+  const whose = few === seeds.length ? 'two seeds each' : `${few} of ${seeds.length} points have two seeds`;
+  return `${whose}: an interval is that wide because the seeds are so few; three or more make it narrower`;
+}
+
 type Placed = Pick<FrontPoint, 'kind' | 'power' | 'accuracy' | 'task'>;
 
 /** Of the same task, as cheap and as accurate at least, and better in one of them. */

@@ -5,7 +5,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeBlif } from '../../netlist/blif/write.ts';
 import { writeVerilog } from '../../netlist/verilog/write.ts';
-import { type FrontPoint, powerKinds } from '../../report/front.ts';
+import { type FrontPoint, fewSeedsCaution, powerKinds } from '../../report/front.ts';
 import { frontSvg } from '../../report/front-picture.ts';
 import { svgToPng } from '../../report/png.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -77,8 +77,10 @@ export function frontTex({ points }: SweepReport): string {
     const widths = one.isByLayer ? 'by layer' : `$${one.weightBits}\\times${one.activationBits}$`;
     return `${[one.isOnFront ? `\\textbf{${name}}` : name, widths, ...cells, one.seeds.length].join(' & ')} \\\\`;
   });
+  const caution = fewSeedsCaution(points.map(({ accuracy }) => accuracy.n));
   return [
     '% power and gates relative to the exact 8x8 multiplier; 95 % intervals over seeds; bold: nothing cheaper is as accurate',
+    ...(caution === undefined ? [] : [`% ${caution}`]),
     '\\begin{tabular}{lrrrrrr}',
     '\\toprule',
     'multiplier & bits & modelled & gates & synthesised & accuracy (\\%) & seeds \\\\',
@@ -96,6 +98,7 @@ const drawable = ({ points, kind }: SweepReport): readonly SweepPoint[] => point
 export function frontPicture(report: SweepReport): Promise<string> {
   const { kind, library, loss } = report;
   const several = new Set(drawable(report).map(({ task }) => task)).size > 1;
+  const caution = fewSeedsCaution(drawable(report).map(({ accuracy }) => accuracy.n));
   const points = drawable(report).map((one): FrontPoint => {
     const power = one.power[kind]!;
     return {
@@ -113,6 +116,7 @@ export function frontPicture(report: SweepReport): Promise<string> {
   return frontSvg(points, {
     caption: [
       ...(points.some(({ n = 1 }) => n > 1) ? ['means over seeds with 95 % intervals'] : []),
+      ...(caution === undefined ? [] : [caution]),
       `dashed: nothing cheaper is as accurate; ${network} ${percent(float)}`,
     ].join('; '),
     ...(several ? {} : { goal: { accuracy: float - loss, label: `float network − ${(100 * loss).toFixed(2)}` } }),

@@ -2,7 +2,7 @@
 // failed. Without a name: the sweeps of the folder.
 
 import { useState } from 'preact/hooks';
-import { cellsTitle, type PowerKind, powerKinds, type seriesTitles } from '../../report/front.ts';
+import { cellsTitle, fewSeedsCaution, type PowerKind, powerKinds, type seriesTitles } from '../../report/front.ts';
 import type { SweepView as SweepAnswer, SweepRow } from '../../serve/api.ts';
 import { percent, significant } from '../../tensor/numbers.ts';
 import { useAnswer } from '../answer.ts';
@@ -80,6 +80,7 @@ function Sweep({ source, name }: Pick<ViewProps, 'source'> & { readonly name: st
     wanted && known.includes(wanted) ? wanted : (known.findLast((one) => one === report.kind) ?? known.at(-1));
   const tasks = [...new Set(report.points.map((point) => point.task))];
   const shown = report.points.filter((point) => point.task === (task ?? tasks[0]));
+  const caution = fewSeedsCaution(shown.map(({ accuracy }) => accuracy.n));
   const placed = kind ? shown.filter(({ power }) => power[kind]) : [];
   return (
     <>
@@ -114,6 +115,7 @@ function Sweep({ source, name }: Pick<ViewProps, 'source'> & { readonly name: st
       )}
       <Answer report={report} task={task ?? tasks[0]} />
       <Points points={shown} multipliers={value.multipliers} />
+      {caution !== undefined && <p class="muted">{caution}.</p>}
       {report.failed.length > 0 && (
         <section aria-label="Trials that failed">
           <h2>Failed or dropped</h2>
