@@ -80,6 +80,8 @@ export interface DatasetOptions extends ChoiceOptions {
   readonly usualSize?: number;
   /** What was found when the data were opened before: nothing is measured again where they are the same. */
   readonly known?: KnownData;
+  /** images: is told why a file that is left out cannot be decoded, by its name in `badImages`. */
+  readonly tellBad?: (name: string, reason: string) => void;
   /** Is told what takes long. */
   readonly tell?: (text: string) => void;
 }

@@ -120,7 +120,7 @@ interface Looked {
 }
 
 /** Names of bad files; a UserError where they are not to be left out. */
-function judged(looked: readonly Looked[], { badImages = 'refuse', tell }: DatasetOptions): string[] {
+function judged(looked: readonly Looked[], { badImages = 'refuse', tell, tellBad }: DatasetOptions): string[] {
   const found = looked.flatMap(({ list, bad }, split) =>
     [...bad].map(([k, reason]) => ({
       ...{ path: pathOf(list, k), reason },
@@ -136,6 +136,7 @@ function judged(looked: readonly Looked[], { badImages = 'refuse', tell }: Datas
     );
   }
   for (const { path, reason } of found.slice(0, MOST_TOLD)) tell?.(`${path} cannot be decoded: ${reason}`);
+  for (const { name, reason } of found) tellBad?.(name, reason);
   return found.map(({ name }) => name);
 }
 
@@ -317,6 +318,7 @@ async function cached(
   const placeOf = (number: number) =>
     number < trained ? ({ list: train, at: number } as const) : ({ list: test, at: number - trained } as const);
   const bad = [new Map<number, string>(), new Map<number, string>()];
+  const reasons = new Map<number, string>();
   const cache = await PictureCache.open({
     ...{ folder, key, count, channels: size.channels, tell: options.tell },
     expectedBytes: count * (await typicalBytes(train, resizedOf, size)),
@@ -327,12 +329,15 @@ async function cached(
       } catch (error) {
         if (!(error instanceof BadPicture)) throw error;
         if (options.badImages !== 'skip') throw badOne(list, at, error.message);
+        reasons.set(number, error.message);
         return undefined;
       }
     },
   });
   for (let number = 0; number < count; number++) {
-    if (cache.isMissing(number)) bad[number < trained ? 0 : 1]!.set(placeOf(number).at, 'it could not be decoded');
+    if (!cache.isMissing(number)) continue;
+    const reason = reasons.get(number) ?? 'it could not be decoded when the cache was made';
+    bad[number < trained ? 0 : 1]!.set(placeOf(number).at, reason);
   }
   const left = judged(
     [

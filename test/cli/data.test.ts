@@ -42,6 +42,13 @@ test('tells images, classes and bad files, and draws a sheet', async () => {
   const report = JSON.parse(bad.out);
   expect(report.badImages).toEqual([expect.stringMatching(/^(train|test)\/cat\/3.png$/)]);
   expect(report.classes.map((one: { train: number; test: number }) => one.train + one.test)).toEqual([4, 6]);
+  expect(report.badReasons).toEqual([expect.stringContaining('unsupported image format')]);
+  expect((await tram('data', photos)).out).toMatch(/^cannot be decoded: 1\n {2}(train|test)\/cat\/3.png: .+\n/m);
+  const kept = ['data', photos, '--image-cache', join(folder, 'kept'), '--json'];
+  expect(JSON.parse((await tram(...kept)).out).badReasons).toEqual(report.badReasons);
+  expect(JSON.parse((await tram(...kept)).out).badReasons).toEqual([
+    expect.stringContaining('when the cache was made'),
+  ]);
   expect((await tram('data', photos, '--classes-of', 'dog,cow')).err).toContain("'cow'");
   const missing = await tram('data', join(folder, 'photo'));
   expect([missing.code, missing.err]).toEqual([2, expect.stringContaining(`did you mean '${photos}'?`)]);

@@ -15,10 +15,10 @@ import { grouped, isLive, type Style, significant, styleFor } from '../style.ts'
 const AFTER = `
 Reads every image once, as a run would, with the same options; writes nothing but the sheet.
 
-Exit code: 0 all images are read; 1 some files cannot be decoded, each named; 2 the data cannot be opened.
+Exit code: 0 all images are read; 1 some files cannot be decoded, with the reasons; 2 the data cannot be opened.
 
 --json prints one object: name, description, image (height, width, channels), classes (name, train, test), scale, mean, deviation, range (of
-raw values), labels, notes, badImages and sha256.
+raw values), labels, notes, badImages, badReasons (why, in their order) and sha256.
 
 Examples:
   tram data digits
@@ -76,7 +76,8 @@ const MOST_CLASSES = 40;
 const MOST_FILES = 20;
 
 function dataText(report: DataReport, style: Style, sheet: string | undefined): string {
-  const { name, description, classes, scale, mean, deviation, range, labels, notes, badImages, sha256 } = report;
+  const { name, description, classes, scale, mean, deviation, range, labels, notes, badImages, badReasons, sha256 } =
+    report;
   const width = classes.slice(0, MOST_CLASSES).reduce((most, one) => Math.max(most, one.name.length), 5);
   const row = (first: string, train: string, test: string) =>
     `  ${first.padEnd(width)} ${train.padStart(9)} ${test.padStart(9)}`;
@@ -92,8 +93,9 @@ function dataText(report: DataReport, style: Style, sheet: string | undefined): 
     ...classes.slice(0, MOST_CLASSES).map((one) => row(one.name, grouped(one.train), grouped(one.test))),
     ...(classes.length > MOST_CLASSES ? [`  … and ${classes.length - MOST_CLASSES} more (--json has all)`] : []),
     '',
-    ...badImages.slice(0, MOST_FILES).map((path) => `${style.red('cannot be decoded:')} ${path}`),
-    ...(badImages.length > MOST_FILES ? [`… and ${badImages.length - MOST_FILES} more (--json has all)`] : []),
+    ...(badImages.length > 0 ? [style.red(`cannot be decoded: ${grouped(badImages.length)}`)] : []),
+    ...badImages.slice(0, MOST_FILES).map((path, k) => `  ${path}: ${badReasons[k]}`),
+    ...(badImages.length > MOST_FILES ? [`  … and ${badImages.length - MOST_FILES} more (--json has all)`] : []),
     `SHA-256 ${sha256}`,
     ...(sheet === undefined ? [] : [`sheet: ${sheet}`]),
     '',

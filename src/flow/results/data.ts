@@ -37,6 +37,8 @@ export interface DataReport {
   readonly notes: readonly string[];
   /** Files that cannot be decoded. */
   readonly badImages: readonly string[];
+  /** Why, for each of them in their order. */
+  readonly badReasons: readonly string[];
   readonly sha256: string;
   /** The contact sheet as SVG, where one was asked for. */
   readonly sheet?: string;
@@ -53,9 +55,11 @@ export async function examineData({ settings, said = [], sheet = 0, tell }: Exam
   const configuration = parseConfiguration(settings, 'settings');
   refuseIdle(said, configuration);
   const options = datasetOptions(configuration, process.cwd());
+  const reasons = new Map<string, string>();
   const dataset = await openDataset(configuration.data, {
     ...options,
     ...(hasImageFiles(configuration.data) ? { badImages: 'skip' } : {}),
+    tellBad: (name, reason) => void reasons.set(name, reason),
     ...(tell ? { tell } : {}),
   });
   const range: [number, number] = [255, 0];
@@ -77,6 +81,7 @@ export async function examineData({ settings, said = [], sheet = 0, tell }: Exam
   return {
     ...{ name, description: describeData(dataset), image: { height, width, channels }, classes, scale },
     ...{ mean, deviation, range, labels, notes, badImages, sha256 },
+    badReasons: badImages.map((name) => reasons.get(name)!),
     ...(sheet > 0 ? { sheet: await sheetOf(dataset, sheet) } : {}),
   };
 }
