@@ -15,7 +15,6 @@ import { buildNetwork } from '../train/task.ts';
 import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
 import { multiplierInRun } from './multipliers/mapped.ts';
 import { quantizersWanted } from './multipliers/multipliers.ts';
-import { requireReachable } from './multipliers/targets.ts';
 import { requireFloatTeacher } from './phases/teacher.ts';
 import { requireLayerCost } from './phases/widths.ts';
 import { type FloatModel, type FloatModelOptions, floatModelIn, readFloatModel } from './run/float-model.ts';
@@ -75,9 +74,6 @@ export async function lookAhead({
   }
   if (toDo.includes('explore')) refuseStructures(configuration, 'settings');
   if (toDo.includes('quantize')) requireLayerCost({ configuration, layers });
-  // Widths that are searched are not known yet.
-  if (toDo.includes('explore') && configuration.quantize.layerCost === undefined)
-    requireReachable(configuration, layers);
   const { parameters } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers;
   const floatModel = toDo.includes('train') ? givenFloatModel(configuration, inputs, opened, parameters) : undefined;
   const isQuantized = floatModel ? floatModel.quantizers : done.train?.files[files.quantizers];

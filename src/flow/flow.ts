@@ -11,6 +11,7 @@ import { fixed, percent } from '../tensor/numbers.ts';
 import { version } from '../version.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
 import { openLogs } from './logs/logs.ts';
+import { requireReachable } from './multipliers/targets.ts';
 import { expectedGraphs } from './phases/expected.ts';
 import { explore } from './phases/explore.ts';
 import { harms } from './phases/harms.ts';
@@ -139,6 +140,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
     return await doPhases(options, discard(folder, old), asked, lock, new Map(), undefined);
   }
 
+  if (asked.includes('explore')) requireReachable(configuration);
   const known = (old ?? source)?.inputs;
   const tell = (text: string) => options.listener?.({ kind: 'note', text: `data: ${text}` });
   const opened = await openTask(configuration, known, options, tell);

@@ -94,9 +94,10 @@ describe('a power', () => {
       { bits: { weights: 4, activations: 4 }, explore: { grain: 'column', power: 0.5 } },
       /explore\.power is 0\.5, but the exact 4×4 multiplier has 0\.2\d+ already; choose a power from 0\.\d+ to 0\.2\d+$/,
     ],
-  ])('of %s is refused before anything is done', async (name, own, message) => {
+  ])('of %s is refused before anything is read', async (name, own, message) => {
     const folder = join(parent, name);
-    await expect(runFlow({ folder, settings: { ...settings, ...own } })).rejects.toThrow(message);
+    const data = join(parent, 'no data');
+    await expect(runFlow({ folder, settings: { ...settings, ...own, data } })).rejects.toThrow(message);
     expect(() => readManifest(folder)).toThrow();
   });
 });

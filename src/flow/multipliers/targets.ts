@@ -9,8 +9,8 @@ import type { Aim } from '../../train/control.ts';
 import { powerAt } from '../../train/step.ts';
 import type { TargetOutcome } from '../run/manifest.ts';
 import type { Configuration } from '../settings/config.ts';
-import type { RunLayer } from '../settings/layers.ts';
-import { networkExactPower, powerTerm } from './multipliers.ts';
+import { hasOwnWidths, type RunLayer } from '../settings/layers.ts';
+import { exactPowerOf, networkExactPower, powerTerm, structureOfRun } from './multipliers.ts';
 
 /** Power is not above its target when it is by no more than rounding. */
 const ROUNDING = 1e-9;
@@ -29,12 +29,24 @@ export function powerRange(configuration: Configuration, layers: readonly RunLay
   return { lowest: highest * powerAt(term, allGone), highest };
 }
 
-/** Throws a UserError for a power that no values of θ have. */
-export function requireReachable(configuration: Configuration, layers: readonly RunLayer[]): void {
+/** The same of structures that all have the run's widths: it is that of any one of them, whatever the layers. */
+function powerRangeOfWidths(configuration: Configuration) {
+  const highest = exactPowerOf(configuration);
+  const structure = structureOfRun(configuration);
+  const structures = [{ theta: 'theta', structure, share: 1 }];
+  const term = { model: configuration.explore.powerModel, structures };
+  return { lowest: highest * powerAt(term, [structure.names.map(() => 1)]), highest };
+}
+
+/**
+ * Throws a UserError for a power that no values of θ have. Without layers, before anything is read: where their widths
+ * are searched that is not known yet, and nothing is said.
+ */
+export function requireReachable(configuration: Configuration, layers?: readonly RunLayer[]): void {
   const { bits, explore } = configuration;
   const { power, columns, grain } = explore;
-  if (power === undefined) return;
-  const { lowest, highest } = powerRange(configuration, layers);
+  if (power === undefined || (!layers && hasOwnWidths(configuration))) return;
+  const { lowest, highest } = layers ? powerRange(configuration, layers) : powerRangeOfWidths(configuration);
   const [low, high] = [Math.ceil(lowest * 1e4 - ROUNDING) / 1e4, Math.floor(highest * 1e4) / 1e4];
   const widths = `${bits.weights}×${bits.activations}`;
   if (power > highest + ROUNDING) {

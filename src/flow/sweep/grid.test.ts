@@ -249,6 +249,10 @@ test.each([
     ['lambda=1', 'power=0.3'],
     /^the trial lambda1-power0.3: settings: explore\.lambda is 1, but explore\.power 0\.3 finds λ/,
   ],
+  [
+    ['power=0.3,0.1', 'structure-grain=column'],
+    /^the trial power0.3-structure-grain-column: settings: explore\.power is 0\.3, but without the columns that may go/,
+  ],
   [['multiplier=exact:9x9'], /widths from 2 to 8/],
   [['bits=4', 'columns=9'], /^the trial bits4-columns9: settings: explore\.columns is 9/],
 ])('%j is no plan', (over, reason) => {

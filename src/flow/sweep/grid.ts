@@ -7,6 +7,7 @@ import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readJson, sha256 } from '../../tensor/files.ts';
 import { nearestName } from '../../tensor/names.ts';
+import { requireReachable } from '../multipliers/targets.ts';
 import {
   type Configuration,
   type ConfigurationInput,
@@ -257,6 +258,7 @@ function trialOf({ given, options, untold = [], settings: own, kind }: Draft, co
     configuration = parseConfiguration(settings, 'settings');
     refuseStructures(configuration, 'settings');
     refuseContradictions(configuration, 'settings', 'map');
+    if (configuration.map.multiplier === undefined) requireReachable(configuration);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`the trial ${told}: ${error.message}`);
