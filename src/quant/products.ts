@@ -7,7 +7,8 @@ import type { OperandWidths } from '../engine/graph/ops.ts';
 import type { ProductError } from '../multiplier/error.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import type { Slopes } from '../multiplier/slopes.ts';
-import { invariant } from '../tensor/errors.ts';
+import type { Structure } from '../multiplier/structure.ts';
+import { invariant, UserError } from '../tensor/errors.ts';
 import { tensor } from '../tensor/tensor.ts';
 
 export interface NodeError {
@@ -42,7 +43,7 @@ export function nodeError(
         structure.weightBits === weightBits && structure.activationBits === activationBits,
         `a structure of ${structure.weightBits}×${structure.activationBits} bits for operands of ${weightBits}×${activationBits}`,
       );
-      const values = clampedTheta(graph, theta, structure.count);
+      const values = clampedTheta(graph, theta, structure);
       const attributes = { weightBits, activationBits, index: structure.index };
       const m = shared(values, JSON.stringify(attributes), () => graph.apply1('structureMatrix', [values], attributes));
       return { error: { kind: 'removal', integer: isHard }, inputs: [m] };
@@ -62,9 +63,32 @@ export function nodeError(
   }
 }
 
+/** The structure for which each variable of θ was declared. */
+const declaredFor = new WeakMap<Value, Structure>();
+
+/** The variable of a structure's θ. A UserError where one with another number of θ has it already. */
+export function thetaOf(graph: Graph, theta: string, structure: Structure): Value {
+  const known = graph.declared(theta);
+  const other = known && declaredFor.get(known);
+  if (other && other.count !== structure.count) {
+    throw new UserError(
+      `two structures of different length share the θ '${theta}': ${describeTheta(other)}, and ${describeTheta(structure)}; give each a name of its own, or both one structure`,
+    );
+  }
+  const values = graph.variable(theta, [structure.count]);
+  declaredFor.set(values, other ?? structure);
+  return values;
+}
+
+/** "3 values for 4×8 bits (column 0 … column 2)". */
+function describeTheta({ count, weightBits, activationBits, names }: Structure): string {
+  const named = count === 0 ? '' : ` (${[...new Set([names[0], names.at(-1)])].join(' … ')})`;
+  return `${count} ${count === 1 ? 'value' : 'values'} for ${weightBits}×${activationBits} bits${named}`;
+}
+
 /** The θ of a structure limited to [0, 1], straight-through: its gradient does not vanish at the ends. */
-export function clampedTheta(graph: Graph, theta: string, count: number): Value {
-  const values = graph.variable(theta, [count]);
+export function clampedTheta(graph: Graph, theta: string, structure: Structure): Value {
+  const values = thetaOf(graph, theta, structure);
   return shared(values, 'clamped', () => graph.apply1('clampStraightThrough', [values], { low: 0, high: 1 }));
 }
 

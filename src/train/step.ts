@@ -8,7 +8,7 @@ import { plan } from '../engine/graph/plan.ts';
 import { modelledExactPower, modelledPower, type PowerModelName, structureSavings } from '../multiplier/power-model.ts';
 import { clampTheta, powerShares, type Structure } from '../multiplier/structure.ts';
 import { type BatchNormScope, RANDOM_KEY } from '../nn/layers.ts';
-import { clampedTheta } from '../quant/products.ts';
+import { clampedTheta, thetaOf } from '../quant/products.ts';
 import { clipVariables } from '../quant/quantized.ts';
 import { learnedSteps } from '../quant/steps.ts';
 import { Random, streams } from '../tensor/random.ts';
@@ -321,7 +321,7 @@ export function trainingStep<M extends string>(
     // Every device knows the whole power: what it adds to the sum of all is its part.
     objective = costing(lowered, lambda / replicas);
     whole = (sum) => (replicas === 1 ? objective : costing(sum, lambda));
-    const thetas = structures.map(({ theta, structure: { count } }) => graph.variable(theta, [count]));
+    const thetas = structures.map((one) => thetaOf(graph, one.theta, one.structure));
     const { weightDecay } = structure;
     groups.push({ variables: thetas, rate: THETA_RATE, optimizer, momentum, beta2, weightDecay });
   }
@@ -379,7 +379,7 @@ function savingsIn(graph: Graph, power: PowerTerm, learned: LearnedStructure): V
 /** 1 − Σ savings · clamp(θ), or the tangent of a fitted model: a scalar of the graph. */
 function powerOf({ graph }: Pick<BuiltNetwork, 'graph'>, power: PowerTerm) {
   const saved = power.structures.map((learned) => {
-    const values = clampedTheta(graph, learned.theta, learned.structure.count);
+    const values = clampedTheta(graph, learned.theta, learned.structure);
     return graph.apply1('dot', [values, savingsIn(graph, power, learned)], {});
   });
   const total = saved.reduce((sum, term) => graph.apply1('add', [sum, term], { alpha: 1, beta: 1 }));
@@ -402,7 +402,7 @@ function countedPower<M extends string>(
 function pushed({ graph }: Pick<BuiltNetwork, 'graph'>, term: PowerTerm, power: Value): Value {
   const undecided = term.structures.map((learned) => {
     const { count } = learned.structure;
-    const values = clampedTheta(graph, learned.theta, count);
+    const values = clampedTheta(graph, learned.theta, learned.structure);
     const theta = input(0);
     const open = graph.apply1('formula', [values], {
       ...{ name: 'undecided θ', shape: [count] },

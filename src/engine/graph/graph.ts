@@ -76,7 +76,7 @@ export class Graph {
 
   /** A tensor that persists in the session under this name; the same name gives the same value. */
   variable(asked: string, shape: Shape, dtype: DType = 'f32'): Value {
-    const name = this.#aliasOf(`${this.#scope}${asked}`);
+    const name = this.#nameOf(asked);
     const known = this.variables.get(name);
     if (known) {
       invariant(known.dtype === dtype && sameShape(known.shape, shape), `variable ${name} declared with two types`);
@@ -85,6 +85,15 @@ export class Graph {
     const value = this.#value({ dtype, shape }, { kind: 'variable', name });
     this.variables.set(name, value);
     return value;
+  }
+
+  /** The variable of this name, where it is declared already. */
+  declared(asked: string): Value | undefined {
+    return this.variables.get(this.#nameOf(asked));
+  }
+
+  #nameOf(asked: string): string {
+    return this.#aliasOf(`${this.#scope}${asked}`);
   }
 
   /** A tensor that is written before each run. */
