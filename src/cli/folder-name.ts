@@ -1,7 +1,13 @@
 // The folder of a run that was given none: runs/<data>-<model>-seed<seed>, and behind it whatever else is not the
 // default, so that commands with other settings make other runs. The name is a function of the settings alone.
 
-import { type Configuration, type ConfigurationInput, parseConfiguration, published } from '../flow/settings/config.ts';
+import {
+  type Configuration,
+  type ConfigurationInput,
+  parseConfiguration,
+  published,
+  withExactWidths,
+} from '../flow/settings/config.ts';
 import { namedChoices } from '../flow/settings/fields.ts';
 import { isModelFile } from '../flow/settings/model-name.ts';
 import { settings } from '../flow/settings/table.ts';
@@ -66,7 +72,7 @@ function variedParts(given: ConfigurationInput, configuration: Configuration, is
   const base = recipe === undefined ? { bits } : { bits, recipe };
   const usual = parseConfiguration(isPublished ? { ...base, ...published } : base, 'settings');
   const from = [...(isPublished ? ['published'] : []), ...(recipe === undefined ? [] : [recipe])];
-  return [...from, ...variations(given, configuration, usual)];
+  return [...from, ...variations(withExactWidths(given, 'settings'), configuration, usual)];
 }
 
 /** "lambda1", "structure-per-layer": each option whose value is not the usual one. */

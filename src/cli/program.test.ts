@@ -249,6 +249,7 @@ describe('settings', () => {
     [['run', '--gradient', 'difference'], 'runs/digits-resnet8-seed1-gradient-difference'],
     [['run', '--multiplier', 'a/drum.v.gz', '--signed'], 'runs/digits-resnet8-seed1-multiplier-drum-signed'],
     [['run', '--multiplier', 'drum:8x8:bits=6'], 'runs/digits-resnet8-seed1-multiplier-drum-8x8-bits-6'],
+    [['run', '--multiplier', 'exact:4x5'], 'runs/digits-resnet8-seed1-bits4x5-multiplier-exact'],
     [['train', '--epochs', '3'], 'runs/digits-resnet8-seed1-train-epochs3'],
     [['run', '--published', '--bits', '4'], 'runs/digits-resnet8-seed1-published-bits4'],
     [['run', '--published', '--search', 'descent'], 'runs/digits-resnet8-seed1-published-search-descent'],

@@ -109,3 +109,18 @@ test('layers that end with few multipliers begin with one each', () => {
   expect(exploreOf({}).structure).toBe('shared');
   expect(exploreOf({ types: 3 }).structure).toBe('per-layer');
 });
+
+test('exact:4x5 is the exact multiplier in a run of these widths', () => {
+  const of = (multiplier: string, more: ConfigurationInput = {}) => {
+    const { bits, map } = parseConfiguration({ ...more, map: { multiplier } }, 'test');
+    return [map.multiplier, bits.weights, bits.activations];
+  };
+  expect(of('exact:4x5')).toEqual(['exact', 4, 5]);
+  expect(of('exact:4', { bits: { weights: 4 }, recipe: 'paper-cifar10' })).toEqual(['exact', 4, 4]);
+  expect(of('exact')).toEqual(['exact', 8, 8]);
+  for (const bad of ['exact:', 'exact:9x9', 'exact:4x5:columns=2'])
+    expect(() => of(bad)).toThrow(`test: map.multiplier: expected exact, or exact:WxA with widths from 2 to 8, got`);
+  expect(() => of('exact:4x5', { bits: { activations: 8 } })).toThrow(
+    'test: map.multiplier is exact:4x5, but the operands have 4×8 bits; leave one of them out',
+  );
+});

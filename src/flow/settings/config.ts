@@ -23,12 +23,13 @@ import { nearestName } from '../../tensor/names.ts';
 import { type OptimizerName, optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
 import { refuseContradictions } from './effects.ts';
-import { EXACT, parseLayerBits } from './layers.ts';
+import { EXACT, isExact, parseLayerBits, parseWidths } from './layers.ts';
 import { isOnnxFile } from './model-name.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
 import { exactStarts, starts } from './starts.ts';
 import { type Course, goodTraining, usualCourse } from './training.ts';
+import { badValue } from './values.ts';
 
 export type { ConfigurationInput } from './settings.ts';
 
@@ -328,9 +329,29 @@ export function withRecipe(input: ConfigurationInput): ConfigurationInput {
   return mergeSettings(mergeSettings(recipes[recipe].settings, lambda), input);
 }
 
+/**
+ * `exact:4x5` is the exact multiplier in a run of these widths: settings that say so in two words. A UserError where it
+ * names no widths, or others than the run's.
+ */
+export function withExactWidths(input: ConfigurationInput, source: string): ConfigurationInput {
+  const multiplier: unknown = input.map?.multiplier;
+  if (typeof multiplier !== 'string' || multiplier === EXACT || !isExact(multiplier)) return input;
+  const widths = parseWidths(multiplier.slice(EXACT.length + 1));
+  if (!widths) {
+    throw badValue(`${source}: map.multiplier`, multiplier, 'exact, or exact:WxA with widths from 2 to 8');
+  }
+  const { weights = widths.weights, activations = widths.activations } = input.bits ?? {};
+  if (weights !== widths.weights || activations !== widths.activations) {
+    throw new UserError(
+      `${source}: map.multiplier is ${multiplier}, but the operands have ${weights}×${activations} bits; leave one of them out`,
+    );
+  }
+  return mergeSettings(input, { bits: widths, map: { multiplier: EXACT } });
+}
+
 /** Checks a configuration and fills in the defaults; `source` names where it came from. */
 export function parseConfiguration(input: unknown, source: string): Configuration {
-  const whole = isSection(input) ? withRecipe(input as ConfigurationInput) : input;
+  const whole = isSection(input) ? withRecipe(withExactWidths(input as ConfigurationInput, source)) : input;
   const parsed = configurationSchema.safeParse(whole);
   if (!parsed.success) throw new UserError(`${source}: ${describeIssues(parsed.error, configurationSchema)}`);
   const configuration = parsed.data;

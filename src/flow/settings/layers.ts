@@ -130,16 +130,24 @@ export function withLayerBits<C extends Pick<Configuration, 'quantize'>>(
 /** "first=8", "blocks.*.fc2=8x6": a selector and widths of 2 to 8 bits; undefined where it is nothing of the kind. */
 export function parseLayerBits(text: string): { readonly selector: string; readonly bits: Widths } | undefined {
   const [selector, widths, ...rest] = text.split('=');
-  const [weights, activations] = perOperand(widths ?? '') ?? [];
+  const bits = parseWidths(widths ?? '');
+  return selector && rest.length === 0 && bits ? { selector, bits } : undefined;
+}
+
+/** "4x5" or "4": widths of 2 to 8 bits; undefined where it is nothing of the kind. */
+export function parseWidths(text: string): Widths | undefined {
+  const [weights, activations] = perOperand(text) ?? [];
   const isWidth = (bits: number | undefined): bits is number => bits !== undefined && bits >= 2 && bits <= 8;
-  if (!selector || rest.length > 0 || !isWidth(weights) || !isWidth(activations)) return undefined;
-  return { selector, bits: { weights, activations } };
+  return isWidth(weights) && isWidth(activations) ? { weights, activations } : undefined;
 }
 
 type Choice = Pick<Configuration, 'approximate' | 'exactLayers' | 'bits' | 'quantize' | 'map'>;
 
 /** What stands for the exact multiplier of each layer's widths in the place of one that is given. */
 export const EXACT = 'exact';
+
+/** `exact`, or `exact:4x5`, the exact multiplier of operands that have these widths. */
+export const isExact = (multiplier: string): boolean => /^exact(:|$)/.test(multiplier);
 
 /** Whether every layer that is approximated has a multiplier of its own widths, whichever these are. */
 export function hasOwnWidths({ quantize, map }: Pick<Configuration, 'quantize' | 'map'>): boolean {

@@ -298,7 +298,7 @@ export interface ConfigurationInput {
         errorBound?: number | undefined;
         /**
          * A multiplier to use instead: a netlist or table in a file, a generator such as `dadda:8x8`, or `exact`, for
-         * each layer the exact one of its widths; nothing is then explored.
+         * each layer the exact one of its widths; nothing is then explored. `exact:4x5` says the run's widths, too.
          */
         multiplier?: string | undefined;
         /** Its operands and products are two's complement. */

@@ -720,8 +720,8 @@ export const settings: readonly Setting[] = [
     name: 'multiplier',
     paths: ['map.multiplier'],
     placeholder: 'FILE',
-    help: 'a multiplier to use instead of mapping θ: BLIF, Verilog, a table in any form, a generator, or exact: for each layer the exact one of its widths',
-    expected: 'a file, a generator such as dadda:8x8, or exact',
+    help: 'a multiplier to use instead of mapping θ: BLIF, Verilog, a table in any form, a generator, or exact: for each layer the exact one of its widths (exact:4x5: in a run of these)',
+    expected: 'a file, a generator such as dadda:8x8, exact, or exact:WxA',
   },
   {
     phase: 'map',

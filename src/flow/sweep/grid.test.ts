@@ -253,7 +253,11 @@ test.each([
     ['power=0.3,0.1', 'structure-grain=column'],
     /^the trial power0.3-structure-grain-column: settings: explore\.power is 0\.3, but without the columns that may go/,
   ],
-  [['multiplier=exact:9x9'], /widths from 2 to 8/],
+  [['multiplier=exact:9x9'], /^settings: map\.multiplier: expected exact, or exact:WxA with widths from 2 to 8/],
+  [
+    ['multiplier=exact:4x5', 'bits=8,4'],
+    /^settings: map\.multiplier is exact:4x5, but the operands have 8×8 bits; leave one of them out$/,
+  ],
   [['bits=4', 'columns=9'], /^the trial bits4-columns9: settings: explore\.columns is 9/],
 ])('%j is no plan', (over, reason) => {
   expect(() => grid(...over)).toThrow(UserError);
@@ -262,6 +266,13 @@ test.each([
 
 test.each(['lambda', 'lambda=', 'lambda=1,,2', '=3'])('--over %s is refused', (text) => {
   expect(() => parseAxis(text)).toThrow(/^--over: expected /);
+});
+
+test('an exact multiplier of widths that all trials have is that of a run', () => {
+  const over = [parseAxis('seed=1,2')];
+  const trials = trialsOf({ settings: { map: { multiplier: 'exact:4x5' } }, over });
+  const run = { bits: { weights: 4, activations: 5 }, map: { multiplier: 'exact' } };
+  expect(trials.map(({ settings }) => settings)).toEqual([expect.objectContaining(run), expect.objectContaining(run)]);
 });
 
 test('how files of multipliers are read says nothing of the exact and of trained ones beside them', () => {

@@ -15,13 +15,14 @@ import {
   mergeSettings,
   parseConfiguration,
   refuseStructures,
+  withExactWidths,
 } from '../settings/config.ts';
 import { readingSettings, refuseContradictions } from '../settings/effects.ts';
 import { fieldName, parseSetting, SaidSettings } from '../settings/fields.ts';
-import { EXACT } from '../settings/layers.ts';
+import { isExact, parseWidths } from '../settings/layers.ts';
 import { describeIdle, type Said, saidIn } from '../settings/said.ts';
 import { type Setting, settings } from '../settings/table.ts';
-import { badValue, perOperand } from '../settings/values.ts';
+import { badValue } from '../settings/values.ts';
 import { phaseKeys } from './keys.ts';
 
 /** Values of one setting, by the name of its option without dashes and as they would be typed behind it. */
@@ -298,20 +299,18 @@ function resolve(options: Draft['options'], base: ConfigurationInput): Configura
     if (name !== 'multiplier') spoken.say(setting, parseSetting(setting, name, text));
   }
   const multiplier = options.find(([name]) => name === 'multiplier')?.[1];
-  if (multiplier === undefined) return mergeSettings({}, spoken.input);
-  const widths = widthsIn(multiplier);
+  if (multiplier === undefined) return withExactWidths(mergeSettings({}, spoken.input), 'settings');
+  const widths = isGeneratorSpec(multiplier) ? parseWidths(multiplier.split(':')[1]!) : undefined;
   const isWide = spoken.input.bits?.weights !== undefined || spoken.input.bits?.activations !== undefined;
-  if (widths && !isWide) spoken.say(settingNamed('bits'), widths);
-  const { weights = 8, activations = 8 } = spoken.input.bits ?? {};
-  const bits =
-    widths && isExact(multiplier) ? { weights: widths[0], activations: widths[1] } : { weights, activations };
-  const isByLayer = spoken.input.quantize?.layerCost !== undefined;
-  const source = isExact(multiplier) ? (isByLayer ? EXACT : exactSource(bits)) : multiplier;
-  const isTrained = multiplier === 'trained';
-  spoken.say(settingNamed('multiplier'), [isTrained ? undefined : source]);
+  if (widths && !isWide) spoken.say(settingNamed('bits'), [widths.weights, widths.activations]);
+  spoken.say(settingNamed('multiplier'), [multiplier === 'trained' ? undefined : multiplier]);
+  if (multiplier !== 'trained' && !isExact(multiplier)) return mergeSettings(spoken.input, {});
   // How the files beside it are read is none of its business.
   const reading = Object.fromEntries(readingSettings.map((name) => [name, undefined]));
-  return mergeSettings(spoken.input, isTrained || isExact(multiplier) ? { map: reading } : {});
+  const said = withExactWidths(mergeSettings(spoken.input, { map: reading }), 'settings');
+  if (multiplier === 'trained' || said.quantize?.layerCost !== undefined) return said;
+  const { weights = 8, activations = 8 } = said.bits ?? {};
+  return mergeSettings(said, { map: { multiplier: exactSource({ weights, activations }) } });
 }
 
 /**
@@ -320,19 +319,6 @@ function resolve(options: Draft['options'], base: ConfigurationInput): Configura
  */
 export const exactSource = ({ weights, activations }: { weights: number; activations: number }): string =>
   `dadda:${weights}x${activations}`;
-
-/** `exact`, or `exact:4x5`. */
-const isExact = (multiplier: string): boolean => /^exact(:|$)/.test(multiplier);
-
-/** The widths that a generator, or `exact:4x5`, names. */
-function widthsIn(multiplier: string): readonly [number, number] | undefined {
-  if (multiplier === 'exact' || !(isExact(multiplier) || isGeneratorSpec(multiplier))) return undefined;
-  const widths = perOperand(multiplier.split(':')[1]!);
-  const isValid = widths?.every((bits) => bits >= 2 && bits <= 8);
-  if (isExact(multiplier) && !isValid)
-    throw badValue('multiplier', multiplier, 'exact, or exact:WxA with widths from 2 to 8');
-  return isValid ? widths : undefined;
-}
 
 const wordsOf = (options: Draft['options']): string[] => options.map(([name, text]) => wordOf(name, text));
 
