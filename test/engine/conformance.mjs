@@ -1,7 +1,8 @@
 // The conformance suite on a host that has a GPU and neither npm nor network: the same cases and GPU devices as
 // conformance.test.ts, compiled.
 // Prints a line per case that fails.
-//   node test/engine/conformance.mjs [filter]      runs; a filter is part of the text "DEVICE: CASE"
+//   node test/engine/conformance.mjs [filter] [K/N]  runs; a filter is part of the text "DEVICE: CASE"; K/N: of the
+//   cases that match every Nth, from the Kth: N processes share them
 //   node test/engine/conformance.mjs paths prints each path of the lowerings, of every backend, with the case that
 //   covers it
 import { cases, processorCases } from '../../build/gpu/test/engine/all-cases.js';
@@ -9,7 +10,8 @@ import { check, expectedOf } from '../../build/gpu/test/engine/conformance.js';
 import { cudaCoverage, tableOf, wasmCoverage } from '../../build/gpu/test/engine/coverage.js';
 import { cudaDevices, cudaTargets } from '../../build/gpu/test/engine/devices.js';
 
-const [filter = ''] = process.argv.slice(2);
+const [filter = '', share = '1/1'] = process.argv.slice(2);
+const [first, shares] = share.split('/').map(Number);
 
 if (filter === 'paths') {
   const coverages = { wasm: wasmCoverage(processorCases), cuda: cudaCoverage(cases, Object.values(cudaTargets)) };
@@ -30,7 +32,9 @@ const SIDE_BY_SIDE = 12;
 
 let failures = 0;
 for (const device of devices) {
-  const chosen = cases.filter(({ name }) => `${device.name}: ${name}`.includes(filter));
+  const chosen = cases
+    .filter(({ name }) => `${device.name}: ${name}`.includes(filter))
+    .filter((_, at) => at % shares === first - 1);
   if (chosen.length === 0) continue;
   console.log(`${device.name}: ${device.open().device.description}`);
   for (const item of chosen) await expectedOf(item);

@@ -36,7 +36,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
   float factors[8][4], sums[GROUPS + 1], ofRound[8];
   int firstColumn;
   bool isScaled;
-  // The first counts of a tile are there, and so are the gradients, which were asked for before them.
+  // The first stage of a tile is there, and so are the gradients, which were asked for before it.
   auto scaleOnce = [&]() {
     if (isScaled) return;
     isScaled = true;
@@ -82,14 +82,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
             factors[ni][2 * part + 1] = value.y;
           }
       },
-      [&](auto group, const int(*counts)[4]) {
-        if (decltype(group)::value == 0) scaleOnce();
-        sums[decltype(group)::value] += dot(counts);
-      },
-      [&](int first, auto at, const int(*counts)[4]) {
-        if (GROUPS == 0 && decltype(at)::value == 0 && first == 0) scaleOnce();
-        ofRound[decltype(at)::value] = dot(counts);
-      },
+      scaleOnce, [&](auto group, const int(*counts)[4]) { sums[decltype(group)::value] += dot(counts); },
+      [&](int first, auto at, const int(*counts)[4]) { ofRound[decltype(at)::value] = dot(counts); },
       [&](int first) {
 #if SINGLES
         // Lanes halve what they have to sum, until each has one of the round, of every fourth lane.

@@ -88,7 +88,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
           if (at < WORDS) fetched[i] = rectangles[at / BN * (bits.columnTiles * BN) + bits.column0(tile) + at % BN];
         }
       },
-      [&](auto group, const int(*counts)[4]) { add(factors[decltype(group)::value], counts); },
+      []() {}, [&](auto group, const int(*counts)[4]) { add(factors[decltype(group)::value], counts); },
       [&](int first, auto at, const int(*counts)[4]) { add(ofWord(singles[first + decltype(at)::value].factor), counts); }, [](int) {},
       [&](int tile, const Rows &rows) {
         // Both warpgroups are behind the stores of the tile before.

@@ -249,9 +249,10 @@ template <int FULL, bool ALONE, typename Take> INLINE void countStage(u32 a, u32
  */
 template <int FULL, bool ALONE, typename Take, typename End>
 INLINE void countSingles(u32 a, u32 b, u32 zeros, const Single *singles, Take take, End end) {
-  int sums[IN_FLIGHT][8][4];
 #pragma unroll 1
   for (int first = 0; first < SINGLES; first += ROUND) {
+    // Four at a time have registers. Of sums that were used again in a round, ptxas 13.0 left the first products out.
+    int sums[ROUND][8][4];
     // The compiler wants that none is under way from one round to the next, which reads another plane of x.
     u32 bits[FULL + ALONE][4];
     const u32 plane = a + singles[first].a;
@@ -261,7 +262,7 @@ INLINE void countSingles(u32 a, u32 b, u32 zeros, const Single *singles, Take ta
     forEachConstant<0, ROUND + IN_FLIGHT - 1>([&](auto at) {
       constexpr int begun = decltype(at)::value, taken = begun - (IN_FLIGHT - 1);
       if constexpr (begun < ROUND) {
-        int(*d)[4] = sums[begun % IN_FLIGHT];
+        int(*d)[4] = sums[begun];
         const u32 of = b + singles[first + begun].b;
         beginGroup();
 #pragma unroll
@@ -273,8 +274,8 @@ INLINE void countSingles(u32 a, u32 b, u32 zeros, const Single *singles, Take ta
       if constexpr (taken >= 0) {
         constexpr int rest = ROUND - 1 - taken;
         waitForGroup<(rest < IN_FLIGHT - 1 ? rest : IN_FLIGHT - 1)>();
-        takeSums(sums[taken % IN_FLIGHT]);
-        take(first, Constant<taken>{}, sums[taken % IN_FLIGHT]);
+        takeSums(sums[taken]);
+        take(first, Constant<taken>{}, sums[taken]);
       }
     });
     end(first);
@@ -284,12 +285,12 @@ INLINE void countSingles(u32 a, u32 b, u32 zeros, const Single *singles, Take ta
 
 /**
  * The tiles of a block. Of the warpgroups that count, each calls for its part of a tile `begin(tile)`, for each stage
- * and group `take(Constant<group>, sums)`, for rounds of the `singles` `takeSingle` and `endRound` (countSingles), and
- * `finish(tile, rows)`; their warps and threads count from 0.
+ * `beginStage()` when it is there, for each group of it `take(Constant<group>, sums)`, for rounds of the `singles`
+ * `takeSingle` and `endRound` (countSingles), and `finish(tile, rows)`; their warps and threads count from 0.
  */
-template <typename Begin, typename Take, typename TakeSingle, typename EndRound, typename Finish>
-INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, const Single *singles, Begin begin, Take take, TakeSingle takeSingle,
-                       EndRound endRound, Finish finish) {
+template <typename Begin, typename BeginStage, typename Take, typename TakeSingle, typename EndRound, typename Finish>
+INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, const Single *singles, Begin begin, BeginStage beginStage, Take take,
+                       TakeSingle takeSingle, EndRound endRound, Finish finish) {
   Control &control = *(Control *)(shared + STAGES * STAGE_BYTES);
   const u32 base = sharedAddress(shared), full = sharedAddress(control.full), empty = sharedAddress(control.empty);
   const u32 zeros = sharedAddress(control.zeros);
@@ -340,6 +341,7 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, const Si
     auto count = [&](auto pairs, auto alone) {
       const u32 a = base + slot.at * STAGE_BYTES + ofA, b = base + slot.at * STAGE_BYTES + ofB;
       waitForPhase(full + 8 * slot.at, slot.phase);
+      beginStage();
 #if GROUPS
       countStage<decltype(pairs)::value, decltype(alone)::value != 0>(a, b, zeros, take);
 #endif

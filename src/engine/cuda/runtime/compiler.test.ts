@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type koffi from 'koffi';
 import { expect, test } from 'vitest';
-import { Compiler, cacheKey, compileOptions, kernelFolder, readSource } from './compiler.ts';
+import { Compiler, cacheKey, compileOptions, kernelFolder, lacksProducts, readSource } from './compiler.ts';
 import { KernelLibrary } from './kernel-library.ts';
 
 const target = { capability: 90, device: 'A GPU', driverVersion: 13000, compilerVersion: '13.0' };
@@ -27,6 +27,14 @@ test('options name the architecture and every macro, in an order of their own', 
   expect(options[0]).toBe('--gpu-architecture=sm_86');
   expect(options.slice(-2)).toEqual(['-DA=1ull', '-DB=2']);
   expect(compileOptions({ file: 'x.cu', defines: {} }, 90)[0]).toBe('--gpu-architecture=sm_90a');
+});
+
+test('machine code from which the compiler took products is known by what is left of their group', () => {
+  // As ptxas 13.0 left it, between two other instructions; the same with a descriptor and sums is a product.
+  const around = '1879000000000000ff06000000e20f00';
+  const code = (product: string) => Buffer.from(around + product + around, 'hex');
+  expect(lacksProducts(code('f079ff3f00000000ff00000c00e20f00'))).toBe(true);
+  expect(lacksProducts(code('f079181004000000ff00000c00e20f00'))).toBe(false);
 });
 
 test('includes are put into the text, each once', () => {

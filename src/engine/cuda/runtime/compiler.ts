@@ -40,6 +40,16 @@ export function compileOptions({ defines }: KernelSource, capability: number): s
   return [`--gpu-architecture=${architecture}`, ...always, ...macros.sort()];
 }
 
+/** Low half of Hopper's `HGMMA.64x8x16.F16 RZ, gdesc[URZ], RZ, !UPT`, which multiplies nothing. */
+const EMPTY_PRODUCT = Buffer.from('f079ff3f00000000', 'hex');
+
+/**
+ * Whether machine code has a group of products on warpgroups' matrix units without a product in it. Our kernels begin
+ * no such group, but ptxas 13.0 took products away that it thought nobody waits for, without a warning, and only what
+ * closes their group was left: sums were those of the round before (approximate-bits.cuh, `countSingles`).
+ */
+export const lacksProducts = (image: Uint8Array): boolean => Buffer.from(image).includes(EMPTY_PRODUCT);
+
 /** What machine code depends on beside its source and options. */
 export interface CompileTarget {
   readonly capability: number;
@@ -140,10 +150,11 @@ export class Compiler implements KernelCompiler {
   }
 
   #result(program: bigint, status: number, name: string, options: readonly string[]): Uint8Array {
-    if (status === 0) return this.#bytes('nvrtcGetCUBINSize', 'nvrtcGetCUBIN', program);
-    throw new Error(
-      `internal: ${name} does not compile with ${options.join(' ')}: ${this.#text(status)}\n${this.#log(program)}`,
-    );
+    const of = `${name} with ${options.join(' ')}`;
+    if (status !== 0) throw new Error(`internal: cannot compile ${of}: ${this.#text(status)}\n${this.#log(program)}`);
+    const image = this.#bytes('nvrtcGetCUBINSize', 'nvrtcGetCUBIN', program);
+    if (lacksProducts(image)) throw new Error(`internal: NVRTC ${this.version} left products out of ${of}`);
+    return image;
   }
 
   #log(program: bigint): string {
