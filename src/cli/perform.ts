@@ -80,11 +80,16 @@ export async function performPhases(command: Command, services: Services, reques
     progress.close();
     interrupt.dispose();
   }
-  if (json) stdout.write(`${JSON.stringify(summary)}\n`);
-  else
-    stdout.write(
-      `${quiet ? '' : '\n'}${summaryText(summary, styleFor(stdout, wantsColor(command)), textWidth(stdout))}\n`,
-    );
+  if (!quiet && !json) stdout.write('\n');
+  showSummary(command, services, summary);
+}
+
+/** As a table, or as JSON where the user asked for that. */
+export function showSummary(command: Command, { stdout }: Services, summary: RunSummary): void {
+  const text = command.opts<{ json?: boolean }>().json
+    ? JSON.stringify(summary)
+    : summaryText(summary, styleFor(stdout, wantsColor(command)), textWidth(stdout));
+  stdout.write(`${text}\n`);
 }
 
 /** What the user typed, as it can be typed again. */

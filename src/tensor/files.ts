@@ -69,6 +69,16 @@ export function statOf(path: string): Stats | undefined {
   }
 }
 
+/** False for what stands there and may not be written by this user, or on its file system. */
+export function mayWrite(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch (error) {
+    return !['EACCES', 'EPERM', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '');
+  }
+}
+
 /**
  * The file's bytes; throws a UserError that names the file when it is missing, unreadable, larger than `limit` bytes,
  * or no regular file (a pipe would be waited for, a device has no end).

@@ -1,8 +1,17 @@
 // The built program as a process: exit codes, what goes to which stream, closed pipes, Ctrl-C, and that nothing is
 // written on an error.
 
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -44,6 +53,20 @@ function tram(args: readonly string[], onOutput: (child: Child, out: string) => 
 
 test('--version is that of package.json', async () => {
   expect(await tram(['--version'])).toEqual({ code: 0, out: `${version}\n`, err: '' });
+});
+
+test.skipIf(process.platform === 'win32')('a run that may not be written is reported elsewhere', async () => {
+  const run = join(folder, 'read-only');
+  mkdirSync(run);
+  chmodSync(folder, 0o755);
+  chmodSync(run, 0o555);
+  const user = process.geteuid!() === 0 ? { uid: 65534 } : {};
+  const { status, stderr } = spawnSync(process.execPath, [program, 'report', run], { encoding: 'utf8', ...user });
+  expect([status, stderr]).toEqual([
+    2,
+    `tram: ${run} may not be written; tram report ${run} --out FOLDER makes the page and its figures elsewhere\n`,
+  ]);
+  rmSync(run, { recursive: true });
 });
 
 test.skipIf(Number(process.versions.node.split('.')[0]) >= 22)(

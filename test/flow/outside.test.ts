@@ -20,6 +20,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runFlow } from '../../src/flow/flow.ts';
+import { reportElsewhere } from '../../src/flow/phases/report.ts';
 import { checkRun } from '../../src/flow/results/check.ts';
 import { readManifest, writeManifest } from '../../src/flow/run/manifest.ts';
 import { sha256 } from '../../src/tensor/files.ts';
@@ -164,4 +165,30 @@ test('temporary files of killed writes are swept when a run begins', async () =>
   await runFlow({ folder });
   for (const name of left) expect(existsSync(join(folder, name))).toBe(false);
   expect(existsSync(join(folder, 'checkpoints', '.mine.tmp'))).toBe(true);
+});
+
+test('a report elsewhere writes nothing of the run, also of one that may not be written, and its links lead there', async () => {
+  const { around, folder } = copy();
+  const before = everything(around);
+  const out = join(parent, 'elsewhere');
+  const root = process.geteuid!() === 0;
+  for (const path of [folder, join(folder, 'figures')]) chmodSync(path, 0o555);
+  for (const path of [parent, mkdirSync(out, { recursive: true })!]) chmodSync(path, 0o777);
+  if (root) process.seteuid!(65534);
+  try {
+    const { donePhases } = await reportElsewhere({ folder, out });
+    expect(donePhases).toContain('report');
+  } finally {
+    if (root) process.seteuid!(0);
+    for (const path of [folder, join(folder, 'figures')]) chmodSync(path, 0o755);
+  }
+  expect(everything(around)).toEqual(before);
+  expect(everything(out)).toEqual(
+    ['figures', 'report.html', ...readdirSync(join(folder, 'figures')).map((name) => join('figures', name))].toSorted(),
+  );
+  const page = readFileSync(join(out, 'report.html'), 'utf8');
+  const links = [...page.matchAll(/href="(\.\/[^"]+)"/g)].map(([, link]) => join(out, decodeURI(link!)));
+  expect(links).toContain(join(folder, 'theta.json'));
+  expect(links.filter((path) => !existsSync(path))).toEqual([]);
+  await expect(reportElsewhere({ folder, out: folder })).rejects.toThrow(/is a run folder, and its report is its own/);
 });

@@ -1,8 +1,9 @@
 // The report: figures of the run and of its multipliers, and one page that shows the whole run.
 
 import type { Structure } from '../../multiplier/structure.ts';
-import { figureFiles } from '../../report/formats.ts';
-import { writeInside } from '../../tensor/files.ts';
+import { type FigureFormat, figureFiles } from '../../report/formats.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { makeFolder, makeFolderInside, writeInside } from '../../tensor/files.ts';
 import { multiplierFigures, type NamedFigure, operandsFigure } from '../../workbench/figures.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { readTables } from '../multipliers/mapped.ts';
@@ -10,10 +11,12 @@ import { groupsOfWidths, initialTheta, kindsIn, structureOfRun } from '../multip
 import { curvesFigure, frontFigure, thetaFigure } from '../results/figures.ts';
 import { runPage } from '../results/page.ts';
 import { frontsOf, summarize } from '../results/summarize.ts';
+import type { RunSummary } from '../results/summary.ts';
 import type { Asked } from '../run/context.ts';
 import type { MetricRecord } from '../run/events.ts';
 import { files, type RunFolder } from '../run/folder.ts';
-import { verifiedBytes } from '../run/manifest.ts';
+import { requireIntact } from '../run/integrity.ts';
+import { hasManifest, readManifest, verifiedBytes, withSearchedWidths } from '../run/manifest.ts';
 import { readMetrics } from '../run/metrics.ts';
 import { hasOwnWidths } from '../settings/layers.ts';
 import { phasesOf } from '../settings/phases.ts';
@@ -21,18 +24,48 @@ import type { PhaseResult } from './result.ts';
 
 /** Needs neither the data nor a device. */
 export async function report(context: RunFolder & Pick<Asked, 'figures'>): Promise<PhaseResult> {
+  return { files: await writeReport(context, context.folder), stages: [] };
+}
+
+export interface ReportOptions {
+  /** The run folder, which is only read. */
+  readonly folder: string;
+  /** Where the page and `figures/` are written; made where it is missing. */
+  readonly out: string;
+  /** Default: SVG. */
+  readonly figures?: readonly FigureFormat[];
+}
+
+/**
+ * The report of a run in a folder elsewhere, as of a run that may not be written; the page's links lead to the run.
+ * Throws a UserError where `out` is a run folder, this or another, or the run's files are not those that it wrote.
+ */
+export async function reportElsewhere({ folder, out, figures = ['svg'] }: ReportOptions): Promise<RunSummary> {
+  const manifest = readManifest(folder);
+  requireIntact(folder, manifest.phases);
+  if (hasManifest(out)) {
+    throw new UserError(`${out} is a run folder, and its report is its own; choose another --out, or leave it out`);
+  }
+  makeFolder(out);
+  makeFolderInside(out, files.figures);
+  await writeReport({ folder, manifest, configuration: withSearchedWidths(manifest), figures }, out);
+  return summarize(folder);
+}
+
+/** Writes page and figures; returns their paths in `out`. */
+async function writeReport(context: RunFolder & Pick<Asked, 'figures'>, out: string): Promise<string[]> {
   const { folder, figures: formats } = context;
   const [run, multipliers] = [await runFigures(context), await figuresOfMultipliers(context)];
   const paths: string[] = [];
   for (const figure of [...run, ...multipliers.flatMap(({ figures }) => figures)]) {
     for (const { ending, content } of await figureFiles(figure.svg, formats)) {
       const path = `${files.figures}/${figure.name}.${ending}`;
-      writeInside(folder, path, content);
+      writeInside(out, path, content);
       paths.push(path);
     }
   }
-  writeInside(folder, files.page, runPage(summarize(folder), { run, multipliers, paths }));
-  return { files: [...paths, files.page], stages: [] };
+  writeInside(out, files.page, runPage(summarize(folder), { run, multipliers, paths }, out));
+  return [...paths, files.page];
 }
 
 async function runFigures(context: RunFolder): Promise<NamedFigure[]> {

@@ -24,7 +24,7 @@ export interface PageFigures {
   readonly run: readonly NamedFigure[];
   /** Of each multiplier, in the order of the summary's. */
   readonly multipliers: readonly { readonly name: string; readonly figures: readonly NamedFigure[] }[];
-  /** Paths in the run folder of all that were written. */
+  /** Paths of all that were written, from the page. */
   readonly paths: readonly string[];
 }
 
@@ -70,7 +70,8 @@ const measuresText = (model: PowerModelName) =>
   `${REFERENCE_GATES} unit gates of the cheapest exact 8×8 multiplier known here (radix-4 Booth). The mapping makes whole gates of θ, leaves out what they ` +
   'leave idle and arranges the adders anew, so the second is usually the smaller. Both are means over the multiplications of the approximate layers.';
 
-export function runPage(summary: RunSummary, figures: PageFigures): string {
+/** `at`: the folder in which the page stands, from which its links lead to the run's files; default: the run's. */
+export function runPage(summary: RunSummary, figures: PageFigures, at = summary.folder): string {
   const several = summary.multipliers.length > 1;
   const sections: Section[] = [
     { title: 'Stages', blocks: stageBlocks(summary) },
@@ -89,7 +90,7 @@ export function runPage(summary: RunSummary, figures: PageFigures): string {
     { title: 'Settings', blocks: settingBlocks(summary) },
     { title: 'Data and inputs', blocks: [inputFacts(summary)] },
     { title: 'Work', blocks: workBlocks(summary) },
-    { title: 'Files', blocks: fileBlocks(summary, figures.paths) },
+    { title: 'Files', blocks: fileBlocks(summary, figures.paths, at) },
   ];
   return runPageHtml({ title: `${summary.model} on ${summary.data}`, summary: summary.verdict, sections });
 }
@@ -280,10 +281,10 @@ function workBlocks({ phases, program, created }: RunSummary): Block[] {
 const moment = (iso: string) => iso.replace(/T([\d:]+)(?:\.\d+)?Z$/, ' $1 UTC');
 
 /** The page itself and what only this call knows of are not among the files of the summary. */
-function fileBlocks({ folder, files, multipliers }: RunSummary, figures: readonly string[]): Block[] {
+function fileBlocks({ files, multipliers }: RunSummary, figures: readonly string[], at: string): Block[] {
   const inRun = files.filter(({ group, path }) => group === 'run' && !/(^|[/\\])(figures|report\.html)$/.test(path));
   const link = ({ title, path }: { title: string; path: string }) => ({
-    path: relative(folder, path),
+    path: relative(at, path),
     description: title,
   });
   const ofMultipliers = files.filter(({ group }) => group === 'multiplier').map(link);
