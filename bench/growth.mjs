@@ -73,7 +73,8 @@ const problem = ({ width = standard.width, batch = standard.batch, size = standa
     columns: columns ?? bits,
   });
 
-const backend = await openBackend(given.device);
+/** Nothing is computed where points are drawn again, so that needs no such device. */
+const backend = given.again ? undefined : await openBackend(given.device);
 const reference = referenceBackend();
 const validated = new Set();
 
@@ -237,13 +238,14 @@ const lawOf = ({ coefficients }, law) =>
     .join(' + ');
 
 const begun = performance.now();
-const machine = {
+const machine = backend && {
   device: backend.device.description,
   processor: `${cpus()[0].model.trim()}, ${cpus().length} cores`,
   node: process.version,
   load: loadavg()[0],
 };
-console.log(`${machine.device}; ${machine.processor}; Node.js ${machine.node}; load ${machine.load.toFixed(1)}`);
+if (machine)
+  console.log(`${machine.device}; ${machine.processor}; Node.js ${machine.node}; load ${machine.load.toFixed(1)}`);
 const file = join(folder, `growth-${given.device}.json`);
 const known = (() => {
   try {
@@ -282,7 +284,7 @@ for (const [name, curve] of Object.entries(curves)) {
     const law = lawOf(found, spelt);
     series.push({ name: title, points, law, residual, worst, model: along.map((x) => ({ x, ms: found.predict(x) })) });
     if (!wanted.includes(name)) continue;
-    const values = points.map(({ x, ms }) => `${x}: ${ms.toFixed(1)}`).join('  ');
+    const values = points.map(({ x, ms }) => `${x}: ${ms.toPrecision(3)}`).join('  ');
     const quality = `residual ${(100 * residual).toFixed(0)} %, worst ${(100 * worst.error).toFixed(0)} % at ${worst.x}`;
     console.log(`${curve.title}, ${title}: ${law} ms; ${quality}\n   ${values}`);
   }
