@@ -84,7 +84,7 @@ export async function build(name, folder, { place, python, limit, jobs = Math.ma
   mkdirSync(include, { recursive: true });
   writeFileSync(join(include, 'texture_fetch_functions.h'), '#pragma once\n');
   const env = { MAX_JOBS: String(jobs), NVCC_APPEND_FLAGS: name === 'published' ? `-I${include}` : '' };
-  const words = ['setup.py', 'build_ext', '--inplace'];
+  const words = [join(import.meta.dirname, 'build.py'), 'setup.py', 'build_ext', '--inplace'];
   await run(python, words, { cwd: copy, env, limit, log: join(place, `build-${name}.log`) });
   writeFileSync(isBuilt, '');
   return copy;
