@@ -1,10 +1,10 @@
-// Before a phase trains, its training step is tried once: the very graph that is trained, at the sizes of its batches,
-// on real images, in a session of its own that is given up afterwards. What a kernel computes may depend on the size of
-// its work, so the small evaluation of ./proof.ts cannot vouch for it; of several devices it is the part that one of
-// them computes, as a batch of its own. Sampled outputs of every quantised layer must
-// equal the sum over its multiplier's table; of each kind of layer, sampled weight gradients must equal sums over the
-// positions of the batch, and the structure's gradient must fit both, for each bit of the weights where every partial
-// product has a θ. The loss, and what of it reaches the network, must be what labels and teacher give (./loss-proof.ts).
+// Before a phase trains, its training step is tried once: the very graph that is trained, at the sizes of its
+// batches, on real images, in a session of its own that is given up afterwards. What a kernel computes may depend on
+// the size of its work, so the small evaluation of ./proof.ts cannot vouch for it; of several devices it is the part
+// that one of them computes, as a batch of its own. Sampled outputs of every quantised layer must equal the sum over
+// its multiplier's table; of each kind of layer, sampled weight gradients must equal sums over the positions of the
+// batch, and the structure's gradient must fit both, for each bit of the weights where every partial product has a θ.
+// The loss, and what of it reaches the network, must be what labels and teacher give (./loss-proof.ts).
 
 import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
