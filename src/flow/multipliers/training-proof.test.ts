@@ -7,7 +7,7 @@ import { referenceBackend } from '../../engine/reference/backend.ts';
 import { wasmBackend } from '../../engine/wasm/runtime/backend.ts';
 import { type Multiplier, multiplierError } from '../../multiplier/multiplier.ts';
 import { rowSlopesOf, slopesOf } from '../../multiplier/slopes.ts';
-import { columnStructure, expandTheta } from '../../multiplier/structure.ts';
+import { columnStructure, expandTheta, productStructure } from '../../multiplier/structure.ts';
 import { findModel } from '../../nn/models/registry.ts';
 import { initialTensor } from '../../nn/parameters.ts';
 import { stateName } from '../../quant/quantized.ts';
@@ -23,6 +23,7 @@ const digits = await openDataset('digits');
 const task = imageTask(findModel('resnet8'), digits);
 const bits = { weightBits: 8, activationBits: 6 };
 const structure: Multiplier = { kind: 'structure', theta: 'theta', structure: columnStructure(bits, 6) };
+const single: Multiplier = { kind: 'structure', theta: 'theta', structure: productStructure(bits, 13) };
 const removed = Float32Array.from(expandTheta([1, 1, 1, 1], 8, 6).removed);
 
 const arithmeticOf = (multiplier: Multiplier): QuantizedArithmetic => ({
@@ -39,7 +40,15 @@ async function sessionOn(backend: Backend, arithmetic: QuantizedArithmetic): Pro
   parameters.forEach((parameter, at) => {
     session.write(parameter.name, initialTensor(parameter, 1, at));
   });
-  session.write('theta', f32([6], [1, 0.9, 0.7, 0.4, 1.2, -0.3]));
+  const { count } = structureIn(arithmetic);
+  const values = [1, 0.9, 0.7, 0.4, 1.2, -0.3];
+  session.write(
+    'theta',
+    f32(
+      [count],
+      Float32Array.from({ length: count }, (_, at) => values[at % 6]!),
+    ),
+  );
   const fill = (shape: readonly number[], value: number) => f32(shape, new Float32Array(sizeOf(shape)).fill(value));
   for (const { name, weightShape } of multiplying) {
     for (const [operand, shape] of [
@@ -55,15 +64,20 @@ async function sessionOn(backend: Backend, arithmetic: QuantizedArithmetic): Pro
   return session;
 }
 
+const structureIn = (arithmetic: QuantizedArithmetic) => {
+  const multiplier = arithmetic.multiplierOf('fc');
+  return multiplier.kind === 'structure' ? multiplier.structure : columnStructure(bits, 6);
+};
+
 const fitOf = (arithmetic: QuantizedArithmetic, batchSize: number) => ({
   ...{ task, dataset: digits, arithmetic, batchSize, seed: 1, firstEpoch: 0 },
   ...{ momentum: 0.9, weightDecay: 1e-4 },
-  ...(arithmetic.multiplierOf('fc').kind === 'structure' ? { structure: learning } : {}),
+  ...(arithmetic.multiplierOf('fc').kind === 'structure' ? { structure: learning(arithmetic) } : {}),
 });
-const learning = {
-  power: { lambda: 0.1, structures: [{ theta: 'theta', structure: columnStructure(bits, 6), share: 1 }] },
+const learning = (arithmetic: QuantizedArithmetic) => ({
+  power: { lambda: 0.1, structures: [{ theta: 'theta', structure: structureIn(arithmetic), share: 1 }] },
   ...{ learningRate: 0.1, weightDecay: 1e-4 },
-};
+});
 const train = digits.train.count;
 
 /** A backend whose programs give other results than they compute. */
@@ -103,6 +117,7 @@ const operationOf = (value: Value) => (value.source.kind === 'node' ? value.sour
 
 test.each([
   ['structure', structure],
+  ['structure of single products', single],
   ['truncation', { kind: 'removal', removed }],
   [
     'truncation with slopes',
@@ -178,6 +193,24 @@ test.each([
   const session = await sessionOn(backend, arithmetic);
   await expect(proveTraining(session, fitOf(arithmetic, 64))).resolves.toBeDefined();
   await expect(proveTraining(session, fitOf(arithmetic, 128))).rejects.toThrow(message);
+});
+
+test('a gradient that is wrong for one bit of the weights stops it where their sum would pass', async () => {
+  const arithmetic = arithmeticOf(single);
+  const { activationBits } = bits;
+  const backend = wrong(wasmBackend({ threads: 1 }), ({ source }, data) => {
+    if (source.kind !== 'node' || source.node.op !== 'axmConv2dGradients' || source.index !== 1) return data;
+    // As where counts of one round were those of the round before: bit 3 has too much what bit 4 has too little.
+    const ofBit = (data as Float32Array).subarray(4 * activationBits, 5 * activationBits);
+    const moved = 0.2 * ofBit.reduce((sum, of) => sum + of, 0);
+    return data.map((g, at) =>
+      at === 3 * activationBits + 1 ? g + moved : at === 4 * activationBits + 1 ? g - moved : g,
+    );
+  });
+  const session = await sessionOn(backend, arithmetic);
+  await expect(proveTraining(session, fitOf(arithmetic, 64))).rejects.toThrow(
+    /^layer \S+: the structure's gradient for bit 3 of weights adds up to .+, but weights and their gradients give/,
+  );
 });
 
 test('a step that computes activations again is proved where it does', async () => {

@@ -1,10 +1,10 @@
-// Before a phase trains, its training step is tried once: the very graph that is trained, at the sizes of its batches,
-// on real images, in a session of its own that is given up afterwards. What a kernel computes may depend on the size of
-// its work, so the small evaluation of ./proof.ts cannot vouch for it; of several devices it is the part that one of
-// them computes, as a batch of its own. Sampled outputs of every quantised layer must
-// equal the sum over its multiplier's table; of each kind of layer, sampled weight gradients must equal sums over the
-// positions of the batch, and the structure's gradient must fit both. The loss, and what of it reaches the network,
-// must be what labels and teacher give (./loss-proof.ts).
+// Before a phase trains, its training step is tried once: the very graph that is trained, at the sizes of its
+// batches, on real images, in a session of its own that is given up afterwards. What a kernel computes may depend on
+// the size of its work, so the small evaluation of ./proof.ts cannot vouch for it; of several devices it is the part
+// that one of them computes, as a batch of its own. Sampled outputs of every quantised layer must equal the sum over
+// its multiplier's table; of each kind of layer, sampled weight gradients must equal sums over the positions of the
+// batch, and the structure's gradient must fit both, for each bit of the weights where every partial product has a θ.
+// The loss, and what of it reaches the network, must be what labels and teacher give (./loss-proof.ts).
 
 import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
@@ -12,7 +12,7 @@ import type { Graph, Node, Value } from '../../engine/graph/graph.ts';
 import type { OpName } from '../../engine/graph/ops.ts';
 import { convolutionTaps } from '../../engine/graph/window.ts';
 import { multiplierError } from '../../multiplier/multiplier.ts';
-import { clampTheta } from '../../multiplier/structure.ts';
+import { clampTheta, type Structure } from '../../multiplier/structure.ts';
 import { RANDOM_KEY } from '../../nn/layers.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
@@ -179,7 +179,8 @@ async function provePart(
     const data: TensorData[] = [];
     for (const value of [...node.inputs.slice(0, 6), node.outputs[0]!]) data.push(await read(value));
     checkLayer(name, node, data, error);
-    for (const gradient of gradients) await checkGradient(name, node, data, gradient, read);
+    const structure = multiplier.kind === 'structure' ? multiplier.structure : undefined;
+    for (const gradient of gradients) await checkGradient(name, node, data, gradient, structure, read);
   }
   if (meets) {
     const classes = meets.logits.shape.at(-1)!;
@@ -231,6 +232,7 @@ async function checkGradient(
   node: Node<'axmConv2d'>,
   operands: readonly TensorData[],
   { g: gradient, dw: result, slopes, exact, dm }: WeightGradient,
+  structure: Structure | undefined,
   read: Read,
 ): Promise<void> {
   const [x, w, xScale, xZero, wScale, wZero, y] = operands as readonly [TensorData, ...TensorData[]] & TensorData[];
@@ -245,7 +247,8 @@ async function checkGradient(
   for (let k = 0; k < Math.min(GRADIENTS_PER_LAYER, dw.length); k++) {
     const at = k === 0 ? dw.length - 1 : random.integer(dw.length);
     const sum = new Sum();
-    forEachPosition(node, at, (xAt, gAt) => sum.add(g[gAt]! * factor(at, xAt)));
+    // Kernels sum over codes or bits and round there, also where all codes that a weight meets are zero points.
+    forEachPosition(node, at, (xAt, gAt) => sum.add(g[gAt]! * factor(at, xAt), g[gAt]! * xScale![0]!));
     if (sum.fits(dw[at]!)) continue;
     throw new UserError(
       `layer ${layer}: weight gradient ${at} of the training step is ${dw[at]}, but the batch gives ${sum.value}; the gradient is not what was asked for`,
@@ -264,10 +267,54 @@ async function checkGradient(
   // Entries that read one parameter have one m, so their dm may be a sum at any of them; those that read none have 0.
   let found = 0;
   for (let at = 0; at < given.length; at++) found += given[at]! * m[at]!;
-  if (products.fits(found, DIFFERENCE_TOLERANCE * ofOutputs)) return;
-  throw new UserError(
-    `layer ${layer}: the structure's gradient in the training step adds up to ${found}, but outputs and weights give ${products.value}; the gradient is not what was asked for`,
-  );
+  if (!products.fits(found, DIFFERENCE_TOLERANCE * ofOutputs)) {
+    throw new UserError(
+      `layer ${layer}: the structure's gradient in the training step adds up to ${found}, but outputs and weights give ${products.value}; the gradient is not what was asked for`,
+    );
+  }
+  if (!structure || !hasOneEach(structure)) return;
+  // Σ_j ∂L/∂m_ij is what all products with bit i of a weight lose: that bit's value times the weights' gradients, these
+  // taken with the codes of x as they are.
+  const sums = tapSums(node, g);
+  for (let bit = 0; bit < structure.weightBits; bit++) {
+    const ofBit = new Sum();
+    for (let at = 0; at < dw.length; at++) {
+      const value = -(2 ** bit) * wScale![at % outputs]!;
+      const [ofValue, ofZero] = [value * dw[at]!, value * xScale![0]! * sums(at)];
+      const isSet = (w![at]! >> bit) & 1;
+      ofBit.add(isSet * ofValue, ofValue);
+      ofBit.add(isSet * ofZero * xZero![0]!, ofZero);
+    }
+    const row = given.subarray(bit * activationBits, (bit + 1) * activationBits) as Float32Array;
+    const total = row.reduce((sum, of) => sum + of, 0);
+    if (ofBit.fits(total)) continue;
+    throw new UserError(
+      `layer ${layer}: the structure's gradient for bit ${bit} of weights adds up to ${total} in the training step, but weights and their gradients give ${ofBit.value}; the gradient is not what was asked for`,
+    );
+  }
+}
+
+/** Whether each partial product reads a θ of its own. */
+const hasOneEach = ({ index }: Structure): boolean => !index.includes(-1) && new Set(index).size === index.length;
+
+/** Of a weight, by its place, the sum of the cotangents g where its tap is inside the image. */
+function tapSums(node: Node<'axmConv2d'>, g: TensorData): (weight: number) => number {
+  const [, kw, perGroup, outputs] = node.inputs[1]!.shape as readonly [number, number, number, number];
+  const { rows, columns } = convolutionTaps(node.inputs[0]!.shape, node.inputs[1]!.shape, node.attributes);
+  const sums = new Map<number, Float64Array>();
+  for (let at = 0; at < g.length; at += outputs) {
+    const pixel = at / outputs;
+    const [oy, ox] = [Math.floor(pixel / columns.length) % rows.length, pixel % columns.length];
+    for (const { tap: ky } of rows[oy]!) {
+      for (const { tap: kx } of columns[ox]!) {
+        const tap = ky * kw + kx;
+        if (!sums.has(tap)) sums.set(tap, new Float64Array(outputs));
+        const ofTap = sums.get(tap)!;
+        for (let o = 0; o < outputs; o++) ofTap[o]! += g[at + o]!;
+      }
+    }
+  }
+  return (weight) => sums.get(Math.floor(weight / (outputs * perGroup)))?.[weight % outputs] ?? 0;
 }
 
 /** A sum, and whether another is equal to it up to the rounding of its terms. */
@@ -276,10 +323,11 @@ class Sum {
   #squares = 0;
   #magnitudes = 0;
 
-  add(term: number): void {
+  /** `rounded`: what is rounded beside the term, if it is larger. */
+  add(term: number, rounded = 0): void {
     this.value += term;
     this.#squares += term ** 2;
-    this.#magnitudes += Math.abs(term);
+    this.#magnitudes += Math.max(Math.abs(term), Math.abs(rounded));
   }
 
   /** `more`: tolerance beside that of rounding. */

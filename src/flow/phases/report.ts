@@ -46,7 +46,8 @@ export async function reportElsewhere({ folder, out, figures = ['svg'] }: Report
   if (hasManifest(out)) {
     throw new UserError(`${out} is a run folder, and its report is its own; choose another --out, or leave it out`);
   }
-  if (statOf(out)?.isDirectory() === false) throw new UserError(`${out} is a file; a folder for the report was expected`);
+  if (statOf(out)?.isDirectory() === false)
+    throw new UserError(`${out} is a file; a folder for the report was expected`);
   makeFolder(out);
   makeFolderInside(out, files.figures);
   await writeReport({ folder, manifest, configuration: withSearchedWidths(manifest), figures }, out);

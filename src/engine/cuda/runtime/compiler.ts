@@ -46,7 +46,7 @@ const EMPTY_PRODUCT = Buffer.from('f079ff3f00000000', 'hex');
 /**
  * Whether machine code has a group of products on warpgroups' matrix units without a product in it. Our kernels begin
  * no such group, but ptxas 13.0 took products away that it thought nobody waits for, without a warning, and only what
- * closes their group was left: sums were those of the round before (approximate-bits.cuh, `countSingles`).
+ * closes their group was left: sums were those of the round before (kernels/approximate-bits.cuh, `countSingles`).
  */
 export const lacksProducts = (image: Uint8Array): boolean => Buffer.from(image).includes(EMPTY_PRODUCT);
 
@@ -150,10 +150,14 @@ export class Compiler implements KernelCompiler {
   }
 
   #result(program: bigint, status: number, name: string, options: readonly string[]): Uint8Array {
-    const of = `${name} with ${options.join(' ')}`;
-    if (status !== 0) throw new Error(`internal: cannot compile ${of}: ${this.#text(status)}\n${this.#log(program)}`);
+    if (status !== 0) {
+      const does = `${name} does not compile with ${options.join(' ')}`;
+      throw new Error(`internal: ${does}: ${this.#text(status)}\n${this.#log(program)}`);
+    }
     const image = this.#bytes('nvrtcGetCUBINSize', 'nvrtcGetCUBIN', program);
-    if (lacksProducts(image)) throw new Error(`internal: NVRTC ${this.version} left products out of ${of}`);
+    if (lacksProducts(image)) {
+      throw new Error(`internal: NVRTC ${this.version} left products out of ${name} with ${options.join(' ')}`);
+    }
     return image;
   }
 
