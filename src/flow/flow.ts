@@ -49,7 +49,13 @@ import {
 import { type Material, namedSettings } from './run/material.ts';
 import { loggedBy } from './run/metrics.ts';
 import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './run/plan.ts';
-import { type Configuration, type ConfigurationInput, mergeSettings, parseConfiguration } from './settings/config.ts';
+import {
+  type Configuration,
+  type ConfigurationInput,
+  mergeSettings,
+  parseConfiguration,
+  withExactWidths,
+} from './settings/config.ts';
 import {
   isTraining,
   isView,
@@ -125,7 +131,8 @@ export async function runFlow(options: FlowOptions): Promise<RunSummary> {
 
 async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummary> {
   const { folder, from } = options;
-  const said = namedSettings(options.settings ?? {}, options);
+  // Kept in the two words that it means: the widths stay the run's where the multiplier is taken back.
+  const said = withExactWidths(namedSettings(options.settings ?? {}, options), 'settings');
   const old = hasManifest(folder) ? readManifest(folder) : undefined;
   if (!old) requireNewFolder(folder, options.phases ? options.phases[0] : phases[0]);
   const source = from === undefined ? undefined : sourceRun(from, folder);

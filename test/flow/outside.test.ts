@@ -191,4 +191,6 @@ test('a report elsewhere writes nothing of the run, also of one that may not be 
   expect(links).toContain(join(folder, 'theta.json'));
   expect(links.filter((path) => !existsSync(path))).toEqual([]);
   await expect(reportElsewhere({ folder, out: folder })).rejects.toThrow(/is a run folder, and its report is its own/);
+  const file = join(out, 'report.html');
+  await expect(reportElsewhere({ folder, out: file })).rejects.toThrow(`${file} is a file; a folder`);
 });

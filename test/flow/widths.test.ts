@@ -96,3 +96,11 @@ test.each([7, 6, 5])('%i bits', async (bits) => {
   expect(explored!.power).toBeCloseTo(left(record.theta.theta), 6);
   expect(record.power).toBeCloseTo(left(record.theta.theta), 6);
 });
+
+test('the widths that exact:4x5 brought stay those of the run when the multiplier is taken back', async () => {
+  const folder = join(parent, 'taken back');
+  const settings = { data, map: { multiplier: 'exact:4x5' }, train: { epochs: 1 }, quantize: { images: 64 } };
+  await runFlow({ folder, settings, phases: ['train', 'quantize'] });
+  await runFlow({ folder, settings: { map: { multiplier: undefined } }, phases: ['quantize'] });
+  expect(readManifest(folder).configuration.bits).toEqual({ weights: 4, activations: 5 });
+});

@@ -3,7 +3,7 @@
 import type { Structure } from '../../multiplier/structure.ts';
 import { type FigureFormat, figureFiles } from '../../report/formats.ts';
 import { UserError } from '../../tensor/errors.ts';
-import { makeFolder, makeFolderInside, writeInside } from '../../tensor/files.ts';
+import { makeFolder, makeFolderInside, statOf, writeInside } from '../../tensor/files.ts';
 import { multiplierFigures, type NamedFigure, operandsFigure } from '../../workbench/figures.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
 import { readTables } from '../multipliers/mapped.ts';
@@ -46,6 +46,8 @@ export async function reportElsewhere({ folder, out, figures = ['svg'] }: Report
   if (hasManifest(out)) {
     throw new UserError(`${out} is a run folder, and its report is its own; choose another --out, or leave it out`);
   }
+  if (statOf(out)?.isDirectory() === false)
+    throw new UserError(`${out} is a file; a folder for the report was expected`);
   makeFolder(out);
   makeFolderInside(out, files.figures);
   await writeReport({ folder, manifest, configuration: withSearchedWidths(manifest), figures }, out);
