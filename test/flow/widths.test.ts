@@ -17,6 +17,7 @@ import { files } from '../../src/flow/run/folder.ts';
 import { openTask } from '../../src/flow/run/inputs.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
 import { publishedTraining } from '../../src/flow/settings/training.ts';
+import { sweep } from '../../src/flow/sweep/sweep.ts';
 import { columnCosts } from '../../src/multiplier/power.ts';
 import { readBytes } from '../../src/tensor/files.ts';
 import { feedOf, writeBatch } from '../../src/train/feed.ts';
@@ -103,4 +104,16 @@ test('the widths that exact:4x5 brought stay those of the run when the multiplie
   await runFlow({ folder, settings, phases: ['train', 'quantize'] });
   await runFlow({ folder, settings: { map: { multiplier: undefined } }, phases: ['quantize'] });
   expect(readManifest(folder).configuration.bits).toEqual({ weights: 4, activations: 5 });
+});
+
+test('a point of exact multipliers has widths by layer where layers have other widths than the run', async () => {
+  const training = { train: { epochs: 1 }, recover: { epochs: 1 }, quantize: { images: 64 } };
+  const settings = { data, map: { multiplier: 'exact:4x5' }, ...training };
+  const trials = [
+    { name: 'alike', settings: {} },
+    { name: 'mixed', settings: { quantize: { layerBits: ['layer1.0.conv1=6'] } } },
+  ];
+  const { points } = await sweep({ folder: join(parent, 'sweep'), plan: { settings, trials }, synthesis: null });
+  const told = points.map(({ name, isByLayer }) => [name, isByLayer]);
+  expect(Object.fromEntries(told)).toEqual({ alike: false, mixed: true });
 });

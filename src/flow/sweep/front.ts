@@ -264,7 +264,7 @@ function pointOf(name: string, runs: readonly Ended[]): Unmarked {
   const kind = kindOf(trial);
   return {
     ...{ name, kind, isRival: trial.kind === 'rival', model, data, weightBits, activationBits },
-    isByLayer: settings.quantize?.layerCost !== undefined || settings.map?.multiplier === EXACT,
+    isByLayer: isByLayer(trial, summary),
     ...{ task, approximateShare: 1 - summary.exactShare },
     options: withoutSeed(summary.options),
     trials: runs.map((run) => run.trial.name),
@@ -283,6 +283,14 @@ function pointOf(name: string, runs: readonly Ended[]): Unmarked {
     },
     family: runs[0]!.synthesised?.netlists ?? null,
   };
+}
+
+/** Widths are searched, or an exact multiplier of each layer's widths meets others than the run's. */
+function isByLayer({ settings }: Trial, { layers, exactLayers, weightBits, activationBits }: RunSummary): boolean {
+  if (settings.quantize?.layerCost !== undefined) return true;
+  if (settings.map?.multiplier !== EXACT) return false;
+  const own = layers.filter(({ name }) => !exactLayers.includes(name));
+  return own.some((one) => one.weightBits !== weightBits || one.activationBits !== activationBits);
 }
 
 function kindOf({ settings }: Trial): PointKind {
