@@ -6,12 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type FlowOptions, runFlow } from '../../src/flow/flow.ts';
-import { judge } from '../../src/flow/multipliers/targets.ts';
+import { judge, requireReachable } from '../../src/flow/multipliers/targets.ts';
 import { parseTheta } from '../../src/flow/multipliers/theta.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
 import { readMetrics } from '../../src/flow/run/metrics.ts';
-import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import { type ConfigurationInput, parseConfiguration } from '../../src/flow/settings/config.ts';
+import type { RunLayer } from '../../src/flow/settings/layers.ts';
 import { publishedTraining } from '../../src/flow/settings/training.ts';
 import { readBytes, sha256 } from '../../src/tensor/files.ts';
 import { runInParts } from './stopped.ts';
@@ -100,6 +101,15 @@ describe('a power', () => {
     await expect(runFlow({ folder, settings: { ...settings, ...own, data } })).rejects.toThrow(message);
     expect(() => readManifest(folder)).toThrow();
   });
+});
+
+test('a power above that of widths that were searched is refused with what multipliers of these have', () => {
+  const layer = { name: 'conv', kind: 'convolution', macs: 9, usual: true } as RunLayer;
+  const searched = { layerCost: 0.3, layerBits: ['conv=4'] };
+  const configuration = parseConfiguration({ quantize: searched, explore: { power: 0.9 } }, 'test');
+  expect(() => requireReachable(configuration, [layer])).toThrow(
+    /is 0\.9, but exact multipliers of the layers' widths have 0\.20\d+ already; choose/,
+  );
 });
 
 describe('a loss', () => {

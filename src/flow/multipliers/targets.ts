@@ -49,9 +49,12 @@ export function requireReachable(configuration: Configuration, layers?: readonly
   const { lowest, highest } = layers ? powerRange(configuration, layers) : powerRangeOfWidths(configuration);
   const [low, high] = [Math.ceil(lowest * 1e4 - ROUNDING) / 1e4, Math.floor(highest * 1e4) / 1e4];
   const widths = `${bits.weights}×${bits.activations}`;
+  const [exact, less] = hasOwnWidths(configuration)
+    ? ["exact multipliers of the layers' widths have", "multipliers of the layers' widths have"]
+    : [`the exact ${widths} multiplier has`, `a ${widths} multiplier has`];
   if (power > highest + ROUNDING) {
     throw new UserError(
-      `settings: explore.power is ${power}, but the exact ${widths} multiplier has ${fixed(highest, 4)} already; choose a power from ${low} to ${high}`,
+      `settings: explore.power is ${power}, but ${exact} ${fixed(highest, 4)} already; choose a power from ${low} to ${high}`,
     );
   }
   if (power >= lowest - ROUNDING) return;
@@ -59,7 +62,7 @@ export function requireReachable(configuration: Configuration, layers?: readonly
   const more = columns < most ? `; more columns (explore.columns, ${columns} of ${most}) or fewer bits go further` : '';
   const what = grain === 'product' ? 'partial products' : 'columns';
   throw new UserError(
-    `settings: explore.power is ${power}, but without the ${what} that may go a ${widths} multiplier has ${fixed(lowest, 4)}; choose a power from ${low} to ${high}${more}`,
+    `settings: explore.power is ${power}, but without the ${what} that may go ${less} ${fixed(lowest, 4)}; choose a power from ${low} to ${high}${more}`,
   );
 }
 
