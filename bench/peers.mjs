@@ -231,7 +231,8 @@ if (isCuda && !unprepared)
   for (const one of chosen) for (const stage of stages) await attempt(one.title, () => own(one, stage, false));
 await Promise.all(preparing);
 if (given.prepare) {
-  writeFileSync(prepared, JSON.stringify(results.problems));
+  const failed = results.problems.filter(({ reason }) => !reason.startsWith('not given'));
+  writeFileSync(prepared, JSON.stringify(failed));
   say('all is compiled');
   process.exit(results.problems.length === 0 ? 0 : 1);
 }

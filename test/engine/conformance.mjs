@@ -12,6 +12,13 @@ import { cudaDevices, cudaTargets } from '../../build/gpu/test/engine/devices.js
 
 const [filter = '', share = '1/1'] = process.argv.slice(2);
 const [first, shares] = share.split('/').map(Number);
+/** What would check nothing must not look as if all had passed. */
+const refuse = (reason) => {
+  console.error(reason);
+  process.exit(2);
+};
+if (!(Number.isInteger(first) && Number.isInteger(shares) && first >= 1 && first <= shares))
+  refuse(`the share '${share}': expected K/N with whole numbers, K from 1 to N`);
 
 if (filter === 'paths') {
   const coverages = { wasm: wasmCoverage(processorCases), cuda: cudaCoverage(cases, Object.values(cudaTargets)) };
@@ -27,14 +34,14 @@ if (reason !== undefined) {
   console.log(`skipped: ${reason}`);
   process.exit(0);
 }
+const matching = (device) => cases.filter(({ name }) => `${device.name}: ${name}`.includes(filter));
+if (!devices.some((device) => matching(device).length > 0)) refuse(`no "DEVICE: CASE" has '${filter}' in it`);
 /** Kernels compile in other threads: cases wait for theirs side by side. */
 const SIDE_BY_SIDE = 12;
 
 let failures = 0;
 for (const device of devices) {
-  const chosen = cases
-    .filter(({ name }) => `${device.name}: ${name}`.includes(filter))
-    .filter((_, at) => at % shares === first - 1);
+  const chosen = matching(device).filter((_, at) => at % shares === first - 1);
   if (chosen.length === 0) continue;
   console.log(`${device.name}: ${device.open().device.description}`);
   for (const item of chosen) await expectedOf(item);
