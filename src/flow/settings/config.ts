@@ -22,7 +22,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { nearestName } from '../../tensor/names.ts';
 import { type OptimizerName, optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
-import { refuseContradictions } from './effects.ts';
+import { idleAt, refuseContradictions, settingEffects } from './effects.ts';
 import { EXACT, isExact, parseLayerBits, parseWidths } from './layers.ts';
 import { isOnnxFile } from './model-name.ts';
 import { recipeNames, recipes } from './recipes.ts';
@@ -381,6 +381,18 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
   return configuration;
 }
 
+/**
+ * With what there is without them in the place of settings that decide nothing: the same whatever these say. Those that
+ * are refused wherever they would contradict another one stay.
+ */
+export function asIfUnsaid(configuration: Configuration): Configuration {
+  const rows = Object.entries(settingEffects);
+  const idle = rows.filter(([path, { held }]) => held === undefined && idleAt(path, configuration) !== undefined);
+  return configurationSchema.parse(
+    idle.reduce<ConfigurationInput>((settings, [path]) => withSetting(settings, path, undefined), configuration),
+  );
+}
+
 /** A network of random weights is none to go on with. */
 function refuseUntrained({ model, train: { checkpoint, newClassifier, epochs } }: Configuration, source: string): void {
   if (epochs > 0 || (!newClassifier && (checkpoint !== undefined || isOnnxFile(model)))) return;
@@ -458,6 +470,12 @@ export function mergeSettings(base: ConfigurationInput, over: ConfigurationInput
 /** The same, but what is undefined stays so: settings that are still to be laid over others. */
 export function overlay(base: ConfigurationInput, over: ConfigurationInput): ConfigurationInput {
   return overlayObjects(base, over);
+}
+
+/** Sets a path such as `explore.lambda` in nested settings, to undefined for its default; returns new settings. */
+export function withSetting(input: ConfigurationInput, path: string, value: unknown): ConfigurationInput {
+  const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
+  return overlay(input, nested as ConfigurationInput);
 }
 
 function overlayObjects(base: object, over: object): object {
