@@ -23,13 +23,12 @@ import { nearestName } from '../../tensor/names.ts';
 import { type OptimizerName, optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
 import { idleAt, refuseContradictions, settingEffects } from './effects.ts';
-import { EXACT, isExact, parseLayerBits, parseWidths } from './layers.ts';
+import { EXACT, exactWidths, isExact, parseLayerBits } from './layers.ts';
 import { isOnnxFile } from './model-name.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
 import { exactStarts, starts } from './starts.ts';
 import { type Course, goodTraining, usualCourse } from './training.ts';
-import { badValue } from './values.ts';
 
 export type { ConfigurationInput } from './settings.ts';
 
@@ -335,11 +334,9 @@ export function withRecipe(input: ConfigurationInput): ConfigurationInput {
  */
 export function withExactWidths(input: ConfigurationInput, source: string): ConfigurationInput {
   const multiplier: unknown = input.map?.multiplier;
-  if (typeof multiplier !== 'string' || multiplier === EXACT || !isExact(multiplier)) return input;
-  const widths = parseWidths(multiplier.slice(EXACT.length + 1));
-  if (!widths) {
-    throw badValue(`${source}: map.multiplier`, multiplier, 'exact, or exact:WxA with widths from 2 to 8');
-  }
+  if (typeof multiplier !== 'string' || !isExact(multiplier)) return input;
+  const widths = exactWidths(multiplier, `${source}: map.multiplier`);
+  if (!widths) return input;
   const { weights = widths.weights, activations = widths.activations } = input.bits ?? {};
   if (weights !== widths.weights || activations !== widths.activations) {
     throw new UserError(

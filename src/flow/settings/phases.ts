@@ -182,7 +182,8 @@ function withContents(configuration: Configuration, { checkpoint, multiplier }: 
 
 /**
  * "explore.epochs 10 instead of 3" for what differs between two settings; empty when they mean the same, in whatever
- * order and whatever idle settings say. What `done` does not say, because the program that wrote it did not have the setting yet, was the default.
+ * order and whatever idle settings say. What `done` does not say, because the program that wrote it did not have the
+ * setting yet, was the default.
  */
 export function describeDifference(done: string, wanted: string): string {
   const [before, after] = [done, wanted].map((settings) => flatten(withDefaults(asMeant(JSON.parse(settings))))) as [
