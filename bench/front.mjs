@@ -7,7 +7,7 @@
 // Run after `npm run build`; options of `tram run` behind -- hold for all but the published settings:
 //   node bench/front.mjs OUT --data cifar10:DIR --checkpoint FILE [--device cuda:0,cuda:1] [--jobs 2] [--minutes 15]
 //       [--model resnet18] [--seeds 1,2,3] [--epochs 10] [--batch 256] [--points exact,product-8x8] [--list]
-//       [--multiplier mul8u_2NDH.v] [--liberty A.lib.gz,B.lib.gz] [--report] [--no-synthesis] [-- --OPTION VALUE …]
+//       [--multiplier mul8u_17KS.v,mul8u_12N4.v] [--liberty A.lib.gz,B.lib.gz] [--report] [--no-synthesis] [-- --OPTION VALUE …]
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -66,10 +66,12 @@ const batchSize = Number(option('batch', '256'));
 const training = { epochs, batchSize };
 const good = settingsOf(passed);
 const recipe = { ...good, explore: { ...training, ...good.explore }, recover: { ...training, ...good.recover } };
-const given = option('multiplier');
+const given = option('multiplier', '').split(',').filter(Boolean);
 /** Stored weights and the product of the zero point as they suit a truncation. */
 const suited = { 'map-weight-codes': 'best', 'zero-product': 'own' };
-const trial = (name, options, settings = recipe) => ({ name, options, settings });
+/** Where the multiplier is given nothing is explored, and settings of that would be refused. */
+const { explore: _, ...retraining } = recipe;
+const trial = (name, options, settings = options.multiplier ? retraining : recipe) => ({ name, options, settings });
 const all = [
   ...exact.map((bits) => trial(`exact-${bits}`, { bits, multiplier: 'exact' })),
   ...Object.entries(products).flatMap(([bits, targets]) =>
@@ -94,7 +96,7 @@ const all = [
       trial(`truncated-${columns}-own`, { multiplier, ...suited }),
     ];
   }),
-  ...(given === undefined ? [] : [trial(`given-${basename(given).replace(/\..*$/, '')}`, { multiplier: given })]),
+  ...given.map((multiplier) => trial(`given-${basename(multiplier).replace(/\..*$/, '')}`, { multiplier })),
   ...[0.3, 3].map((lambda) => trial(`column-${lambda}`, { 'structure-grain': 'column', lambda })),
   trial('published-0.3', { lambda: 0.3 }, { recipe: 'paper-cifar10', explore: { epochs }, recover: { epochs } }),
 ];
