@@ -289,7 +289,7 @@ const hasOneEach = ({ index }: Structure): boolean => !index.includes(-1) && new
 
 /**
  * Σ_j ∂L/∂m_ij for each bit i of the weights: what all products with that bit lose, its value times the weights'
- * gradients, these taken with the codes of x as they are. Weights of one code have the same bits: they are summed first.
+ * gradients, these taken with the codes of x as they are. Weights of one code have the same bits, and are summed once.
  */
 function sumsOfBits(
   node: Node<'axmConv2d'>,
