@@ -7,7 +7,8 @@
 // Run after `npm run build`; options of `tram run` behind -- hold for all but the published settings:
 //   node bench/front.mjs OUT --data cifar10:DIR --checkpoint FILE [--device cuda:0,cuda:1] [--jobs 2] [--minutes 15]
 //       [--model resnet18] [--seeds 1,2,3] [--epochs 10] [--batch 256] [--points exact,product-8x8] [--list]
-//       [--multiplier mul8u_17KS.v,mul8u_12N4.v] [--liberty A.lib.gz,B.lib.gz] [--report] [--no-synthesis] [-- --OPTION VALUE …]
+//       [--multiplier mul8u_17KS.v,mul8u_12N4.v] [--liberty A.lib.gz,B.lib.gz] [--report] [--no-synthesis]
+//       [-- --OPTION VALUE …]
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';

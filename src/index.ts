@@ -15,6 +15,7 @@ export { wasmBackend } from './engine/wasm/runtime/backend.ts';
 export { type Examination, examine } from './flow/doctor/examine.ts';
 export { type FlowOptions, runFlow } from './flow/flow.ts';
 export { describeModel, listModels, type ModelFacts, type ModelQuestion } from './flow/models.ts';
+export { type ReportOptions, reportElsewhere } from './flow/phases/report.ts';
 export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/results/check.ts';
 export { type ComparedRun, compareRuns } from './flow/results/compare.ts';
 export { type ComparedPicture, comparedPicture } from './flow/results/compared-front.ts';

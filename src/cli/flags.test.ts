@@ -1,11 +1,14 @@
 import { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
-import { partners } from '../../test/partners.ts';
-import { type Configuration, type ConfigurationInput, parseConfiguration } from '../flow/settings/config.ts';
+import { changed, partners } from '../../test/partners.ts';
+import {
+  type Configuration,
+  type ConfigurationInput,
+  mergeSettings,
+  parseConfiguration,
+} from '../flow/settings/config.ts';
 import { idleAt, valueAt } from '../flow/settings/effects.ts';
-import { withSetting } from '../flow/settings/fields.ts';
 import { changedSettings, optionsOf } from '../flow/settings/flags.ts';
-import { choices, defaultValue, valueKind } from '../flow/settings/keys.ts';
 import { settings } from '../flow/settings/table.ts';
 import { addDeviceOptions, addSettings, addTrainingOptions, deviceWords, readDevice, readSettings } from './options.ts';
 
@@ -17,69 +20,16 @@ function parsed(words: readonly string[]): Configuration {
   return parseConfiguration(readSettings(command, settings, true), 'options');
 }
 
-/** Values of a form of their own, or that only stand beside others. */
-const special: Readonly<Record<string, ConfigurationInput>> = {
-  image: { image: '28x28x1' },
-  model: { model: 'resnet20' },
-  mean: { mean: [0.485, 0.456, 0.406] },
-  deviation: { deviation: [0.25] },
-  'quantize.percentile': { quantize: { percentile: 99.5 } },
-  'quantize.weightZero': { quantize: { quantizer: 'steps', weightZero: 'between' } },
-  'quantize.layerBits': { quantize: { layerBits: ['first=8', '*.conv2=7x5'] } },
-  ...Object.fromEntries(
-    (['train', 'quantize', 'explore', 'recover'] as const).flatMap((phase) => [
-      [`${phase}.rates`, { [phase]: { rates: ['*.bias=2', 'fc.*=0.5'] } }],
-      [`${phase}.milestones`, { [phase]: { milestones: [2, 3.5] } }],
-      [`${phase}.augment`, { [phase]: { augment: 'flip,cutmix:1' } }],
-    ]),
-  ),
-  'quantize.layerCost': { quantize: { layerCost: 0.25 }, map: { multiplier: 'exact' } },
-  'quantize.layerKinds': { quantize: { layerCost: 0.25, layerKinds: 5 }, explore: { grain: 'product' } },
-  'explore.initiallyRemoved': { explore: { initiallyRemoved: 2 } },
-  'map.errorBound': { explore: { harden: 0.5 }, map: { errorBound: 0.1 } },
-  'recover.smoothing.weights': { recover: { gradient: 'difference', smoothing: { weights: 3 } } },
-  'recover.smoothing.activations': { recover: { gradient: 'difference', smoothing: { activations: 3 } } },
-};
-
-function changed(path: string): ConfigurationInput {
-  if (special[path]) return special[path];
-  const usual = defaultValue(path);
-  const names = choices(path);
-  if (names)
-    return withSetting(
-      {},
-      path,
-      names.find((name) => name !== usual),
-    );
-  const values = {
-    boolean: !usual,
-    integer: usual === 5 ? 6 : 5,
-    number: 0.25,
-    string: "a b/it's.csv",
-    array: ['fc', 'conv1'],
-  };
-  return withSetting({}, path, values[valueKind(path) as keyof typeof values]);
-}
-
 /** Changed where that can have an effect. */
 function effective(path: string): Configuration {
   const configurations = partners.flatMap((beside) => {
     try {
-      return [parseConfiguration(mergeDeep(beside, changed(path)), path)];
+      return [parseConfiguration(mergeSettings(beside, changed(path)), path)];
     } catch {
       return [];
     }
   });
   return configurations.find((one) => !idleAt(path, one))!;
-}
-
-function mergeDeep(base: ConfigurationInput, over: ConfigurationInput): ConfigurationInput {
-  const merged: Record<string, unknown> = { ...base };
-  for (const [key, value] of Object.entries(over)) {
-    const isSection = typeof value === 'object' && !Array.isArray(value);
-    merged[key] = isSection ? mergeDeep((merged[key] ?? {}) as ConfigurationInput, value as ConfigurationInput) : value;
-  }
-  return merged;
 }
 
 const paths = [...new Set(settings.flatMap((setting) => setting.paths))];
@@ -110,7 +60,7 @@ describe('the options of a run', () => {
     const every = paths
       .filter((path) => !exclusive.includes(path))
       .map(changed)
-      .reduce<ConfigurationInput>(mergeDeep, {});
+      .reduce<ConfigurationInput>(mergeSettings, {});
     const configuration = parseConfiguration(every, 'all');
     const words = optionsOf(configuration);
     const names = words.filter((word) => word.startsWith('--'));

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -205,6 +205,23 @@ describe('settings', () => {
     expect(configuration.explore).toMatchObject({ batchSize: 32, lambda: 3, thetaLearningRate: 5e-4 });
     expect(configuration.train).toMatchObject({ epochs: 5, batchSize: 256 });
     expect(configuration.map).toMatchObject({ search: 'greedy', operands: 'uniform' });
+  });
+
+  test('are printed as a run takes them: exact:4x5 in the place of the widths that it has from before', async () => {
+    const older = JSON.parse(readFileSync(join(import.meta.dirname, '../../test/flow/older-manifests.json'), 'utf8'));
+    const { defaults } = older as { defaults: { given: object } };
+    const place = join(folder, 'eight');
+    mkdirSync(place);
+    const given = { ...defaults.given, bits: { weights: 8, activations: 8 } };
+    writeFileSync(join(place, 'manifest.json'), JSON.stringify({ ...defaults, given }));
+    for (const words of [[place], ['--from', place]]) {
+      const { out } = await run(['run', ...words, '--multiplier', 'exact:4x5', '--print-config']);
+      expect(JSON.parse(out)).toMatchObject({ bits: { weights: 4, activations: 5 }, map: { multiplier: 'exact' } });
+    }
+    const plan = join(folder, 'planned');
+    await run(['sweep', plan, '--from', place, '--over', 'seed=1', '--multiplier', 'exact:4x5', '--plan']);
+    const { trials } = JSON.parse(readFileSync(join(plan, 'sweep.json'), 'utf8'));
+    expect(trials[0].settings).toMatchObject({ bits: { weights: 4, activations: 5 }, map: { multiplier: 'exact' } });
   });
 
   test('that are unset reach the flow as undefined, to return to their defaults', async () => {

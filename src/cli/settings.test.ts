@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Configuration, parseConfiguration } from '../flow/settings/config.ts';
-import { findSetting, parseSetting, settingsOfPhases, withSetting } from '../flow/settings/fields.ts';
+import { type Configuration, parseConfiguration, withSetting } from '../flow/settings/config.ts';
+import { findSetting, parseSetting, settingsOfPhases } from '../flow/settings/fields.ts';
 import { defaultValue, expectation } from '../flow/settings/keys.ts';
 import { phases, trainingPhases } from '../flow/settings/phases.ts';
 import { settings } from '../flow/settings/table.ts';

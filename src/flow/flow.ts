@@ -50,6 +50,7 @@ import { type Material, namedSettings } from './run/material.ts';
 import { loggedBy } from './run/metrics.ts';
 import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './run/plan.ts';
 import {
+  asIfUnsaid,
   type Configuration,
   type ConfigurationInput,
   mergeSettings,
@@ -244,7 +245,8 @@ async function doPhase(
   const place = {
     folder,
     manifest: before,
-    configuration: withSearchedWidths(before),
+    // What decides nothing can do nothing: phases with the same settings come to the same.
+    configuration: asIfUnsaid(withSearchedWidths(before)),
     listener,
     signal,
     figures,

@@ -43,8 +43,25 @@ describe('values are counted', () => {
     expect(Array.from(one.bins().counts)).toEqual(bins.map(([, count]) => count));
   });
 
-  test('but none that is not finite', () => {
-    expect(() => histogramOf([1, Number.NaN])).toThrow(/x holds NaN; finite values were expected/);
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])('but none that is %d', (wrong) => {
+    const message = `x holds ${wrong}; finite values were expected`;
+    for (const values of [[wrong], [wrong, 1], [-1, 1, wrong, 0]]) {
+      expect(() => histogramOf(values)).toThrow(message);
+      expect(() => histogramOf([-2, 2], values)).toThrow(message);
+    }
+  });
+
+  test('those that are 0 by themselves, in wider bins, too', () => {
+    const histogram = histogramOf([0, -0, 1e-30, -1e-30, 1, 1, 3.5, 0]);
+    const counted = (options: { most?: number; withZeros?: boolean }) => Array.from(histogram.bins(options).counts);
+    expect(counted({})).toEqual([1, 4, 2, 1]);
+    expect(counted({ withZeros: false })).toEqual([1, 1, 2, 1]);
+    expect(counted({ most: 4, withZeros: false })).toEqual([1, 1, 2, 1]);
+    const { middles, counts } = histogram.bins({ most: 1, withZeros: false });
+    expect([Array.from(middles), Array.from(counts)]).toEqual([
+      [-1e-30, 2],
+      [1, 4],
+    ]);
   });
 });
 

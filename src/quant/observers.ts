@@ -47,9 +47,12 @@ export class Histogram {
 
   /** Counts values; `name` is for the error where one is not a number. */
   add(values: ArrayLike<number>, name: string): void {
-    let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    let low = Number.POSITIVE_INFINITY;
+    let high = Number.NEGATIVE_INFINITY;
     for (let k = 0; k < values.length; k++) {
       const value = values[k]!;
+      // Hundreds of millions of values come here, and all but a few leave at once; what is not finite does not.
+      if (value >= low && value <= high) continue;
       if (!Number.isFinite(value)) {
         throw new UserError(
           `${name} holds ${value}; finite values were expected: look at the weights of the float model`,
@@ -67,7 +70,7 @@ export class Histogram {
     let zeros = 0;
     for (let k = 0; k < values.length; k++) {
       const value = values[k]!;
-      if (value === 0) zeros++;
+      zeros += Number(value === 0);
       counts[Math.floor(value * bins) + SIDE]!++;
     }
     this.#zeros += zeros;
@@ -96,25 +99,21 @@ export class Histogram {
     let times = 1;
     while ((this.max - this.min) / (times * this.width) > most) times *= 2;
     const seen = this.#counts;
-    const [bins, counts]: [number[], number[]] = [[], []];
+    const [middles, counts] = [new Float64Array(seen.length), new Float64Array(seen.length)];
+    let found = 0;
     let last = Number.NEGATIVE_INFINITY;
     for (let at = 0; at < seen.length; at++) {
       const count = withZeros || at !== SIDE ? seen[at]! : seen[at]! - this.#zeros;
       if (count === 0) continue;
       const bin = Math.floor((at - SIDE) / times);
-      if (bin === last) {
-        counts[counts.length - 1]! += count;
-        continue;
+      if (bin !== last) {
+        last = bin;
+        // The extremes are known exactly: no middle lies beyond them.
+        middles[found++] = within((bin + 0.5) * times * this.width, this);
       }
-      last = bin;
-      bins.push(bin);
-      counts.push(count);
+      counts[found - 1]! += count;
     }
-    return {
-      // The extremes are known exactly: no middle lies beyond them.
-      middles: Float64Array.from(bins, (bin) => within((bin + 0.5) * times * this.width, this)),
-      counts: Float64Array.from(counts),
-    };
+    return { middles: middles.subarray(0, found), counts: counts.subarray(0, found) };
   }
 }
 

@@ -23,7 +23,7 @@ import { summarize } from '../../src/flow/results/summarize.ts';
 import type { RunEvent } from '../../src/flow/run/events.ts';
 import { readManifest, writeManifest } from '../../src/flow/run/manifest.ts';
 import { discard } from '../../src/flow/run/plan.ts';
-import type { ConfigurationInput } from '../../src/flow/settings/config.ts';
+import { type ConfigurationInput, mergeSettings } from '../../src/flow/settings/config.ts';
 import { readBytes, readJsonLines, sha256 } from '../../src/tensor/files.ts';
 import { encodeSafetensors, readSafetensors } from '../../src/tensor/safetensors.ts';
 
@@ -208,6 +208,39 @@ describe('redone', () => {
     const folder = copyOf(finished, 'narrow');
     await runFlow({ folder, settings: { bits: { weights: 4, activations: 4 } }, phases: ['quantize'], redo: true });
     expect(readManifest(folder).configuration.explore).toMatchObject({ columns: 7, initiallyRemoved: 0 });
+  });
+});
+
+describe('settings that decide nothing', () => {
+  const idle: ConfigurationInput = {
+    quantize: { batchSize: 16, learningRate: 1, teacher: 'float', percentile: 99 },
+    explore: { beta2: 0.5, milestones: [1] },
+    map: { operands: 'measured' },
+    recover: { scheduleFactor: 0.5, smoothing: { weights: 3 } },
+  };
+  const checkpoints = (folder: string) =>
+    Object.values(readManifest(folder).phases).flatMap(({ files }) =>
+      Object.entries(files).filter(([path]) => path.endsWith('.safetensors')),
+    );
+
+  test('begin no finished phase again, and change no bit of one', async () => {
+    expect(await begun({ folder: copyOf(finished, 'idle'), settings: idle })).toEqual(['report']);
+    const folder = join(parent, 'idle from the start');
+    await runFlow({ folder, settings: mergeSettings(brief, idle) });
+    expect(checkpoints(folder)).toEqual(checkpoints(finished));
+  });
+
+  test('are the epochs of a network that is taken as it is: what later phases draw does not move', async () => {
+    const settings = (epochs?: number): ConfigurationInput => ({
+      ...brief,
+      train: { checkpoint: join(finished, 'checkpoints/float.safetensors'), epochs },
+    });
+    const [usual, said] = [join(parent, 'taken'), join(parent, 'taken with epochs')];
+    const phases = ['train', 'quantize', 'explore'] as const;
+    await runFlow({ folder: usual, settings: settings(), phases: [...phases] });
+    await runFlow({ folder: said, settings: settings(7), phases: [...phases] });
+    expect(checkpoints(said)).toEqual(checkpoints(usual));
+    expect(await begun({ folder: said, settings: settings(), phases: ['explore'] })).toEqual([]);
   });
 });
 

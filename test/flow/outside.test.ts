@@ -20,9 +20,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runFlow } from '../../src/flow/flow.ts';
-import { reportElsewhere } from '../../src/flow/phases/report.ts';
 import { checkRun } from '../../src/flow/results/check.ts';
 import { readManifest, writeManifest } from '../../src/flow/run/manifest.ts';
+import { reportElsewhere } from '../../src/index.ts';
 import { sha256 } from '../../src/tensor/files.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-outside-'));

@@ -11,7 +11,7 @@ import { parseTheta } from '../../src/flow/multipliers/theta.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
 import { readMetrics } from '../../src/flow/run/metrics.ts';
-import { type ConfigurationInput, parseConfiguration } from '../../src/flow/settings/config.ts';
+import { type ConfigurationInput, mergeSettings, parseConfiguration } from '../../src/flow/settings/config.ts';
 import type { RunLayer } from '../../src/flow/settings/layers.ts';
 import { publishedTraining } from '../../src/flow/settings/training.ts';
 import { readBytes, sha256 } from '../../src/tensor/files.ts';
@@ -101,6 +101,30 @@ describe('a power', () => {
     await expect(runFlow({ folder, settings: { ...settings, ...own, data } })).rejects.toThrow(message);
     expect(() => readManifest(folder)).toThrow();
   });
+});
+
+test.each<ConfigurationInput>(
+  ([2, 4, 8] as const).flatMap((bits) =>
+    (['analytic', 'fitted', 'asap7'] as const).flatMap((powerModel) => [
+      { bits: { weights: bits, activations: bits }, explore: { powerModel } },
+      { bits: { weights: bits, activations: bits }, explore: { powerModel, columns: 2 } },
+      { bits: { weights: bits, activations: bits }, explore: { powerModel, grain: 'column', columns: bits } },
+    ]),
+  ),
+)('the powers that a refusal names are taken: %j', (settings) => {
+  const requirePower = (power: number) =>
+    requireReachable(parseConfiguration(mergeSettings(settings, { explore: { power } }), 'test'));
+  for (const refused of [1, 1e-6]) {
+    let message = '';
+    try {
+      requirePower(refused);
+    } catch (error) {
+      ({ message } = error as Error);
+    }
+    if (message === '') continue;
+    const [, least, most] = /choose a power (?:from ([\d.]+)|above 0 and up) to ([\d.]+)/.exec(message)!;
+    for (const taken of [least ?? 1e-4, most]) requirePower(Number(taken));
+  }
 });
 
 test('a power above that of widths that were searched is refused with what multipliers of these have', () => {

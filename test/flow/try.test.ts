@@ -39,6 +39,7 @@ afterAll(() => rmSync(parent, { recursive: true }));
 const folder = join(parent, 'run');
 const device = { threads: 1 } as const;
 const eight = { weights: 8, activations: 8 };
+const four = { weights: 4, activations: 4 };
 let summary: RunSummary;
 
 beforeAll(async () => {
@@ -334,6 +335,28 @@ describe('trying', () => {
     // Other settings of the retraining are another measurement.
     await attempt(['dadda:8x8'], { recover: 2, exact: [] });
     expect(events.filter(({ kind }) => kind === 'epoch')).toHaveLength(4);
+  });
+
+  test('takes exact multipliers of widths as a run does, beside those that are set there anyway and each once', async () => {
+    events.length = 0;
+    const names = ['exact:4x5', 'exact:4', 'exact', 'exact:4x9'];
+    const { multipliers, failed } = await attempt(names, { out: join(parent, 'widths'), exact: [eight, four] });
+    expect(multipliers.map(({ name, group }) => `${group}: ${name}`)).toEqual([
+      'exact: exact 8×8',
+      'exact: exact 4×5',
+      'exact: exact 4×4',
+    ]);
+    expect(failed).toEqual([
+      {
+        source: 'exact:4x9',
+        reason: "MULTIPLIERS: expected exact, or exact:WxA with widths from 2 to 8, got 'exact:4x9'",
+      },
+    ]);
+    expect(events.flatMap((event) => (event.kind === 'begin' ? [`${event.at}/${event.of}`] : []))).toEqual([
+      '1/3',
+      '2/3',
+      '3/3',
+    ]);
   });
 
   test('stopped at any multiplier it goes on behind the last one that was finished', async () => {

@@ -3,7 +3,12 @@
 
 import { type Command, Option } from 'commander';
 import { hasManifest, readManifest } from '../../flow/run/manifest.ts';
-import { type ConfigurationInput, mergeSettings, parseConfiguration } from '../../flow/settings/config.ts';
+import {
+  type ConfigurationInput,
+  mergeSettings,
+  parseConfiguration,
+  withExactWidths,
+} from '../../flow/settings/config.ts';
 import { settingsOfPhases } from '../../flow/settings/fields.ts';
 import { phases } from '../../flow/settings/phases.ts';
 import { refuseIdle, type Said } from '../../flow/settings/said.ts';
@@ -47,7 +52,8 @@ export function definePhases(name: PhaseCommand): Define {
     addLogOptions(command);
     addRunOutputOptions(command);
     command.action(async (given: string | undefined) => {
-      const said = readSettings(command, settings, onRun);
+      // Laid over what a run has from before, where it would meet other widths.
+      const said = withExactWidths(readSettings(command, settings, onRun), 'settings');
       const folder = runFolder(command, given, said);
       const words = saidBy(command, settings, onRun);
       if (command.opts().printConfig) return printConfiguration(command, folder, { settings: said, words }, services);

@@ -32,7 +32,7 @@ import {
 
 const AFTER = `
 ${SUBJECTS}
-A pattern of file names in quotes stands for the files that match it.
+A pattern of file names in quotes stands for the files that match it; exact:4x5 is the exact multiplier of these widths, as in --exact.
 
 The run needs a finished quantisation and is only read. For each multiplier: its gate cost, its errors over all operands alike and over those
 that the network multiplies, and the accuracy of the run’s quantised network with it

@@ -22,10 +22,13 @@ export function scaleOfRange(min: number, max: number, bits: number): { scale: n
   return { scale, zero: roundHalfEven(-min / scale) };
 }
 
+/** What a float32 number becomes whole by, half to even, when it is added and taken off in double precision. */
+const ROUNDING = 1.5 * 2 ** 52;
+
 /** The code of a quotient x/s before the clamp; whole as codes are, wherever the zero point is. */
 export function roundedCode(quotient: number, zero: number): number {
   const whole = Math.floor(zero);
-  return roundHalfEven(Math.fround(Math.fround(quotient) + (zero - whole))) + whole;
+  return Math.fround(Math.fround(quotient) + (zero - whole)) + ROUNDING - ROUNDING + whole;
 }
 
 /** Learned clipping before its limits: the raw scale and the lower end of the range. */

@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { MetricRecord } from '../run/events.ts';
 import type { Manifest } from '../run/manifest.ts';
 import type { StageResult } from '../run/stages.ts';
-import type { Configuration } from '../settings/config.ts';
+import { asIfUnsaid, type Configuration } from '../settings/config.ts';
 import { epochsBefore, isTraining, type Phase, phases, phasesOf } from '../settings/phases.ts';
 
 export type NamedFigure = readonly [name: string, value: number];
@@ -70,7 +70,8 @@ export function stepOf(configuration: Configuration, { phase, epoch }: MetricRec
 /** Number of the last epoch up to the end of a phase. */
 export function endOf(configuration: Configuration, phase: Phase): number {
   const until = phasesOf(configuration).filter((name) => phases.indexOf(name) <= phases.indexOf(phase));
-  return until.filter(isTraining).reduce((sum, name) => sum + configuration[name].epochs, 0);
+  const meant = asIfUnsaid(configuration);
+  return until.filter(isTraining).reduce((sum, name) => sum + meant[name].epochs, 0);
 }
 
 /** The epochs of the phases that the run has. */

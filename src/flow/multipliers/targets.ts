@@ -47,22 +47,22 @@ export function requireReachable(configuration: Configuration, layers?: readonly
   const { power, columns, grain } = explore;
   if (power === undefined || (!layers && hasOwnWidths(configuration))) return;
   const { lowest, highest } = layers ? powerRange(configuration, layers) : powerRangeOfWidths(configuration);
-  const [low, high] = [Math.ceil(lowest * 1e4 - ROUNDING) / 1e4, Math.floor(highest * 1e4) / 1e4];
+  // The setting itself takes no 0, and nothing above the exact 8×8 multiplier, which by a fitted model has more than 1.
+  const [low, high] = [Math.ceil(lowest * 1e4 - ROUNDING) / 1e4, Math.min(1, Math.floor(highest * 1e4) / 1e4)];
+  const choice = `choose a power ${low > 0 ? `from ${low}` : 'above 0 and up'} to ${high}`;
   const widths = `${bits.weights}×${bits.activations}`;
   const [exact, less] = hasOwnWidths(configuration)
     ? ["exact multipliers of the layers' widths have", "multipliers of the layers' widths have"]
     : [`the exact ${widths} multiplier has`, `a ${widths} multiplier has`];
   if (power > highest + ROUNDING) {
-    throw new UserError(
-      `settings: explore.power is ${power}, but ${exact} ${fixed(highest, 4)} already; choose a power from ${low} to ${high}`,
-    );
+    throw new UserError(`settings: explore.power is ${power}, but ${exact} ${fixed(highest, 4)} already; ${choice}`);
   }
   if (power >= lowest - ROUNDING) return;
   const most = bits.weights + bits.activations - 1;
   const more = columns < most ? `; more columns (explore.columns, ${columns} of ${most}) or fewer bits go further` : '';
   const what = grain === 'product' ? 'partial products' : 'columns';
   throw new UserError(
-    `settings: explore.power is ${power}, but without the ${what} that may go ${less} ${fixed(lowest, 4)}; choose a power from ${low} to ${high}${more}`,
+    `settings: explore.power is ${power}, but without the ${what} that may go ${less} ${fixed(lowest, 4)}; ${choice}${more}`,
   );
 }
 

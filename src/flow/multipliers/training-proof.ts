@@ -273,18 +273,8 @@ async function checkGradient(
     );
   }
   if (!structure || !hasOneEach(structure)) return;
-  // Σ_j ∂L/∂m_ij is what all products with bit i of a weight lose: that bit's value times the weights' gradients, these
-  // taken with the codes of x as they are.
-  const sums = tapSums(node, g);
-  for (let bit = 0; bit < structure.weightBits; bit++) {
-    const ofBit = new Sum();
-    for (let at = 0; at < dw.length; at++) {
-      const value = -(2 ** bit) * wScale![at % outputs]!;
-      const [ofValue, ofZero] = [value * dw[at]!, value * xScale![0]! * sums(at)];
-      const isSet = (w![at]! >> bit) & 1;
-      ofBit.add(isSet * ofValue, ofValue);
-      ofBit.add(isSet * ofZero * xZero![0]!, ofZero);
-    }
+  const ofBits = sumsOfBits(node, operands, { g, dw });
+  for (const [bit, ofBit] of ofBits.entries()) {
     const row = given.subarray(bit * activationBits, (bit + 1) * activationBits) as Float32Array;
     const total = row.reduce((sum, of) => sum + of, 0);
     if (ofBit.fits(total)) continue;
@@ -297,20 +287,58 @@ async function checkGradient(
 /** Whether each partial product reads a θ of its own. */
 const hasOneEach = ({ index }: Structure): boolean => !index.includes(-1) && new Set(index).size === index.length;
 
+/**
+ * Σ_j ∂L/∂m_ij for each bit i of the weights: what all products with that bit lose, its value times the weights'
+ * gradients, these taken with the codes of x as they are. Weights of one code have the same bits, and are summed once.
+ */
+function sumsOfBits(
+  node: Node<'axmConv2d'>,
+  [, w, xScale, xZero, wScale]: readonly TensorData[],
+  { g, dw }: Readonly<Record<'g' | 'dw', TensorData>>,
+): Sum[] {
+  const { weightBits } = node.attributes;
+  const sums = tapSums(node, g);
+  const [step, zero] = [xScale![0]!, xZero![0]!];
+  const outputs = wScale!.length;
+  const ofCodes = Array.from({ length: 2 ** weightBits }, () => ({ set: new Sum(), unset: new Sum() }));
+  for (let at = 0; at < dw.length; at++) {
+    const scale = -wScale![at % outputs]!;
+    const [ofValue, ofZero] = [scale * dw[at]!, scale * step * sums(at)];
+    const { set, unset } = ofCodes[w![at]!]!;
+    set.add(ofValue);
+    set.add(ofZero * zero, ofZero);
+    // A bit that is not set takes no part, but kernels round there too.
+    unset.add(0, ofValue);
+    unset.add(0, ofZero);
+  }
+  return Array.from({ length: weightBits }, (_, bit) => {
+    const ofBit = new Sum();
+    ofCodes.forEach(({ set, unset }, code) => {
+      ofBit.addSum((code >> bit) & 1 ? set : unset, 2 ** bit);
+    });
+    return ofBit;
+  });
+}
+
 /** Of a weight, by its place, the sum of the cotangents g where its tap is inside the image. */
 function tapSums(node: Node<'axmConv2d'>, g: TensorData): (weight: number) => number {
   const [, kw, perGroup, outputs] = node.inputs[1]!.shape as readonly [number, number, number, number];
   const { rows, columns } = convolutionTaps(node.inputs[0]!.shape, node.inputs[1]!.shape, node.attributes);
+  const ofImages = new Float64Array(rows.length * columns.length * outputs);
+  for (let first = 0; first < g.length; first += ofImages.length) {
+    for (let at = 0; at < ofImages.length; at++) ofImages[at]! += g[first + at]!;
+  }
   const sums = new Map<number, Float64Array>();
-  for (let at = 0; at < g.length; at += outputs) {
-    const pixel = at / outputs;
-    const [oy, ox] = [Math.floor(pixel / columns.length) % rows.length, pixel % columns.length];
-    for (const { tap: ky } of rows[oy]!) {
-      for (const { tap: kx } of columns[ox]!) {
-        const tap = ky * kw + kx;
-        if (!sums.has(tap)) sums.set(tap, new Float64Array(outputs));
-        const ofTap = sums.get(tap)!;
-        for (let o = 0; o < outputs; o++) ofTap[o]! += g[at + o]!;
+  for (const [oy, ys] of rows.entries()) {
+    for (const [ox, xs] of columns.entries()) {
+      const first = (oy * columns.length + ox) * outputs;
+      for (const { tap: ky } of ys) {
+        for (const { tap: kx } of xs) {
+          const tap = ky * kw + kx;
+          if (!sums.has(tap)) sums.set(tap, new Float64Array(outputs));
+          const ofTap = sums.get(tap)!;
+          for (let o = 0; o < outputs; o++) ofTap[o]! += ofImages[first + o]!;
+        }
       }
     }
   }
@@ -330,6 +358,13 @@ class Sum {
     this.#magnitudes += Math.max(Math.abs(term), Math.abs(rounded));
   }
 
+  /** Adds the terms of another sum, each times a positive factor. */
+  addSum(other: Sum, factor: number): void {
+    this.value += factor * other.value;
+    this.#squares += factor ** 2 * other.#squares;
+    this.#magnitudes += factor * other.#magnitudes;
+  }
+
   /** `more`: tolerance beside that of rounding. */
   fits(found: number, more = 1e-12): boolean {
     const tolerance = RANDOM_TOLERANCE * Math.sqrt(this.#squares) + SUM_TOLERANCE * this.#magnitudes;
@@ -347,15 +382,16 @@ function forEachPosition(node: Node<'axmConv2d'>, weight: number, visit: (x: num
   const o = weight % outputs;
   const channel = Math.floor(o / (outputs / groups)) * perGroup + (Math.floor(weight / outputs) % perGroup);
   const tap = Math.floor(weight / (outputs * perGroup));
+  // The same in every image.
+  const pairs = rows.flatMap((ys, oy) => {
+    const y = ys.find((of) => of.tap === Math.floor(tap / kw))?.at;
+    if (y === undefined) return [];
+    return columns.flatMap((xs, ox) => {
+      const x = xs.find((of) => of.tap === tap % kw)?.at;
+      return x === undefined ? [] : [{ x: (y * w + x) * inputs + channel, output: (oy * ow + ox) * outputs + o }];
+    });
+  });
   for (let image = 0; image < n; image++) {
-    for (let oy = 0; oy < oh; oy++) {
-      const y = rows[oy]!.find((of) => of.tap === Math.floor(tap / kw))?.at;
-      if (y === undefined) continue;
-      for (let ox = 0; ox < ow; ox++) {
-        const x = columns[ox]!.find((of) => of.tap === tap % kw)?.at;
-        if (x === undefined) continue;
-        visit(((image * h + y) * w + x) * inputs + channel, ((image * oh + oy) * ow + ox) * outputs + o);
-      }
-    }
+    for (const { x, output } of pairs) visit(image * h * w * inputs + x, image * oh * ow * outputs + output);
   }
 }

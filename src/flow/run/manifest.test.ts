@@ -62,7 +62,7 @@ test.each<[(typeof work)[number] | undefined, string, unknown]>([
   ['explore', 'explore.structure', 'per-layer'],
   ['explore', 'explore.thetaLearningRate', 7],
   ['map', 'map.search', 'greedy'],
-  ['map', 'map.operands', 'measured'],
+  ['map', 'map.errorBound', 0.5],
   ['map', 'map.costBudget', 0.5],
   ['map', 'map.costWeight', 7],
   ['recover', 'recover.epochs', 99],

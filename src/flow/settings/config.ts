@@ -22,14 +22,13 @@ import { UserError } from '../../tensor/errors.ts';
 import { nearestName } from '../../tensor/names.ts';
 import { type OptimizerName, optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
-import { refuseContradictions } from './effects.ts';
-import { EXACT, isExact, parseLayerBits, parseWidths } from './layers.ts';
+import { idleAt, refuseContradictions, settingEffects } from './effects.ts';
+import { EXACT, exactWidths, isExact, parseLayerBits } from './layers.ts';
 import { isOnnxFile } from './model-name.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
 import { exactStarts, starts } from './starts.ts';
 import { type Course, goodTraining, usualCourse } from './training.ts';
-import { badValue } from './values.ts';
 
 export type { ConfigurationInput } from './settings.ts';
 
@@ -335,11 +334,9 @@ export function withRecipe(input: ConfigurationInput): ConfigurationInput {
  */
 export function withExactWidths(input: ConfigurationInput, source: string): ConfigurationInput {
   const multiplier: unknown = input.map?.multiplier;
-  if (typeof multiplier !== 'string' || multiplier === EXACT || !isExact(multiplier)) return input;
-  const widths = parseWidths(multiplier.slice(EXACT.length + 1));
-  if (!widths) {
-    throw badValue(`${source}: map.multiplier`, multiplier, 'exact, or exact:WxA with widths from 2 to 8');
-  }
+  if (typeof multiplier !== 'string' || !isExact(multiplier)) return input;
+  const widths = exactWidths(multiplier, `${source}: map.multiplier`);
+  if (!widths) return input;
   const { weights = widths.weights, activations = widths.activations } = input.bits ?? {};
   if (weights !== widths.weights || activations !== widths.activations) {
     throw new UserError(
@@ -379,6 +376,18 @@ export function parseConfiguration(input: unknown, source: string): Configuratio
     );
   }
   return configuration;
+}
+
+/**
+ * With what there is without them in the place of settings that decide nothing: the same whatever these say. Those that
+ * are refused wherever they would contradict another one stay.
+ */
+export function asIfUnsaid(configuration: Configuration): Configuration {
+  const rows = Object.entries(settingEffects);
+  const idle = rows.filter(([path, { held }]) => held === undefined && idleAt(path, configuration) !== undefined);
+  return configurationSchema.parse(
+    idle.reduce<ConfigurationInput>((settings, [path]) => withSetting(settings, path, undefined), configuration),
+  );
 }
 
 /** A network of random weights is none to go on with. */
@@ -458,6 +467,12 @@ export function mergeSettings(base: ConfigurationInput, over: ConfigurationInput
 /** The same, but what is undefined stays so: settings that are still to be laid over others. */
 export function overlay(base: ConfigurationInput, over: ConfigurationInput): ConfigurationInput {
   return overlayObjects(base, over);
+}
+
+/** Sets a path such as `explore.lambda` in nested settings, to undefined for its default; returns new settings. */
+export function withSetting(input: ConfigurationInput, path: string, value: unknown): ConfigurationInput {
+  const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
+  return overlay(input, nested as ConfigurationInput);
 }
 
 function overlayObjects(base: object, over: object): object {

@@ -9,6 +9,7 @@ import type { Configuration } from './config.ts';
 import { EXACT } from './layers.ts';
 import { isOnnxFile } from './model-name.ts';
 import type { Phase, TrainingPhase } from './phases.ts';
+import { treatmentsOf } from './starts.ts';
 
 /** Why a setting decides nothing, and what to do about it. */
 export interface Idle {
@@ -60,6 +61,9 @@ const trained =
   (phase: TrainingPhase): Need =>
   (configuration) =>
     said(configuration[phase].epochs > 0, `${phase}.epochs is 0, and nothing is trained there`, `say ${phase}.epochs`);
+/** Batch norm's statistics at the start are those of images changed as in training. */
+const trainedOrStarted: Need = (configuration) =>
+  treatmentsOf(configuration.quantize.start).includes('statistics') ? undefined : trained('quantize')(configuration);
 const searchedWidths: Need = ({ quantize: { layerCost } }) =>
   said(layerCost !== undefined, 'no widths are searched', 'say quantize.layerCost too, or leave it out');
 const steps: Need = ({ quantize: { quantizer } }) =>
@@ -158,6 +162,7 @@ export const settingEffects: Rows = {
   'quantize.percentile': { needs: [percentiles] },
   'quantize.epochs': { needs: [] },
   ...trainingRows('quantize'),
+  'quantize.augment': { needs: [trainedOrStarted] },
   // The power of exact multipliers is told in it, too.
   'explore.powerModel': { needs: [] },
   ...alike(

@@ -9,7 +9,7 @@ import { sources } from '../../data/registry.ts';
 import { models } from '../../nn/models/registry.ts';
 import { invariant, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
-import { type ConfigurationInput, overlay } from './config.ts';
+import { type ConfigurationInput, withSetting } from './config.ts';
 import { accepts, choices, defaultValue, expectation, type Range, rangeAt, type ValueKind, valueKind } from './keys.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import { type Setting, type SettingPhase, settings } from './table.ts';
@@ -127,12 +127,6 @@ export class SaidSettings {
       this.input = withSetting(this.input, path, value);
     }
   }
-}
-
-/** Sets a path such as `explore.lambda` in nested settings, to undefined for its default; returns new settings. */
-export function withSetting(input: ConfigurationInput, path: string, value: unknown): ConfigurationInput {
-  const nested = path.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value);
-  return overlay(input, nested as ConfigurationInput);
 }
 
 export interface FormReading {

@@ -3,9 +3,9 @@
 
 import { invariant } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
-import { type Configuration, type ConfigurationInput, configurationSchema, withRecipe } from './config.ts';
+import { type Configuration, type ConfigurationInput, configurationSchema, withRecipe, withSetting } from './config.ts';
 import { idleAt } from './effects.ts';
-import { fieldName, withSetting } from './fields.ts';
+import { fieldName } from './fields.ts';
 import { type Setting, settings } from './table.ts';
 
 export interface ChangedSetting {

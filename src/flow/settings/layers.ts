@@ -10,7 +10,7 @@ import type { BatchNorm } from '../../quant/fold.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { matchesPattern, unknownName } from '../../tensor/names.ts';
 import type { Configuration } from './config.ts';
-import { perOperand } from './values.ts';
+import { badValue, perOperand } from './values.ts';
 
 /** What a manifest holds of a layer. */
 export interface LayerFacts {
@@ -148,6 +148,14 @@ export const EXACT = 'exact';
 
 /** `exact`, or `exact:4x5`, the exact multiplier of operands that have these widths. */
 export const isExact = (multiplier: string): boolean => /^exact(:|$)/.test(multiplier);
+
+/** The widths that `exact:4x5` says, none for `exact`; a UserError where it says no widths. */
+export function exactWidths(multiplier: string, label: string): Widths | undefined {
+  if (multiplier === EXACT) return undefined;
+  const widths = parseWidths(multiplier.slice(EXACT.length + 1));
+  if (widths) return widths;
+  throw badValue(label, multiplier, 'exact, or exact:WxA with widths from 2 to 8');
+}
 
 /** Whether every layer that is approximated has a multiplier of its own widths, whichever these are. */
 export function hasOwnWidths({ quantize, map }: Pick<Configuration, 'quantize' | 'map'>): boolean {

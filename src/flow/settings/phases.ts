@@ -2,7 +2,13 @@
 // Everything that treats one phase in another way than the rest asks here; what they do is in phases/.
 
 import { isAbsolute } from 'node:path';
-import { type Configuration, type ConfigurationInput, configurationSchema, mergeSettings } from './config.ts';
+import {
+  asIfUnsaid,
+  type Configuration,
+  type ConfigurationInput,
+  configurationSchema,
+  mergeSettings,
+} from './config.ts';
 import { isOnnxFile } from './model-name.ts';
 import { publishedTraining } from './training.ts';
 
@@ -20,7 +26,10 @@ export function isTraining(phase: Phase): phase is TrainingPhase {
 
 interface PhaseFacts {
   readonly title: (configuration: Configuration) => string;
-  /** The part of the configuration that decides its result, beside those of the phases before it. */
+  /**
+   * The part of the configuration that decides its result, beside those of the phases before it. What is idle there
+   * counts as if nobody had said it (`asIfUnsaid`).
+   */
   readonly settings: (configuration: Configuration) => object;
   /**
    * `once`: done behind the phase before it, and then not again while its settings stay. `always`: a view of whatever
@@ -59,7 +68,7 @@ export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
   },
   quantize: {
     title: () => 'quantise',
-    settings: ({ bits, channelwise, quantize }) => ({ bits, channelwise, quantize: withoutIdleTeacher(quantize) }),
+    settings: ({ bits, channelwise, quantize }) => ({ bits, channelwise, quantize }),
     ...{ done: 'once', reads: 'data' },
   },
   explore: {
@@ -70,15 +79,7 @@ export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
   map: {
     title: ({ map: { multiplier } }) =>
       multiplier === undefined ? 'map θ to a multiplier' : `measure the multiplier ${multiplier}`,
-    settings: ({
-      approximate,
-      exactLayers,
-      map: { search, operands, costBudget, costWeight, errorBound, ...given },
-    }) => ({
-      approximate,
-      exactLayers,
-      map: given.multiplier === undefined ? { ...given, search, operands, costBudget, costWeight, errorBound } : given,
-    }),
+    settings: ({ approximate, exactLayers, map }) => ({ approximate, exactLayers, map }),
     ...{ done: 'once', reads: 'data' },
   },
   recover: {
@@ -94,11 +95,6 @@ export const phaseFacts: Readonly<Record<Phase, PhaseFacts>> = {
   },
   report: { title: () => 'report', settings: () => ({}), done: 'always', reads: 'folder' },
 };
-
-/** Without training nobody is taught: another teacher leaves the result as it is. */
-function withoutIdleTeacher({ teacher, teacherWeight, temperature, ...rest }: Configuration['quantize']): object {
-  return rest.epochs === 0 ? rest : { ...rest, teacher, teacherWeight, temperature };
-}
 
 /** What decides the range of an operand at so many bits, and which layers have widths of their own. */
 function ofCalibration(quantize: Configuration['quantize']): object {
@@ -150,7 +146,8 @@ type Deciding = Pick<Configuration, 'map' | 'rivals'> & {
 };
 
 /** Epochs that the training phases before this one take: their numbers go on through the run. */
-export function epochsBefore(configuration: Configuration, phase: TrainingPhase): number {
+export function epochsBefore(said: Configuration, phase: TrainingPhase): number {
+  const configuration = asIfUnsaid(said);
   const order = phasesOf(configuration).filter(isTraining);
   const before = order.slice(0, order.indexOf(phase));
   return before.reduce((sum, name) => sum + configuration[name].epochs, 0);
@@ -169,7 +166,7 @@ export interface FileInputs {
 export function settingsOf(configuration: Configuration, phase: Phase, inputs: FileInputs = {}): string {
   const before = phases.slice(0, phases.indexOf(phase));
   const until = [...phasesOf(configuration).filter((name) => before.includes(name)), phase];
-  const decisive = withContents(configuration, inputs);
+  const decisive = withContents(asIfUnsaid(configuration), inputs);
   return JSON.stringify(Object.assign({}, ...until.map((name) => phaseFacts[name].settings(decisive))));
 }
 
@@ -185,7 +182,8 @@ function withContents(configuration: Configuration, { checkpoint, multiplier }: 
 
 /**
  * "explore.epochs 10 instead of 3" for what differs between two settings; empty when they mean the same, in whatever
- * order. What `done` does not say, because the program that wrote it did not have the setting yet, was the default.
+ * order and whatever idle settings say. What `done` does not say, because the program that wrote it did not have the
+ * setting yet, was the default.
  */
 export function describeDifference(done: string, wanted: string): string {
   const [before, after] = [done, wanted].map((settings) => flatten(withDefaults(asMeant(JSON.parse(settings))))) as [
@@ -240,7 +238,8 @@ export function askedThen(given: ConfigurationInput, configuration: object): Con
 function withDefaults(settings: Readonly<Record<string, unknown>>): unknown {
   const parsed = configurationSchema.safeParse(settings);
   if (!parsed.success) return settings;
-  return Object.fromEntries(Object.keys(settings).map((key) => [key, parsed.data[key as keyof Configuration]]));
+  const meant = asIfUnsaid(parsed.data);
+  return Object.fromEntries(Object.keys(settings).map((key) => [key, meant[key as keyof Configuration]]));
 }
 
 function flatten(value: unknown, path = ''): Map<string, string> {

@@ -2,9 +2,8 @@
 // option is refused; a key of a file of settings, which may be those of another run, is told.
 
 import { UserError } from '../../tensor/errors.ts';
-import { type Configuration, type ConfigurationInput, parseConfiguration } from './config.ts';
+import { type Configuration, type ConfigurationInput, parseConfiguration, withSetting } from './config.ts';
 import { idleAt, valueAt } from './effects.ts';
-import { withSetting } from './fields.ts';
 
 /** What is said at once, by an option or a key of a file: values of one path of the configuration, or of several. */
 export interface Said {

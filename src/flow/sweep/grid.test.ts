@@ -253,10 +253,13 @@ test.each([
     ['power=0.3,0.1', 'structure-grain=column'],
     /^the trial power0.3-structure-grain-column: settings: explore\.power is 0\.3, but without the columns that may go/,
   ],
-  [['multiplier=exact:9x9'], /^settings: map\.multiplier: expected exact, or exact:WxA with widths from 2 to 8/],
+  [
+    ['multiplier=exact:9x9'],
+    /^the trial exact9x9: settings: map\.multiplier: expected exact, or exact:WxA with widths from 2 to 8/,
+  ],
   [
     ['multiplier=exact:4x5', 'bits=8,4'],
-    /^settings: map\.multiplier is exact:4x5, but the operands have 8×8 bits; leave one of them out$/,
+    /^the trial exact4x5-bits8: settings: map\.multiplier is exact:4x5, but the operands have 8×8 bits; leave one/,
   ],
   [['bits=4', 'columns=9'], /^the trial bits4-columns9: settings: explore\.columns is 9/],
 ])('%j is no plan', (over, reason) => {
@@ -273,6 +276,16 @@ test('an exact multiplier of widths that all trials have is that of a run', () =
   const trials = trialsOf({ settings: { map: { multiplier: 'exact:4x5' } }, over });
   const run = { bits: { weights: 4, activations: 5 }, map: { multiplier: 'exact' } };
   expect(trials.map(({ settings }) => settings)).toEqual([expect.objectContaining(run), expect.objectContaining(run)]);
+});
+
+test('an exact multiplier is that of the widths that the recipe says, where nothing else says them', () => {
+  const sourcesOf = (settings: ConfigurationInput, ...over: readonly string[]) =>
+    trialsOf({ settings, over: over.map(parseAxis) }).map(({ settings: { map } }) => map?.multiplier);
+  const recipe = 'paper-w4a4';
+  expect(sourcesOf({ recipe }, 'multiplier=exact,exact:3x5')).toEqual(['dadda:4x4', 'dadda:3x5']);
+  expect(sourcesOf({}, 'multiplier=exact', `recipe=${recipe},paper-cifar10`)).toEqual(['dadda:4x4', 'dadda:8x8']);
+  expect(sourcesOf({ recipe, bits: { weights: 6, activations: 6 } }, 'multiplier=exact')).toEqual(['dadda:6x6']);
+  expect(sourcesOf({ recipe, bits: { weights: 6 } }, 'multiplier=exact')).toEqual(['dadda:6x4']);
 });
 
 test('how files of multipliers are read says nothing of the exact and of trained ones beside them', () => {

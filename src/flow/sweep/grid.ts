@@ -16,6 +16,7 @@ import {
   parseConfiguration,
   refuseStructures,
   withExactWidths,
+  withRecipe,
 } from '../settings/config.ts';
 import { readingSettings, refuseContradictions } from '../settings/effects.ts';
 import { fieldName, parseSetting, SaidSettings } from '../settings/fields.ts';
@@ -252,10 +253,12 @@ interface Planned extends Trial {
 }
 
 function trialOf({ given, options, untold = [], settings: own, kind }: Draft, common: ConfigurationInput): Planned {
-  const settings = resolve(options, mergeSettings(kind === 'rival' ? withoutStructure(common) : common, own));
   const told = [given ?? '', ...wordsOf(options)].filter((word) => word !== '').join('-');
+  const spoken = speak(options, mergeSettings(kind === 'rival' ? withoutStructure(common) : common, own));
+  let settings: ConfigurationInput;
   let configuration: Configuration;
   try {
+    settings = resolve(options, spoken);
     configuration = parseConfiguration(settings, 'settings');
     refuseStructures(configuration, 'settings');
     refuseContradictions(configuration, 'settings', 'map');
@@ -291,13 +294,18 @@ function withoutStructure(common: ConfigurationInput): ConfigurationInput {
   return { ...rest, quantize: others };
 }
 
-/** Says the options one after the other; an exact multiplier is that of the trial's widths. */
-function resolve(options: Draft['options'], base: ConfigurationInput): ConfigurationInput {
+/** Says the options one after the other, but for the multiplier. */
+function speak(options: Draft['options'], base: ConfigurationInput): SaidSettings {
   const spoken = new SaidSettings(base);
   for (const [name, text] of options) {
     const setting = settingNamed(name);
     if (name !== 'multiplier') spoken.say(setting, parseSetting(setting, name, text));
   }
+  return spoken;
+}
+
+/** What was said with the multiplier; an exact one is that of the trial's widths. */
+function resolve(options: Draft['options'], spoken: SaidSettings): ConfigurationInput {
   const multiplier = options.find(([name]) => name === 'multiplier')?.[1];
   if (multiplier === undefined) return withExactWidths(mergeSettings({}, spoken.input), 'settings');
   const widths = isGeneratorSpec(multiplier) ? parseWidths(multiplier.split(':')[1]!) : undefined;
@@ -308,8 +316,9 @@ function resolve(options: Draft['options'], base: ConfigurationInput): Configura
   // How the files beside it are read is none of its business.
   const reading = Object.fromEntries(readingSettings.map((name) => [name, undefined]));
   const said = withExactWidths(mergeSettings(spoken.input, { map: reading }), 'settings');
-  if (multiplier === 'trained' || said.quantize?.layerCost !== undefined) return said;
-  const { weights = 8, activations = 8 } = said.bits ?? {};
+  const { bits, quantize } = withRecipe(said);
+  if (multiplier === 'trained' || quantize?.layerCost !== undefined) return said;
+  const { weights = 8, activations = 8 } = bits ?? {};
   return mergeSettings(said, { map: { multiplier: exactSource({ weights, activations }) } });
 }
 

@@ -2,7 +2,7 @@
 // it. Files count by their paths here; a run's manifest knows them by what is in them.
 
 import { sha256 } from '../../tensor/files.ts';
-import type { Configuration } from '../settings/config.ts';
+import { asIfUnsaid, type Configuration } from '../settings/config.ts';
 import { isView, type Phase, phaseFacts, phases, phasesOf, settingsOf } from '../settings/phases.ts';
 
 export interface PhaseKey {
@@ -15,7 +15,7 @@ export interface PhaseKey {
 export function phaseKeys(configuration: Configuration): readonly PhaseKey[] {
   const own = phasesOf(configuration).filter((phase) => !isView(phase));
   const data = JSON.stringify(
-    pick(configuration, (key) => key !== 'recipe' && decidedBy(configuration, key).length === 0),
+    pick(asIfUnsaid(configuration), (key) => key !== 'recipe' && decidedBy(configuration, key).length === 0),
   );
   return own.map((phase) => ({ phase, key: sha256(data, phase, settingsOf(configuration, phase)) }));
 }

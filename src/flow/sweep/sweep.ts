@@ -9,7 +9,7 @@ import { runFlow } from '../flow.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import type { LogOptions } from '../run/logs.ts';
 import { readManifest } from '../run/manifest.ts';
-import { mergeSettings } from '../settings/config.ts';
+import { mergeSettings, withExactWidths } from '../settings/config.ts';
 import { isModelFile } from '../settings/model-name.ts';
 import type { Question } from './cheapest.ts';
 import type { SweepListener } from './events.ts';
@@ -74,7 +74,8 @@ export async function planSweep(
 ): Promise<SweepPlan> {
   const { folder, plan: asked, rungs = [], from, question } = options;
   const { rivals: _, ...base } = from === undefined ? {} : readManifest(from).given;
-  const trials = asked && trialsOf({ ...asked, settings: mergeSettings(base, asked.settings ?? {}) });
+  const said = withExactWidths(asked?.settings ?? {}, 'settings');
+  const trials = asked && trialsOf({ ...asked, settings: mergeSettings(base, said) });
   for (const { settings } of trials ?? []) requireModel(settings.model);
   return await openSweep(
     folder,

@@ -32,7 +32,7 @@ import { exactMultiplierOf, narrowerWidths, widthName } from '../multipliers/wid
 import { tryFolder } from '../results/tried.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import { lockRun } from '../run/lock.ts';
-import { approximateLayers, approximateShare } from '../settings/layers.ts';
+import { approximateLayers, approximateShare, exactWidths, isExact } from '../settings/layers.ts';
 import type { Listener } from './events.ts';
 import { requireFolder, tryFiles } from './folder.ts';
 import { expandNames } from './names.ts';
@@ -45,7 +45,10 @@ import { type Candidate, measureRun, openTriedRun, type RunOperands, Trial, type
 export interface TryOptions {
   /** A run folder whose quantisation is done; it is only read. */
   readonly run: string;
-  /** Files (BLIF, Verilog, tables; .gz too), generators such as `drum:8x8`, and patterns of file names. */
+  /**
+   * Files (BLIF, Verilog, tables; .gz too), generators such as `drum:8x8`, and patterns of file names; `exact:4x5` is
+   * the exact multiplier of these widths, as in `exact`.
+   */
   readonly multipliers: readonly string[];
   /** Folder for the results, not inside the run; default: the run's name with `-try` behind it, beside the run. */
   readonly out?: string;
@@ -135,8 +138,9 @@ class Work {
 
   async #all(): Promise<TryReport> {
     const { bits } = this.#run.configuration;
-    const sources = expandNames(this.#options.multipliers);
-    const narrower = this.#options.exact ?? narrowerWidths(bits);
+    const names = this.#options.multipliers;
+    const sources = expandNames(names.filter((name) => !isExact(name)));
+    const narrower = await this.#exactBeside(names.filter(isExact));
     const of = 1 + sources.length + narrower.length;
     this.#operands = await measureRun(this.#run);
     let at = 0;
@@ -172,6 +176,21 @@ class Work {
   #fail(source: string, reason: string): void {
     this.#failed.push({ source, reason });
     this.#listener({ kind: 'failed', name: source, reason });
+  }
+
+  /** The widths of exact multipliers beside that of the run's own: those named, then those to set beside them. */
+  async #exactBeside(named: readonly string[]): Promise<readonly OperandBits[]> {
+    const { bits } = this.#run.configuration;
+    const found: OperandBits[] = [];
+    for (const name of named) {
+      await this.#attempt(name, async () => {
+        found.push(exactWidths(name, 'MULTIPLIERS') ?? bits);
+      });
+    }
+    const all = [...found, ...(this.#options.exact ?? narrowerWidths(bits))];
+    const others = new Map(all.map((one) => [widthName(one), one]));
+    others.delete(widthName(bits));
+    return [...others.values()];
   }
 
   async #exact(bits: OperandBits, at: number, of: number): Promise<void> {

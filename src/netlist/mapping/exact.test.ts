@@ -54,6 +54,15 @@ test.each([
   },
 );
 
+test('what the descent finds by replacements in the start says so, and what is built anew does, too', () => {
+  const structure = productStructure({ weightBits: 3, activationBits: 3 });
+  const mapped = (seed: number) =>
+    mapStructure({ weightBits: 3, activationBits: 3, theta: hard(9, seed), structure, search: 'exact' });
+  expect(mapped(25)).toMatchObject({ mseToTarget: { after: 0 }, rearranged: false });
+  expect(mapped(25).moves).not.toEqual([]);
+  expect(mapped(1)).toMatchObject({ mseToTarget: { after: 0 }, moves: [], rearranged: true });
+});
+
 test('of the trees over irregular heights the cheapest is taken, and exact products cost what they did', () => {
   const widths = { weightBits: 8, activationBits: 8 };
   // The 26 products that a network of ours kept (weight bit by weight bit).

@@ -23,7 +23,7 @@ import { isHard, keptNetwork, keptTree } from './kept.ts';
 import { offerReplacements } from './positions.ts';
 import type { MappedMultiplier, MappingTask } from './task.ts';
 
-type Mapped = Pick<Descended, 'network' | 'table' | 'moves'>;
+type Mapped = Pick<Descended, 'network' | 'table' | 'moves' | 'rearranged'>;
 
 /** Operand pairs up to which the descent takes milliseconds; at 8×8 bits it takes seconds. */
 const MOST_PAIRS = 2 ** 8;
@@ -56,7 +56,7 @@ export function mapExactly(
   const table = simulate(network, { signed });
   const wrong = table.data.findIndex((product, pair) => product !== target[pair]);
   invariant(wrong < 0, `the kept partial products give another product than θ asks for at operand pair ${wrong}`);
-  const kept: Mapped = { network, table, moves: [] };
+  const kept: Mapped = { network, table, moves: [], rearranged: true };
   const other = table.data.length > MOST_PAIRS ? null : descend();
   const exactly = other?.mseToTarget === 0 && other.cost < unitGateCost(network) ? other : kept;
   const found = options.errorBound === undefined ? exactly : savedWithin(task, wanted, exactly, options.errorBound);
@@ -68,7 +68,7 @@ export function mapExactly(
       afterFixedColumns: 0,
       after: weightedError(found.table.data, target, shares),
     },
-    ...{ fixed: [], moves: found.moves, steps: [], rearranged: true },
+    ...{ fixed: [], moves: found.moves, steps: [], rearranged: found.rearranged },
     structure: describeStructure(found.network),
   };
 }
@@ -99,7 +99,10 @@ function savedWithin(
     const table = simulate(network, { signed });
     if (weightedError(table.data, wanted, shares) > errorBound * (1 + ROUNDING)) continue;
     const moves = [...end.replacements].sort(([a], [b]) => a - b);
-    best = { network, table, moves: moves.map(([signal, replacement]) => moveOf(start, { signal, replacement })) };
+    best = {
+      ...{ network, table, rearranged: true },
+      moves: moves.map(([signal, replacement]) => moveOf(start, { signal, replacement })),
+    };
   }
   return best;
 }
