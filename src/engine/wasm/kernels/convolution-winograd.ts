@@ -6,8 +6,8 @@
 //        0  1  1  0        1/2  1/2 1/2        0  1 −1 −1
 //        0 −1  1  0        1/2 −1/2 1/2
 //        0  1  0 −1        0    0   1
-// Each of the 16 places of a square is a matrix product of squares and weights: the register tiles of ./convolution with
-// one tap and 4 squares for positions.
+// Each of the 16 places of a square is a matrix product of squares and weights: the register tiles of ./convolution
+// with one tap and 4 squares for positions.
 // The data gradient is the convolution of g with the weights turned round, of which the geometry is given; its padding
 // may be negative.
 
