@@ -190,8 +190,10 @@ int cuGraphExecDestroy(handle executable) { return (void)executable, counts[EXEC
 int nvrtcVersion(int *major, int *minor) { return *major = 13, *minor = 0, 0; }
 const char *nvrtcGetErrorString(int status) { return status ? "a fault" : "none"; }
 int nvrtcCreateProgram(uint64_t *program, const char *text, const char *name, int headers, void *texts, void *names) {
-  (void)text, (void)name, (void)headers, (void)texts, (void)names;
-  return *program = 5, 0;
+  (void)name, (void)headers, (void)texts, (void)names;
+  /* Products are left out of what has this text. */
+  const char *lacking = getenv("FAKE_LACKING");
+  return *program = lacking && strstr(text, lacking) ? 6 : 5, 0;
 }
 int nvrtcDestroyProgram(void *program) { return (void)program, 0; }
 int nvrtcCompileProgram(handle program, int count, const char **options) {
@@ -200,4 +202,6 @@ int nvrtcCompileProgram(handle program, int count, const char **options) {
 int nvrtcGetProgramLogSize(handle program, size_t *bytes) { return (void)program, *bytes = 1, 0; }
 int nvrtcGetProgramLog(handle program, char *text) { return (void)program, *text = 0, 0; }
 int nvrtcGetCUBINSize(handle program, size_t *bytes) { return (void)program, *bytes = 8, 0; }
-int nvrtcGetCUBIN(handle program, char *image) { return (void)program, memset(image, 1, 8), 0; }
+int nvrtcGetCUBIN(handle program, char *image) {
+  return memcpy(image, (uintptr_t)program == 6 ? "\xf0\x79\xff\x3f\0\0\0\0" : "\1\1\1\1\1\1\1\1", 8), 0;
+}

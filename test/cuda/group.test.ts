@@ -6,7 +6,9 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type koffi from 'koffi';
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import type { Session } from '../../src/engine/backend.ts';
+import type { CudaProgram } from '../../src/engine/cuda/runtime/program.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import { square } from '../../src/engine/graph/window.ts';
 import { f32 } from '../../src/tensor/tensor.ts';
@@ -220,6 +222,63 @@ describeC('a session of a group of GPUs', () => {
       await session.compile(graph);
     }
     await session.dispose();
+  });
+
+  test('does without counts of bits where the compiler leaves products out of them, and says so once', async () => {
+    const atFirst = fakes.left();
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    onTestFinished(() => {
+      warn.mockRestore();
+      vi.stubEnv('FAKE_LACKING', undefined);
+    });
+    // Widths of no other test: what was compiled for others is kept.
+    const graphOf = (name: string, weightBits: number) => {
+      const graph = new Graph();
+      const [zero, one] = [0, 1].map((value) => graph.constant(f32([64], new Float32Array(64).fill(value))));
+      const operands = [graph.input('x', [2, 8, 8, 128], 'u8'), graph.input('w', [3, 3, 128, 64], 'u8')];
+      const kept = (at: number) => Math.floor(at / 7) + (at % 7) > 5;
+      const m = Float32Array.from({ length: 7 * weightBits }, (_, at) => (kept(at) ? 0 : 1));
+      const removed = graph.constant(f32([weightBits, 7], m));
+      const error = { kind: 'removal', integer: true } as const;
+      const attributes = { ...square({ padding: 1 }), weightBits, activationBits: 7, error };
+      const all = [...operands, graph.scalar(1), graph.scalar(0), one!, zero!, removed];
+      graph.output(name, graph.apply1('axmConv2d', all, attributes));
+      return graph;
+    };
+    const compile = (session: Session, name: string, weightBits: number) =>
+      session.compile(graphOf(name, weightBits)) as Promise<CudaProgram>;
+    const kernelsOf = async (program: CudaProgram) => (await program.timeKernels(1)).map(({ name }) => name);
+    // The processes that compile have what is set when they begin.
+    const within = async (lacking: string | undefined, work: (session: Session) => Promise<void>) => {
+      vi.stubEnv('FAKE_LACKING', lacking);
+      const backend = fakes.cuda.cudaBackend();
+      const session = await backend.openSession();
+      await work(session);
+      await session.dispose();
+      await backend.close();
+    };
+    await within(undefined, async (session) => {
+      expect(await kernelsOf(await compile(session, 'counted', 7))).toContain('pack_codes');
+    });
+    expect(warn).not.toHaveBeenCalled();
+    await within('pack_codes', async (session) => {
+      const before = fakes.left();
+      const asked = [6, 6, 5].map((bits, at) => compile(session, `y${at}`, bits));
+      const programs = await Promise.all(asked);
+      for (const program of programs) expect(await kernelsOf(program)).not.toContain('pack_codes');
+      const why = 'the compiler, NVRTC 13.0, leaves products out of the kernel approximate-bits.cu';
+      expect(warn.mock.calls).toEqual([[`${why}: products of planes take its place, which are slower`]]);
+      for (const program of programs) await program.dispose();
+      const { memory: _, ...rest } = fakes.left();
+      const { memory: __, ...first } = before;
+      expect(rest).toEqual(first);
+    });
+    // Of what has no other form it is an error.
+    await within('multiply', async (session) => {
+      const reason = /^internal: NVRTC 13\.0 left products out of approximate-planes\.cu with /;
+      await expect(compile(session, 'y', 4)).rejects.toThrow(reason);
+    });
+    expect(fakes.left()).toEqual(atFirst);
   });
 });
 

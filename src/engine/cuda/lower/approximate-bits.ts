@@ -65,9 +65,12 @@ export interface BitLayout {
   readonly sharedBytes: number;
 }
 
+/** Whether a kernel's file is of this form, which has another one beside it: products of planes. */
+export const countsBits = (file: string): boolean => /^approximate-bit(s|-gradients)\.cu$/.test(file);
+
 /** The layout of a layer; undefined where the device or the layer takes another way. */
 export function bitLayout(g: Convolution, widths: OperandWidths, target: Target): BitLayout | undefined {
-  if (!target.warpgroups || g.groups > 1) return undefined;
+  if (!target.warpgroups || target.counts === false || g.groups > 1) return undefined;
   const windows = g.c % PIECE !== 0;
   if (windows && g.kh * g.kw > 1 && g.inner > LONGEST_WINDOW) return undefined;
   const { weightBits, activationBits } = widths;

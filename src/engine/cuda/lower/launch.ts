@@ -45,6 +45,8 @@ export interface Target {
   readonly precision: Precision;
   /** Whether warpgroup matrix instructions exist (Hopper). */
   readonly warpgroups: boolean;
+  /** Whether bits are counted where there are such (approximate-bits.ts); default: they are. */
+  readonly counts?: boolean;
 }
 
 /**

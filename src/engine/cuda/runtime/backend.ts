@@ -13,7 +13,7 @@ import { OLDEST_CAPABILITY, openCuda, openNccl } from './device.ts';
 import { Context, type DeviceProperties } from './driver.ts';
 import { KernelLibrary } from './kernel-library.ts';
 import { CudaProgram } from './program.ts';
-import { CudaSession, type SessionParts } from './session.ts';
+import { CudaSession, type SessionParts, type SharedTarget } from './session.ts';
 
 export interface CudaOptions {
   /** Which of the machine's GPUs; default 0. */
@@ -70,7 +70,7 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
   const group =
     collective && new Communicator(openNccl(), () => new Context(driver, properties, { urgent: true }), collective);
   const { multiprocessors, sharedBytesPerBlock, capability } = properties;
-  const target = { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90, ...as };
+  const target = { now: { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90, ...as } };
   const backend: CudaBackend = {
     device: {
       name: 'cuda',
@@ -98,8 +98,8 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
   return backend;
 }
 
-function* sourcesOfEach(graphs: Iterable<Graph>, target: Target): Generator<KernelSource[]> {
-  for (const graph of graphs) yield sourcesOf(graph, target);
+function* sourcesOfEach(graphs: Iterable<Graph>, target: SharedTarget): Generator<KernelSource[]> {
+  for (const graph of graphs) yield sourcesOf(graph, target.now);
 }
 
 function describe({ ordinal, name, memoryBytes }: DeviceProperties): string {

@@ -50,6 +50,18 @@ const EMPTY_PRODUCT = Buffer.from('f079ff3f00000000', 'hex');
  */
 export const lacksProducts = (image: Uint8Array): boolean => Buffer.from(image).includes(EMPTY_PRODUCT);
 
+/** Machine code of a kernel's file that is not run, for it lacks products. */
+export class LackingProducts extends Error {
+  readonly file: string;
+  readonly compilerVersion: string;
+
+  constructor(file: string, options: readonly string[], compilerVersion: string) {
+    super(`internal: NVRTC ${compilerVersion} left products out of ${file} with ${options.join(' ')}`);
+    this.file = file;
+    this.compilerVersion = compilerVersion;
+  }
+}
+
 /** What machine code depends on beside its source and options. */
 export interface CompileTarget {
   readonly capability: number;
@@ -154,11 +166,7 @@ export class Compiler implements KernelCompiler {
       const does = `${name} does not compile with ${options.join(' ')}`;
       throw new Error(`internal: ${does}: ${this.#text(status)}\n${this.#log(program)}`);
     }
-    const image = this.#bytes('nvrtcGetCUBINSize', 'nvrtcGetCUBIN', program);
-    if (lacksProducts(image)) {
-      throw new Error(`internal: NVRTC ${this.version} left products out of ${name} with ${options.join(' ')}`);
-    }
-    return image;
+    return this.#bytes('nvrtcGetCUBINSize', 'nvrtcGetCUBIN', program);
   }
 
   #log(program: bigint): string {

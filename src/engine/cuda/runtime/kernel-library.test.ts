@@ -63,6 +63,25 @@ test('nothing is compiled ahead where nothing was missing', async () => {
   expect([pulled, ahead.asked]).toEqual([0, []]);
 });
 
+test('machine code that lacks products is refused wherever it comes from, and compiled once', async () => {
+  const lacking = Uint8Array.of(0xf0, 0x79, 0xff, 0x3f, 0, 0, 0, 0);
+  const reason = /^internal: NVRTC 13\.0 left products out of approximate-codes\.cu with .* -DX=[12]$/;
+  const kernels = library();
+  const compiling = kernels.image(source(1));
+  now.ends.get('-DX=1')!.done(lacking);
+  await expect(compiling).rejects.toThrow(reason);
+  await expect(kernels.image(source(1))).rejects.toThrow(reason);
+  kernels.expect(programs([2]));
+  await askedAhead('-DX=2');
+  ahead.begun.add('-DX=2');
+  ahead.ends.get('-DX=2')!.done(lacking);
+  await soon();
+  await expect(kernels.image(source(2))).rejects.toThrow(reason);
+  // As the next process finds it.
+  for (const value of [1, 2]) await expect(library().image(source(value))).rejects.toThrow(reason);
+  expect(now.asked).toEqual(['-DX=1']);
+});
+
 test('what is expected is compiled once something was, each kernel once, and not while another waits for its turn', async () => {
   const kernels = library();
   kernels.expect(programs([1, 2], [2, 3]));

@@ -2,6 +2,7 @@
 // is missing there means that later ones will be, too: then what was said to come (`expect`) is compiled ahead, with
 // what the machine has left. Invariant: that changes nothing but when a kernel is there. It is compiled from the same
 // text with the same options, and one that fails ahead is compiled again where it is needed, and fails there.
+// Machine code that lacks products is kept as any other, and refused wherever it comes from.
 
 import { channel } from 'node:diagnostics_channel';
 import { existsSync, mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
@@ -11,7 +12,15 @@ import { threadId } from 'node:worker_threads';
 import { invariant } from '../../../tensor/errors.ts';
 import { userCacheFolder } from '../../../tensor/user-cache.ts';
 import type { KernelSource } from '../lower/launch.ts';
-import { type CompileTarget, cacheKey, compileOptions, type KernelCompiler, readSource } from './compiler.ts';
+import {
+  type CompileTarget,
+  cacheKey,
+  compileOptions,
+  type KernelCompiler,
+  LackingProducts,
+  lacksProducts,
+  readSource,
+} from './compiler.ts';
 import type { CompilerProcesses } from './compiler-processes.ts';
 
 /** Of a kernel that was not on disk, on the diagnostics channel `tram:kernels`; times as of performance.now(). */
@@ -105,9 +114,15 @@ export class KernelLibrary {
   #image(kernel: Kernel): Promise<Uint8Array> {
     const known = this.#images.get(kernel.name);
     if (known) return known;
-    const image = this.#produce(kernel);
+    const image = this.#produce(kernel).then((found) => this.#whole(kernel, found));
     this.#images.set(kernel.name, image);
     return image;
+  }
+
+  /** What is kept may be of before anybody looked at this. */
+  #whole({ file, options }: Kernel, image: Uint8Array): Uint8Array {
+    if (!lacksProducts(image)) return image;
+    throw new LackingProducts(file, options, this.#compiler().version);
   }
 
   async #produce(kernel: Kernel): Promise<Uint8Array> {
@@ -169,7 +184,7 @@ export class KernelLibrary {
     compiling.then(
       (image) => {
         tell({ file, kind: 'ahead', begin, end: performance.now() });
-        if (!this.#images.has(name)) this.#images.set(name, Promise.resolve(image));
+        if (!this.#images.has(name) && !lacksProducts(image)) this.#images.set(name, Promise.resolve(image));
         keep(path, image);
       },
       () => this.#early.delete(name),

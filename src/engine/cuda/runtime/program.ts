@@ -8,7 +8,7 @@ import { allocate, byteSize, sizeOf, type TensorData } from '../../../tensor/ten
 import { POISON, type Program } from '../../backend.ts';
 import type { Graph } from '../../graph/graph.ts';
 import type { Plan, Storage } from '../../graph/plan.ts';
-import type { Address } from '../lower/launch.ts';
+import type { Address, Target } from '../lower/launch.ts';
 import { type Lower, lowerOn } from '../lower/lowerings.ts';
 import { copyCommand, lowerPlan, planFor } from '../lower/program.ts';
 import { launchesOf } from '../lower/schedule.ts';
@@ -55,6 +55,7 @@ export class CudaProgram implements Program {
   readonly arenaBytes: number;
   readonly #session: CudaSession;
   readonly #plan: Plan;
+  readonly #target: Target;
   readonly #lower: Lower;
   /** Inputs, outputs and the block of small outputs. */
   readonly #pool: MemoryPool;
@@ -74,10 +75,18 @@ export class CudaProgram implements Program {
       return await session.inOrder(async () => {
         // Memory is given back and filled, and kernels are loaded: all that waits for the device.
         if (session.group) await session.quiet();
-        program = new CudaProgram(graph, session);
-        session.join(program, program.arenaBytes);
-        await program.#ready(meet);
-        return program;
+        for (;;) {
+          program = new CudaProgram(graph, session);
+          session.join(program, program.arenaBytes);
+          try {
+            await program.#ready(meet);
+            return program;
+          } catch (error) {
+            if (!session.canDoWithout(error, program.#target)) throw error;
+            program.#disposed = true;
+            await program.#end();
+          }
+        }
       });
     } catch (error) {
       await program?.dispose();
@@ -88,6 +97,7 @@ export class CudaProgram implements Program {
   private constructor(graph: Graph, session: CudaSession) {
     const { context, target } = session;
     this.#session = session;
+    this.#target = target;
     this.#lower = lowerOn(target);
     this.#plan = planFor(graph, this.#lower);
     this.arenaBytes = this.#plan.arenaBytes;

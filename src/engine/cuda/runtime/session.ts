@@ -7,9 +7,11 @@ import { allocate, byteSize, type HostTensor, sizeOf, type TensorData } from '..
 import { type Backend, POISON, type Program } from '../../backend.ts';
 import type { Graph } from '../../graph/graph.ts';
 import { SharedSession } from '../../session.ts';
+import { countsBits } from '../lower/approximate-bits.ts';
 import type { Address, KernelLaunch, Target } from '../lower/launch.ts';
 import { Arena } from './arena.ts';
 import type { Communicator } from './communicator.ts';
+import { LackingProducts } from './compiler.ts';
 import type { Context, PreparedKernel } from './driver.ts';
 import { KernelLibrary } from './kernel-library.ts';
 import { MemoryPool } from './pool.ts';
@@ -18,12 +20,18 @@ import { PinnedMemory } from './staging.ts';
 /** Dynamic shared memory that needs no permission, with room for what a kernel declares itself. */
 const ALWAYS_ALLOWED_SHARED = 32 * 1024;
 
+/** What work is lowered for from now on; a program stays as it was lowered. */
+export interface SharedTarget {
+  now: Target;
+}
+
 /** What a session computes with. */
 export interface SessionParts {
   readonly backend: Backend;
   readonly context: Context;
   readonly kernels: KernelLibrary;
-  readonly target: Target;
+  /** Of all sessions of the device. */
+  readonly target: SharedTarget;
   /** In tests: memory is poisoned when it is taken. */
   readonly poison: boolean;
   readonly group: Communicator | undefined;
@@ -32,13 +40,13 @@ export interface SessionParts {
 
 export class CudaSession extends SharedSession<Address> {
   readonly context: Context;
-  readonly target: Target;
   readonly poison: boolean;
   readonly arena: Arena;
   /** Bytes that programs have for themselves. */
   ownBytes = 0;
   readonly #kernels: KernelLibrary;
   readonly #compile: SessionParts['compile'];
+  readonly #target: SharedTarget;
   readonly #pool: MemoryPool;
   readonly #constants = new Map<TensorData, Address>();
   readonly #modules = new Map<string, Promise<bigint>>();
@@ -58,10 +66,29 @@ export class CudaSession extends SharedSession<Address> {
     group?.enter(context);
     this.#kernels = kernels;
     this.#compile = compile;
-    this.target = target;
+    this.#target = target;
     this.poison = poison;
     this.arena = new Arena(context);
     this.#pool = this.newPool();
+  }
+
+  get target(): Target {
+    return this.#target.now;
+  }
+
+  /**
+   * Whether a program for `target` that ended with this error can do without what is to blame: without counts of bits,
+   * where the compiler leaves products out of those. From then on none is lowered with them on this device.
+   */
+  canDoWithout(error: unknown, target: Target): boolean {
+    if (!(error instanceof LackingProducts) || !countsBits(error.file) || target.counts === false) return false;
+    if (this.target.counts !== false) {
+      const { file, compilerVersion } = error;
+      const why = `the compiler, NVRTC ${compilerVersion}, leaves products out of the kernel ${file}`;
+      process.emitWarning(`${why}: products of planes take its place, which are slower`);
+      this.#target.now = { ...this.target, counts: false };
+    }
+    return true;
   }
 
   newPool(): MemoryPool {
@@ -140,7 +167,9 @@ export class CudaSession extends SharedSession<Address> {
     if (this.#runs !== undefined) this.context.destroyEvent(this.#runs);
     await this.quiet();
     this.group?.leave(this.context);
-    for (const module of this.#modules.values()) this.context.unloadModule(await module);
+    // What did not compile was told to whoever needed it.
+    const modules = await Promise.allSettled(this.#modules.values());
+    for (const module of modules) if (module.status === 'fulfilled') this.context.unloadModule(module.value);
     this.#pool.dispose();
     this.#constants.clear();
     this.context.dispose();
@@ -176,10 +205,9 @@ export class CudaSession extends SharedSession<Address> {
     const modules = new Map<string, bigint>();
     const missing = [...sources].filter(([name]) => !this.#modules.has(name)).map(([, source]) => source);
     for (const [name, image] of this.#kernels.images(missing)) {
-      this.#modules.set(
-        name,
-        image.then((code) => this.context.loadModule(code)),
-      );
+      const module = image.then((code) => this.context.loadModule(code));
+      this.#modules.set(name, module);
+      module.catch(() => this.#modules.delete(name));
     }
     await Promise.all([...sources.keys()].map(async (name) => modules.set(name, await this.#modules.get(name)!)));
     return ({ source, name, ...launch }) => {
