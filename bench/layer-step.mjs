@@ -209,7 +209,7 @@ console.log(
 );
 
 console.log('validation');
-const small = operands({ batch: 2, size: 7, channels: 20, columns });
+const small = operands({ batch: 2, size: 9, channels: 20, columns });
 const naive = await results(referenceBackend(), ours(small, whole));
 validate('ours, naive loops', await results(backend, ours(small, whole)), naive, 2e-6);
 validate('published, naive loops', await results(backend, published(small, ['forward', 'backward'])), naive, 2e-5);

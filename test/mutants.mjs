@@ -398,6 +398,20 @@ export const mutants = [
     'test/engine/conformance.test.ts > conv2d: 3×3',
   ),
   fault(
+    'src/engine/wasm/kernels/convolution-winograd.ts',
+    'a data gradient takes the taps of the window in the order of the product',
+    '(8 - tap) * lanes + first',
+    'tap * lanes + first',
+    'test/engine/conformance.test.ts > conv2d: squares',
+  ),
+  fault(
+    'src/engine/wasm/kernels/convolution-winograd.ts',
+    'the last square of a row of an odd width writes where the next row begins',
+    'const right = x + 1 < geometry.outWidth;',
+    'const right = true;',
+    'test/engine/conformance.test.ts > conv2d: squares',
+  ),
+  fault(
     'src/engine/wasm/kernels/approximate-forward.ts',
     'three taps to a row begin where a padding of one has them',
     'args.tapsPerRow == 3 ? 2 - geometry.paddingX : 0',

@@ -8,7 +8,7 @@ import type { ProductError } from '../../src/multiplier/error.ts';
 import { columnStructure, productStructure, type Structure } from '../../src/multiplier/structure.ts';
 import { Random } from '../../src/tensor/random.ts';
 import { f32, type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
-import { type Case, codes, constant, floats, make, operands } from './cases.ts';
+import { type Case, codes, constant, floats, floatsOf, make, operands } from './cases.ts';
 
 export type ErrorForm = 'exact' | 'structure' | 'truncation' | 'table' | 'table with slopes';
 
@@ -249,6 +249,22 @@ const convolutions: readonly Case[] = (
   make('conv2d', note, [floats(x), floats(w)], square({ stride, padding, groups }), { differentiate: [0, 1] }),
 );
 
+/** Squares of 2×2 outputs. */
+const ofSquares = floatsOf(11);
+const squares: readonly Case[] = (
+  [
+    ['of odd images in groups', [3, 21, 11, 40], [3, 3, 20, 36], 1, 2],
+    ['with padding 2', [2, 10, 14, 18], [3, 3, 18, 16], 2, 1],
+    ['without padding', [7, 22, 12, 16], [3, 3, 16, 24], 0, 1],
+    ['with padding beyond the window', [1, 8, 9, 16], [3, 3, 16, 17], [3, 4], 1],
+    ['in one row', [1, 2, 40, 16], [3, 3, 16, 16], 1, 1],
+  ] as [string, Shape, Shape, PerAxis, number][]
+).map(([note, x, w, padding, groups]) =>
+  make('conv2d', `squares ${note}`, [ofSquares(x), ofSquares(w)], square({ stride: 1, padding, groups }), {
+    differentiate: [0, 1],
+  }),
+);
+
 const LONG = 2 * 16384;
 
 function elementwise(): Case[] {
@@ -355,6 +371,7 @@ const losses: readonly Case[] = [32, 50].map((rows) =>
 export const pathCases: readonly Case[] = [
   ...approximate,
   ...convolutions,
+  ...squares,
   ...elementwise(),
   ...reductions(),
   ...losses,

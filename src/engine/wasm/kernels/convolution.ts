@@ -74,8 +74,9 @@ export function packTransposed(args: Convolution, part: i32, scratch: usize): vo
   }
 }
 
+/** Up to 8 f32, `step` bytes apart, and zeros behind them. */
 @inline
-function packLanes(to: usize, from: usize, step: usize, count: i32): void {
+export function packLanes(to: usize, from: usize, step: usize, count: i32): void {
   let lane = 0;
   for (; lane < count; ++lane) store<f32>(to + (<usize>lane << 2), load<f32>(from + <usize>lane * step));
   for (; lane < 8; ++lane) store<f32>(to + (<usize>lane << 2), 0);

@@ -9,6 +9,7 @@ export { axmGradients, structureGradient } from './approximate-gradients';
 export { cotangentSums, planarCodes, tileCotangent } from './approximate-operands';
 export { axmErrorInput, axmErrorWeight } from './approximate-slopes';
 export { convolutionForward, convolutionInputGradient, packForward, packTransposed } from './convolution';
+export { convolveWinograd, packWinograd } from './convolution-winograd';
 export { planeCoefficientsInteger, planeCoefficientsReal } from './approximate-rows';
 export { depthwiseForward, depthwiseInputGradient, depthwiseWeightGradient } from './convolution-depthwise';
 export { gatherRows, gatherRowsGradient, matrixProduct } from './matrices';

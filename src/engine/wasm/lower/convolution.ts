@@ -15,7 +15,7 @@ import {
 } from './geometry.ts';
 import { launch } from './launch.ts';
 import { Layout, type Lowered, type Lowerings, type WaysOf } from './lowering.ts';
-import type { Convolution, Depthwise, Geometry, WeightGradient } from './records.ts';
+import type { Convolution, Depthwise, Geometry, WeightGradient, Winograd } from './records.ts';
 import type { Address } from './words.ts';
 
 /** Result positions of a part, enough to use a panel of weights from the first-level cache many times. */
@@ -29,6 +29,13 @@ const ENOUGH_PARTS = 32;
 /** Positions of an image, and images, up to and from which a tile is one position of 4 images. */
 const SMALL_IMAGE = 64;
 const IMAGES = 12;
+
+/** Squares of 2×2 outputs of a part: their transformed pixels stay in the second-level cache. */
+const SQUARES_PER_PART = 32;
+/** Of the lists of 16 places with one tap each. */
+const SQUARE_LISTS_BYTES = 16 * 40;
+/** Channels and outputs of a group, from which on fewer products repay the transforms. */
+const SQUARE_CHANNELS = 16;
 
 const TILES = ['along rows', 'across images'] as const;
 /** Whose the lists of positions are. */
@@ -49,12 +56,18 @@ const byTapsAndPanels = {
     ...steps,
   },
 } as const;
+const bySquares = {
+  squares: {
+    ...{ outputs: FILLING, channels: FILLING, rows: CUTS, squares: FILLING },
+    ...{ heights: FILLING, widths: FILLING, groups: COUNTS },
+  },
+} as const;
 const lanesOfChannels = { depthwise: { channels: FILLING, ...steps } } as const;
 
 export const convolutionWays: WaysOf<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
   // Only the gradient of the input tells residues apart.
-  conv2d: { panels: { ...byPanels.panels, residues: ['one'] }, ...lanesOfChannels },
-  conv2dInputGradient: { ...byPanels, ...lanesOfChannels },
+  conv2d: { panels: { ...byPanels.panels, residues: ['one'] }, ...bySquares, ...lanesOfChannels },
+  conv2dInputGradient: { ...byPanels, ...bySquares, ...lanesOfChannels },
   conv2dWeightGradient: { ...byTapsAndPanels, ...lanesOfChannels },
 };
 
@@ -119,6 +132,8 @@ function listImages(geometry: Geometry, lanes: number, depth: number, transposed
  */
 function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): Lowered {
   const geometry = geometryOf(x, w, conv);
+  const oriented = transposed ? turned(geometry) : geometry;
+  if (takesSquares(oriented)) return squareProduct(oriented, transposed);
   const { batch, groups } = geometry;
   const [lanes, depth] = transposed
     ? [channelsPerGroup(geometry), outputsPerGroup(geometry)]
@@ -168,6 +183,73 @@ function product(x: Shape, w: Shape, conv: ConvGeometry, transposed: boolean): L
           groups * rowRuns * Math.ceil(panels / perPart),
           record,
           acrossImages ? 0 : (Math.ceil((rowsPerPart * width) / 4) + 1) * tileBytes + 4 * PLACE_BYTES,
+        ),
+      ];
+    },
+  };
+}
+
+/** Whether the product of a geometry goes by squares of 2×2 outputs: see ../kernels/convolution-winograd.ts. */
+function takesSquares(geometry: Geometry): boolean {
+  const { kernelHeight, kernelWidth, strideY, strideX, dilationY, dilationX, outHeight, outWidth } = geometry;
+  const window = kernelHeight === 3 && kernelWidth === 3 && strideY * strideX * dilationY * dilationX === 1;
+  const channels = Math.min(channelsPerGroup(geometry), outputsPerGroup(geometry));
+  return window && outHeight * outWidth > SMALL_IMAGE && channels >= SQUARE_CHANNELS;
+}
+
+/** The convolution with the weights turned round that the data gradient is. */
+function turned(geometry: Geometry): Geometry {
+  const { height, width, channels, outHeight, outWidth, outputs, kernelHeight, kernelWidth } = geometry;
+  return {
+    ...geometry,
+    ...{ height: outHeight, width: outWidth, channels: outputs, outHeight: height, outWidth: width, outputs: channels },
+    paddingY: kernelHeight - 1 - geometry.paddingY,
+    paddingX: kernelWidth - 1 - geometry.paddingX,
+  };
+}
+
+/** The product of convolution-winograd.ts. */
+function squareProduct(geometry: Geometry, isTurned: boolean): Lowered {
+  const { batch, groups, outHeight, outWidth } = geometry;
+  const [lanes, depth] = [outputsPerGroup(geometry), channelsPerGroup(geometry)];
+  const panels = Math.ceil(lanes / 8);
+  const across = Math.ceil(outWidth / 2);
+  const rows = batch * Math.ceil(outHeight / 2);
+  const rowsPerPart = Math.min(Math.ceil(SQUARES_PER_PART / across), Math.ceil((groups * rows) / ENOUGH_PARTS));
+  const layout = new Layout();
+  const packed = layout.take(groups * panels * 16 * depth * 32);
+  const pixelBytes = Math.ceil(depth / 4) * 16;
+  const squares = Math.ceil((rowsPerPart * across) / 4) * 4;
+  const patchBytes = 8 * (across + 1) * pixelBytes;
+  const placesBytes = 16 * (squares * pixelBytes + 64 + squares * 32);
+  return {
+    path: pathOf(bySquares, 'squares', {
+      outputs: filling(lanes, 8),
+      channels: filling(depth, 4),
+      rows: cuts(rows, rowsPerPart),
+      squares: filling(rowsPerPart * across, 4),
+      heights: filling(outHeight, 2),
+      widths: filling(outWidth, 2),
+      groups: oneOrSeveral(groups),
+    }),
+    workspaceBytes: layout.bytes,
+    launches: ({ inputs: [source, w], outputs: [out], workspace }) => {
+      const record: Winograd = {
+        geometry,
+        source: source!,
+        w: w!,
+        out: out!,
+        panels: workspace + packed,
+        turned: Number(isTurned),
+        rowsPerPart,
+      };
+      return [
+        launch('packWinograd', groups * panels, record, (9 + 12) * 32),
+        launch(
+          'convolveWinograd',
+          groups * Math.ceil(rows / rowsPerPart),
+          record,
+          SQUARE_LISTS_BYTES + patchBytes + placesBytes,
         ),
       ];
     },

@@ -335,6 +335,33 @@ function packWeightGradient(record: WeightGradient): Words {
   ];
 }
 
+export interface Winograd {
+  /** Of the forward convolution, or of the one that the data gradient is. */
+  readonly geometry: Geometry;
+  readonly source: Address;
+  /** [3, 3, channels / groups, outputs]; turned: [3, 3, outputs / groups, channels]. */
+  readonly w: Address;
+  readonly out: Address;
+  /** f32 [groups][panels of 8 outputs][16][channels / groups][8]. */
+  readonly panels: Address;
+  /** Whether the weights are to be turned round, with channels and outputs exchanged. */
+  readonly turned: number;
+  /** Rows of squares. */
+  readonly rowsPerPart: number;
+}
+
+function packWinograd(record: Winograd): Words {
+  return [
+    packGeometry(record.geometry),
+    record.source,
+    record.w,
+    record.out,
+    record.panels,
+    record.turned,
+    record.rowsPerPart,
+  ];
+}
+
 export interface Convolution {
   readonly geometry: Geometry;
   /** Forward: x; data gradient: g. */
@@ -1053,6 +1080,8 @@ export interface KernelRecords {
   readonly convolutionInputGradient: Convolution;
   readonly packForward: Convolution;
   readonly packTransposed: Convolution;
+  readonly convolveWinograd: Winograd;
+  readonly packWinograd: Winograd;
   readonly planeCoefficientsInteger: PlaneCoefficients;
   readonly planeCoefficientsReal: PlaneCoefficients;
   readonly depthwiseForward: Depthwise;
@@ -1135,6 +1164,8 @@ export const packers: { readonly [K in keyof KernelRecords]: (record: KernelReco
   convolutionInputGradient: packConvolution,
   packForward: packConvolution,
   packTransposed: packConvolution,
+  convolveWinograd: packWinograd,
+  packWinograd: packWinograd,
   planeCoefficientsInteger: packPlaneCoefficients,
   planeCoefficientsReal: packPlaneCoefficients,
   depthwiseForward: packDepthwise,
