@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -222,6 +222,30 @@ describe('settings', () => {
     await run(['sweep', plan, '--from', place, '--over', 'seed=1', '--multiplier', 'exact:4x5', '--plan']);
     const { trials } = JSON.parse(readFileSync(join(plan, 'sweep.json'), 'utf8'));
     expect(trials[0].settings).toMatchObject({ bits: { weights: 4, activations: 5 }, map: { multiplier: 'exact' } });
+  });
+
+  test.each([
+    [['--over', 'multiplier=nothing:8x8'], /^tram: the trial nothing-8x8: unknown generator "nothing"/],
+    [['--over', 'multiplier=dadda:8'], /^tram: the trial dadda-8: cannot read the generator "dadda:8"/],
+    [['--over', 'multiplier=trained;drum:8x8:bits=99'], /^tram: the trial drum-8x8-bits-99: drum: bits is "99"/],
+    [
+      ['--over', 'multiplier=dadda:8x8;drum:4x4', '--bits', '8'],
+      /^tram: the trial drum-4x4: drum:4x4 multiplies 4×4 bits, but/,
+    ],
+    [[], /is not the folder of a sweep, and nothing is varied for a new one; say what with --over, /],
+  ])('of a sweep that cannot be are refused before it is there: %j', async (words, reason) => {
+    const place = join(folder, 'no sweep');
+    const { code, err } = await run(['sweep', place, ...words, '--plan']);
+    expect(code).toBe(2);
+    expect(err).toMatch(reason);
+    expect(existsSync(place)).toBe(false);
+  });
+
+  test('of forms are all of them where all is among them', async () => {
+    expect((await run(['export', 'nowhere', '--to', 'c,nope'])).err).toMatch(
+      /^tram: --to: expected one of all, integer, /,
+    );
+    expect((await run(['export', 'nowhere', '--to', 'c,all'])).err).toMatch(/^tram: nowhere is not a run folder/);
   });
 
   test('that are unset reach the flow as undefined, to return to their defaults', async () => {

@@ -174,7 +174,7 @@ describe('procedural data', () => {
       ['12x20x3,clases=3', "did you mean 'classes'?"],
       ['12x20x3,classes', 'is not NAME=NUMBER'],
       ['12x20x3,classes=1', 'classes is 1; 2 to'],
-      ['99999x2x3', 'HEIGHTxWIDTHxCHANNELS'],
+      ['99999x2x3', 'HEIGHTxWIDTHxCHANNELS with sides of 1 to 4096'],
     ] as const) {
       await expect(openDataset(`procedural:${text}`)).rejects.toThrow(message);
     }

@@ -115,6 +115,7 @@ function askedColumn(count: number, header: readonly string[], asked: string, at
 function inferredSize(values: number, file: string): ImageSize {
   const side = Math.round(Math.sqrt(values));
   if (values > 0 && side * side === values) return { height: side, width: side, channels: 1 };
+  if (values === 0) throw new UserError(`${file} holds nothing beside the label; a value for each pixel was expected`);
   throw new UserError(
     `the data set csv:${file} needs the image size (HxWxC, for example --image 8x8x1): its ${values} values beside the label are no square`,
   );

@@ -42,7 +42,7 @@ function parseRecipe(text: string): Recipe {
   const most = 2 ** 12;
   if (height < 1 || width < 1 || height > most || width > most) {
     throw new UserError(
-      `the procedural data '${text}' begin with '${first}'; HEIGHTxWIDTHxCHANNELS with 1 or 3 channels was expected, for example procedural:224x224x3,classes=1000`,
+      `the procedural data '${text}' begin with '${first}'; HEIGHTxWIDTHxCHANNELS with sides of 1 to ${most} and 1 or 3 channels was expected, for example procedural:224x224x3,classes=1000`,
     );
   }
   const given: Record<string, number> = {};

@@ -128,6 +128,9 @@ describe('csv', () => {
   test('asks for the image size, and refuses a wrong one and a wrong maximum', async () => {
     const path = put('a.csv', rows(10));
     await expect(openDataset(path)).rejects.toThrow(`the data set csv:${path} needs the image size (HxWxC`);
+    const nothing = join(folder, 'nothing.csv');
+    writeFileSync(nothing, '1\n2\n');
+    await expect(openDataset(nothing)).rejects.toThrow(`${nothing} holds nothing beside the label;`);
     await expect(openDataset(path, { image: parseImageSize('28x28x1') })).rejects.toThrow(
       `${path}:1: 3 columns; 785 (784 values`,
     );

@@ -17,7 +17,9 @@ export function initialTensor({ value, initial }: Parameter, seed: number, posit
     if (initial.kind === 'uniform') return initial.bound * (2 * random.uniform() - 1);
     return initial.value;
   };
-  return f32(value.shape, Float32Array.from({ length: sizeOf(value.shape) }, draw));
+  const values = new Float32Array(sizeOf(value.shape));
+  for (let at = 0; at < values.length; at++) values[at] = draw();
+  return f32(value.shape, values);
 }
 
 /** [kh, kw, I, O] → [O, I, kh, kw]. */

@@ -41,7 +41,7 @@ const causes: Record<string, string> = {
   ENOENT: 'no such file or folder; check the path',
   ENOTDIR: 'a part of the path is a file, not a folder; check the path',
   EISDIR: 'it is a folder, a file was expected',
-  ELOOP: 'it is a symbolic link, which is not followed here; put the file itself there',
+  ELOOP: 'it is a symbolic link, which is not followed here or leads in a circle; put the file itself there',
   ENAMETOOLONG: 'the name is too long for the file system',
 };
 

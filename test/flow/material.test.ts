@@ -1,6 +1,6 @@
 // A data set and a model that the caller of the library has in memory: a run with them, and who goes on with it.
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -68,6 +68,30 @@ test('other images and other layers under the same names are refused', async () 
 test('naming the same thing in the settings too is refused', async () => {
   const twice = { folder: join(parent, 'twice'), dataset, settings: { ...settings, data: 'digits' } };
   await expect(runFlow(twice)).rejects.toThrow(/data is given, and a data set in memory too/);
+});
+
+test('an epoch leaves a resume point behind where that takes little of its time', async () => {
+  const wide: Model = {
+    ...{ name: 'wide', description: 'twelve million weights', minimumSize: 4 },
+    build: (layers, image, classes) => {
+      const features = layers.conv('conv', image, { out: 64, kernel: 3 });
+      return layers.linear('fc2', layers.linear('fc1', layers.globalAveragePool(features), 160_000), classes);
+    },
+  };
+  for (const [own, isLeft] of [
+    [model, true],
+    [wide, false],
+  ] as const) {
+    const at = join(parent, own.name);
+    const left: boolean[] = [];
+    await runFlow({
+      ...{ folder: at, dataset, model: own, settings: { ...settings, sample: 60 }, phases: ['train'] },
+      listener: ({ kind }) => {
+        if (kind === 'epoch') left.push(existsSync(join(at, 'checkpoints/resume.safetensors')));
+      },
+    });
+    expect(left[0]).toBe(isLeft);
+  }
 });
 
 test('a multiplier in memory is measured on the quantised network, as a table and as a netlist', async () => {

@@ -159,7 +159,7 @@ test('the netlist that is kept of an exact multiplier is the one that has its sy
 });
 
 test.each([
-  [['new'], /the sweep is empty: nothing is varied; say what with --over, --config or --cheapest/],
+  [['new'], /new is not the folder of a sweep, and nothing is varied for a new one; say what with --over, --config or/],
   [['new', '--over', 'lamda=1'], /unknown setting to vary 'lamda'; did you mean 'lambda'/],
   [['new', '--over', 'model=resnet9'], /unknown model 'resnet9'; did you mean 'resnet8'/],
   [['new', '--over', 'rivals=recovered'], /unknown setting to vary 'rivals'/],

@@ -57,8 +57,8 @@ const FORMS = exportForms.map(({ name }) => name).join(', ');
 
 /** Names of forms separated by commas, or all. */
 function parseForms(text: string): readonly ExportFormName[] {
-  if (text === 'all') return exportFormNames;
-  return namesIn(text, '--to', FORMS).map(oneOf('--to', exportFormNames));
+  const names = namesIn(text, '--to', FORMS).map(oneOf('--to', ['all', ...exportFormNames] as const));
+  return names.flatMap((name): readonly ExportFormName[] => (name === 'all' ? exportFormNames : [name]));
 }
 
 export function defineExport(command: Command, services: Services): void {

@@ -305,6 +305,11 @@ async function planOf(
   const settings = readSettings(command, settingsOfPhases(trialPhases), true);
   const isPlan = over !== undefined || config !== undefined || cheapest === true;
   if (!isPlan && (report || hasSweep(folder))) return goingOn(folder, settings, halving ?? rivals ?? from);
+  if (!isPlan) {
+    throw new UserError(
+      `${folder} is not the folder of a sweep, and nothing is varied for a new one; say what with --over, --config or --cheapest`,
+    );
+  }
   const { mergeSettings } = await import('../../flow/settings/config.ts');
   const { saidIn } = await import('../../flow/settings/said.ts');
   const { cheapestGrid, questionOf } = await import('../../flow/sweep/cheapest.ts');

@@ -7,6 +7,7 @@ import type { Session } from '../../engine/backend.ts';
 import type { BatchNormScope } from '../../nn/layers.ts';
 import { DivergedError, LostDeviceError, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
+import { sizeOf } from '../../tensor/tensor.ts';
 import { feedOf } from '../../train/feed.ts';
 import {
   atStart,
@@ -155,7 +156,7 @@ export async function trainPhase(
   const log = openMetrics(context.folder, phase, start ?? atStart);
   await logs.goOn(epochsBefore(configuration, phase) + (start ?? atStart).epoch);
   let saved = performance.now();
-  let saving = 0;
+  let saving = expectedSaving(context);
   let last: Position<'accuracy'> = start ?? atStart;
   let resumable = start;
   const devices = devicesSoFar(context);
@@ -197,6 +198,10 @@ export async function trainPhase(
   }
   return last;
 }
+
+/** Milliseconds that a resume point takes, before one was written: weights and velocities at a gigabyte a second. */
+const expectedSaving = ({ layers }: Pick<RunContext, 'layers'>): number =>
+  (8 * layers.reduce((sum, { weightShape }) => sum + sizeOf(weightShape), 0)) / 1e6;
 
 /** On how many devices a phase has run, one number after the other, with the present one. */
 export function devicesSoFar({ earlierDevices, backend }: Pick<RunContext, 'earlierDevices' | 'backend'>): number[] {

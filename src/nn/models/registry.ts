@@ -37,6 +37,6 @@ export function findModel(name: string): Model {
   const model = models.find((candidate) => candidate.name === name);
   if (model) return model;
   const names = models.map((candidate) => candidate.name);
-  const others = `and ${names.length - PROPOSED} more that tram models lists, or a .mjs file`;
+  const others = `and ${names.length - PROPOSED} more that tram models lists, or a .mjs or .onnx file`;
   throw unknownName('model', name, names, [...similarNames(name, names, PROPOSED), others]);
 }
