@@ -207,7 +207,7 @@ const approximate: readonly Case[] = [
     ),
   ),
   // Gradients: blocks of images, and sorting per tap.
-  ...[12, 22].map((batch) =>
+  ...[15, 28].map((batch) =>
     approximateCase(`${batch} images in blocks`, { x: [batch, 16, 16, 2], w: [3, 3, 2, 3] }, [8, 8], 'structure'),
   ),
   ...[100, 198].map((batch) =>

@@ -9,6 +9,7 @@ import {
   convolution as geometryOf,
   outputsPerGroup,
   positions,
+  SMALL_IMAGE,
   steps,
   stepsOf,
   taps,
@@ -26,8 +27,7 @@ const PLACE_BYTES = 20;
 const POSITIONS_PER_BLOCK = 256;
 /** A step with fewer parts is cut along its panels too. */
 const ENOUGH_PARTS = 32;
-/** Positions of an image, and images, up to and from which a tile is one position of 4 images. */
-const SMALL_IMAGE = 64;
+/** From this many images on, where these are small, a tile is one position of 4 images. */
 const IMAGES = 12;
 
 /** Squares of 2×2 outputs of a part: their transformed pixels stay in the second-level cache. */

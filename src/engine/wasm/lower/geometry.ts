@@ -6,6 +6,8 @@ import type { ConvGeometry } from '../../graph/ops.ts';
 import { COUNTS, oneOrSeveral } from '../../graph/paths.ts';
 import type { Geometry } from './records.ts';
 
+/** Positions of an image up to which it counts as small. */
+export const SMALL_IMAGE = 64;
 /** Longest row that a pointwise convolution is cut into. */
 const LONGEST_ROW = 1024;
 
