@@ -3,9 +3,9 @@
 // Invariants: the plan is written once and known by its digest; how a run ended is written by the one who holds its
 // claim, and then stays.
 
-import { existsSync, readdirSync, rmdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmdirSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { relocate } from '../../data/registry.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -14,9 +14,10 @@ import { given } from '../../tensor/given.ts';
 import { version } from '../../version.ts';
 import { SWEEP_PLAN } from '../run/folder.ts';
 import { glanceAt, type InUse, isLock, LOCK_FILE, lockRun, type RunLock, tryLock, type Watched } from '../run/lock.ts';
-import { fileName } from '../run/manifest.ts';
+import { fileName, hasManifest, readManifest, withoutSearchedWidths } from '../run/manifest.ts';
 import { type ConfigurationInput, configurationSchema, describeIssues } from '../settings/config.ts';
 import type { Trial } from './grid.ts';
+import { phaseKeys, sharedPath } from './keys.ts';
 import type { Job } from './tree.ts';
 
 /** What stands in the folder of a sweep. */
@@ -222,6 +223,33 @@ export function keepRung(folder: string, job: string, rung: number, reached: Run
   writeJsonInside(folder, rungPath(job, rung), reached);
 }
 
+/**
+ * Gives what several trials share the name that it has today. Programs of before have put the same settings into other
+ * words, and names follow from those: what is done there, or half done, is gone on with. To be called by the one who
+ * has the claim to the run.
+ */
+export function renameShared(folder: string, job: string): void {
+  if (hasManifest(join(folder, job))) return;
+  const others = readdirSync(join(folder, sweepFiles.shared)).map((name) => `${sweepFiles.shared}/${name}`);
+  const before = others.find((other) => isCalled(folder, other, job));
+  if (before === undefined || isClaimed(folder, before)) return;
+  renameSync(join(folder, before), join(folder, job));
+  forgetOutcome(folder, before);
+}
+
+/** Whether a run of the sweep would have this name today; one that cannot be read has none. */
+function isCalled(folder: string, run: string, name: string): boolean {
+  if (!hasManifest(join(folder, run))) return false;
+  try {
+    const configuration = withoutSearchedWidths(readManifest(join(folder, run)));
+    const phase = basename(run).replace(/-.*$/, '');
+    return phaseKeys(configuration).some((one) => one.phase === phase && sharedPath(one) === name);
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
+}
+
 /** The run that the first ones branch from, as it is found here. */
 export function sourceOf({ from, directory }: SweepPlan): string | undefined {
   return from === undefined || existsSync(from) ? from : resolve(directory, from);
@@ -236,9 +264,12 @@ export function isWorkedOn(folder: string): boolean {
     const place = join(folder, kind);
     const claims = existsSync(place) ? readdirSync(place).filter((name) => name.endsWith('.claim')) : [];
     const open = claims.filter((name) => !existsSync(join(place, name.replace(/claim$/, 'json'))));
-    return open.some((name) => (glanceAt(join(place, name)) ?? { isAlive: false }).isAlive !== false);
+    return open.some((name) => isClaimed(folder, `${kind}/${name.replace(/\.claim$/, '')}`));
   });
 }
+
+const isClaimed = (folder: string, job: string): boolean =>
+  (glanceAt(claimPath(folder, job)) ?? { isAlive: false }).isAlive !== false;
 
 /** The folder whose lock is the claim to a run of the sweep: the run's own is locked by who trains in it. */
 export const claimPath = (folder: string, job: string): string => join(folder, `${job}.claim`);

@@ -50,6 +50,16 @@ test('what is the same run is one trial: λ decides nothing where the multiplier
   expect(names(grid('bits=4,4x4'))).toEqual(['bits4']);
 });
 
+test('a run that is listed under two names is told, not left out', () => {
+  const named = (name: string, quantize: ConfigurationInput['quantize']) => ({ name, settings: { quantize } });
+  const still = named('still', { learningRate: 0.1 });
+  const moving = named('moving', { epochs: 2, learningRate: 0.1 });
+  expect(names(trialsOf({ trials: [still, moving] }))).toEqual(['still', 'moving']);
+  expect(() => trialsOf({ trials: [still, moving, { name: 'usual' }] })).toThrow(
+    'the trials still and usual are the same run',
+  );
+});
+
 test('rivals have the training and whatever else is varied, but no structure', () => {
   const common = { explore: { epochs: 3, lambda: 2 }, recover: { epochs: 4 }, bits: { weights: 6 } };
   const over = ['lambda=1,3', 'gradient=straight-through', 'seed=1,2'].map((text) =>

@@ -250,6 +250,8 @@ interface Planned extends Trial {
   /** The same for trials that are the same run. */
   readonly key: string;
   readonly configuration: Configuration;
+  /** As the plan names a listed trial. */
+  readonly given: string | undefined;
 }
 
 function trialOf({ given, options, untold = [], settings: own, kind }: Draft, common: ConfigurationInput): Planned {
@@ -284,6 +286,7 @@ function trialOf({ given, options, untold = [], settings: own, kind }: Draft, co
     settings,
     key,
     configuration,
+    given: kind === 'trial' ? given : undefined,
   };
 }
 
@@ -353,11 +356,23 @@ function fileSafe(text: string): string {
 const shortened = (name: string): string =>
   name.length > LONGEST ? `${name.slice(0, LONGEST - 9)}-${sha256(name).slice(0, 8)}` : name;
 
-/** Without those that are the same run as an earlier one; the names of different ones differ. */
+/**
+ * Without those that are the same run as an earlier one; the names of different ones differ. Nobody lists a run under
+ * two names on purpose.
+ */
 function distinct(all: readonly Planned[]): Trial[] {
-  const runs = new Map<string, Trial>();
-  for (const { key, configuration: _, ...trial } of all) if (!runs.has(key)) runs.set(key, trial);
-  const trials = [...runs.values()];
+  const runs = new Map<string, Planned>();
+  for (const trial of all) {
+    const known = runs.get(trial.key);
+    if (!known) runs.set(trial.key, trial);
+    else if (known.given && trial.given && known.given !== trial.given) {
+      const both = `${known.name} and ${trial.name}`;
+      throw new UserError(
+        `the trials ${both} are the same run: what they say differently decides nothing; leave one of them out`,
+      );
+    }
+  }
+  const trials = [...runs.values()].map(({ key: _, configuration: __, given: ___, ...trial }): Trial => trial);
   const names = new Set<string>();
   for (const { name } of trials) {
     if (names.has(name)) throw new UserError(`two trials are called ${name}; give them other names`);

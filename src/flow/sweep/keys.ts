@@ -20,6 +20,9 @@ export function phaseKeys(configuration: Configuration): readonly PhaseKey[] {
   return own.map((phase) => ({ phase, key: sha256(data, phase, settingsOf(configuration, phase)) }));
 }
 
+/** Where a sweep has what several trials share up to a phase, in its folder. */
+export const sharedPath = ({ phase, key }: PhaseKey): string => `shared/${phase}-${key.slice(0, 12)}`;
+
 /** The phases whose result a section of the settings decides; none where it says what the data are. */
 export function decidedBy(configuration: Configuration, key: string): readonly Phase[] {
   return phases.filter((phase) => key in phaseFacts[phase].settings(configuration));

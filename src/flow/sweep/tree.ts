@@ -5,7 +5,7 @@
 import { type Configuration, type ConfigurationInput, parseConfiguration, withRecipe } from '../settings/config.ts';
 import { isTraining, type Phase, phaseFacts, phases, phasesOf } from '../settings/phases.ts';
 import type { Trial } from './grid.ts';
-import { decidedBy, type PhaseKey, phaseKeys, pick } from './keys.ts';
+import { decidedBy, type PhaseKey, phaseKeys, pick, sharedPath } from './keys.ts';
 
 /** One run of the sweep: a trial, or the phases that several trials share. */
 export interface Job {
@@ -92,7 +92,7 @@ function trialJob(way: Way, parent: Job | undefined): Job {
 
 function sharedJob(way: Way, end: number, parent: Job | undefined): Job {
   const toDo = way.keys.slice(0, end).map(({ phase }) => phase);
-  return { ...jobOf(way, toDo, parent), path: `shared/${toDo.at(-1)}-${way.keys[end - 1]!.key.slice(0, 12)}` };
+  return { ...jobOf(way, toDo, parent), path: sharedPath(way.keys[end - 1]!) };
 }
 
 function jobOf({ settings, configuration }: Way, toDo: readonly Phase[], parent: Job | undefined): Omit<Job, 'path'> {

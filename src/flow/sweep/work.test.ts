@@ -23,10 +23,11 @@ import { requireNewFolder } from '../ahead.ts';
 import type { FlowOptions } from '../flow.ts';
 import type { RunSummary } from '../results/summary.ts';
 import type { DeviceOptions } from '../run/device.ts';
+import { lockRun } from '../run/lock.ts';
 import { MANIFEST_VERSION, readManifest, writeManifest } from '../run/manifest.ts';
 import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
 import type { SweepEvent } from './events.ts';
-import { keepOutcome, openSweep, outcomeOf, type SweepPlan } from './folder.ts';
+import { claimPath, keepOutcome, openSweep, outcomeOf, type SweepPlan } from './folder.ts';
 import { parseAxis, trialsOf } from './grid.ts';
 import { workOn } from './work.ts';
 
@@ -294,9 +295,9 @@ test('whoever has lost its claim while it stood still does not say how the trial
 });
 
 /** A run that has mapped a multiplier of this cost. */
-function mapped(folder: string, gateCost: number): void {
+function mapped(folder: string, gateCost: number, own: ConfigurationInput = {}): void {
   mkdirSync(folder, { recursive: true });
-  const settings: ConfigurationInput = { approximate: ['all'], map: { multiplier: 'drum:8x8' } };
+  const settings: ConfigurationInput = { approximate: ['all'], map: { multiplier: 'drum:8x8' }, ...own };
   const stages = [{ stage: 'mapped' as const, accuracy: 0.1, loss: 2, gateCost }];
   const multiplier = {
     ...{ name: 'multiplier', layers: ['fc'], theta: [], gateCost, mseToTarget: null, signed: false },
@@ -345,6 +346,34 @@ test('halving: at a rung all wait for the last, the dominated are dropped, and t
   expect(outcomeOf(sweep.folder, 'trials/lambda4')?.reason).toMatch(
     /^after 1 epochs of the recovery others were better/,
   );
+});
+
+test('what trials share is gone on with under the name that an earlier program gave it, and nothing else is', async () => {
+  const sweep = await newSweep('renamed', ['lambda=1,2', 'seed=1,2']);
+  const place = join(sweep.folder, 'shared');
+  const older = (digit: number) => join(place, `quantize-${digit}${'0'.repeat(11)}`);
+  const before = { unreadable: older(0), other: older(1), claimed: older(2), done: older(3) };
+  for (const [seed, folder] of [
+    [1, before.done],
+    [2, before.claimed],
+    [3, before.other],
+  ] as const) {
+    mapped(folder, 0.5, { seed, train: { epochs: 2 } });
+  }
+  keepOutcome(sweep.folder, `shared/${basename(before.done)}`, { state: 'done', begun: true, seconds: 1 });
+  mkdirSync(before.unreadable, { recursive: true });
+  writeFileSync(join(before.unreadable, 'manifest.json'), '{');
+  const lock = await lockRun(claimPath(sweep.folder, `shared/${basename(before.claimed)}`));
+  const seeds = new Map<string, number | undefined>();
+  const { error } = await work(sweep, (name, { folder }) => {
+    if (!name.startsWith('shared/')) return;
+    seeds.set(name, existsSync(join(folder, 'manifest.json')) ? readManifest(folder).configuration.seed : undefined);
+  });
+  lock.release();
+  expect(error).toBeUndefined();
+  expect([...seeds.values()]).toEqual([1, undefined]);
+  expect(existsSync(before.done) || existsSync(`${before.done}.json`)).toBe(false);
+  for (const folder of [before.claimed, before.other, before.unreadable]) expect(existsSync(folder)).toBe(true);
 });
 
 test('a trial that was killed behind the epoch of a rung is judged there all the same', async () => {

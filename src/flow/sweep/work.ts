@@ -26,6 +26,7 @@ import {
   outcomeOf,
   placed,
   type Rung,
+  renameShared,
   rungOf,
   type SweepPlan,
   sourceOf,
@@ -304,6 +305,7 @@ class Work {
     };
     this.#tell({ kind: 'begin', job: path, device: deviceWord(device), epochs: sumOf(job.epochs) });
     try {
+      if (!job.trial) renameShared(this.#options.folder, path);
       const summary = await this.#options.perform({
         ...this.#request(job, device),
         ...{ listener, signal: AbortSignal.any([this.#signal, pause.signal]) },
