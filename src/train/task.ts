@@ -123,7 +123,8 @@ export interface QuantizedArithmetic extends Common {
   /** What weights are stored as under a multiplier that is not exact; default: nearest. */
   readonly weightCodes?: WeightCodeChoice;
   /**
-   * Layers whose biases are moved by what θ leaves out of their products on average (quant/constants.ts); default: none.
+   * Layers whose biases are moved by what θ leaves out of their products on average (quant/constants.ts); default:
+   * none.
    */
   readonly following?: ReadonlySet<string>;
   /** Layers that multiply in float32 all the same; default: none. */
