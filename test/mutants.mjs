@@ -32,6 +32,20 @@ export const mutants = [
     'src/flow/sweep/work.test.ts',
   ),
   fault(
+    'src/flow/start/start.ts',
+    'what biases that follow θ have of the first one is taken out of them as well',
+    'changed.filter((layer) => !change.to.following?.has(layer))',
+    'changed',
+    'test/flow/constants.test.ts',
+  ),
+  fault(
+    'src/flow/start/constants.ts',
+    'what θ takes away is forgotten when it is final',
+    'removed.reduce((sum, share, at) => sum + share * means[output * removed.length + at]!, bias)',
+    'bias',
+    'test/flow/constants.test.ts',
+  ),
+  fault(
     'src/nn/onnx/layout.ts',
     'an image is flattened pixel by pixel, as it lies in memory',
     '(groupOf[at - 1] === group && long[at - 1]! < long[at]!)',

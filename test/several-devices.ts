@@ -10,6 +10,7 @@ import { exactMultiplier, withSlopes } from '../src/multiplier/multiplier.ts';
 import { columnStructure, productStructure } from '../src/multiplier/structure.ts';
 import type { Model } from '../src/nn/models/model.ts';
 import { initialTensor } from '../src/nn/parameters.ts';
+import { constantsName } from '../src/quant/constants.ts';
 import { type StateName, stateName } from '../src/quant/quantized.ts';
 import { Random } from '../src/tensor/random.ts';
 import { f32, sizeOf } from '../src/tensor/tensor.ts';
@@ -92,6 +93,14 @@ export const ways: Readonly<Record<string, Options>> = {
     ...{ ...rule, optimizer: 'nesterov', stepRate: 0.5, recompute: 'light' },
     structure: { power: { structures: perLayer }, weightDecay: 0, harden: 0.5 },
   },
+  'biases that follow θ': {
+    arithmetic: quantized({
+      ...{ quantizer: 'steps', following: new Set(['conv1', 'fc']) },
+      multiplierOf: (layer) => ({ kind: 'structure', theta: `${layer}.theta`, structure: byProduct }),
+    }),
+    ...rule,
+    structure: { power: { structures: perLayer }, weightDecay: 0 },
+  },
   'phase 3: a removal, gradients by rows': {
     arithmetic: quantized({
       quantizer: 'steps',
@@ -116,6 +125,13 @@ export function start(session: Session, task: Task, arithmetic: Arithmetic, thet
         const values = new Float32Array(sizeOf(shape)).fill(value);
         session.write(stateName(name, operand, state as StateName), f32(shape, values));
       }
+    }
+  }
+  if (arithmetic.kind === 'quantized') {
+    for (const layer of arithmetic.following ?? []) {
+      const outputs = parameters.find(({ name }) => name === `${layer}.bias`)!.value.shape[0]!;
+      const means = Float32Array.from({ length: outputs * 16 }, (_, at) => ((at * 7) % 11) / 20);
+      session.write(constantsName(layer), f32([outputs, 16], means));
     }
   }
   for (const theta of thetas) {

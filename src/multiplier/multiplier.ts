@@ -34,6 +34,8 @@ export type Multiplier =
       readonly slopes?: Slopes;
     };
 
+export type StructureMultiplier = Extract<Multiplier, { readonly kind: 'structure' }>;
+
 export const exactMultiplier = (): Multiplier => ({ kind: 'exact' });
 
 /**

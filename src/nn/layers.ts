@@ -134,6 +134,8 @@ export interface LayersOptions {
   readonly batchNorm?: BatchNormScope;
   /** Batch norms that are folded into a layer, by the layer: it has a bias, and they are not there. */
   readonly folded?: ReadonlyMap<string, { readonly name: string }>;
+  /** What is added to the product of a layer that has a bias, [out], from that bias; default: the bias. */
+  readonly biasOf?: (layer: string, bias: Value) => Value;
 }
 
 /**
@@ -490,7 +492,8 @@ export class Layers {
 
   #bias(name: string, x: Value, bound: number): Value {
     const bias = this.#parameter(`${name}.bias`, [x.shape.at(-1)!], { kind: 'uniform', bound });
-    return this.graph.apply1('bias', [x, bias], {});
+    const { biasOf = (_, own) => own } = this.#options;
+    return this.graph.apply1('bias', [x, biasOf(name, bias)], {});
   }
 
   #track(running: Value, observed: Value, keep: number, take: number): void {

@@ -5,7 +5,7 @@
 import type { Graph, Value } from '../engine/graph/graph.ts';
 import type { OperandWidths } from '../engine/graph/ops.ts';
 import type { ProductError } from '../multiplier/error.ts';
-import type { Multiplier } from '../multiplier/multiplier.ts';
+import type { Multiplier, StructureMultiplier } from '../multiplier/multiplier.ts';
 import type { Slopes } from '../multiplier/slopes.ts';
 import type { Structure } from '../multiplier/structure.ts';
 import { invariant, UserError } from '../tensor/errors.ts';
@@ -38,15 +38,12 @@ export function nodeError(
     case 'exact':
       return { error: { kind: 'none' }, inputs: [] };
     case 'structure': {
-      const { theta, structure, isHard = false } = multiplier;
+      const { structure, isHard = false } = multiplier;
       invariant(
         structure.weightBits === weightBits && structure.activationBits === activationBits,
         `a structure of ${structure.weightBits}×${structure.activationBits} bits for operands of ${weightBits}×${activationBits}`,
       );
-      const values = clampedTheta(graph, theta, structure);
-      const attributes = { weightBits, activationBits, index: structure.index };
-      const m = shared(values, JSON.stringify(attributes), () => graph.apply1('structureMatrix', [values], attributes));
-      return { error: { kind: 'removal', integer: isHard }, inputs: [m] };
+      return { error: { kind: 'removal', integer: isHard }, inputs: [removedShares(graph, multiplier)] };
     }
     case 'removal': {
       const m = graph.constant(tensor('f32', [weightBits, activationBits], multiplier.removed));
@@ -61,6 +58,14 @@ export function nodeError(
       };
     }
   }
+}
+
+/** The share that each partial product loses under a structure that learns, [weightBits, activationBits], 0 … 1. */
+export function removedShares(graph: Graph, { theta, structure }: StructureMultiplier): Value {
+  const values = clampedTheta(graph, theta, structure);
+  const { weightBits, activationBits, index } = structure;
+  const attributes = { weightBits, activationBits, index };
+  return shared(values, JSON.stringify(attributes), () => graph.apply1('structureMatrix', [values], attributes));
 }
 
 /** The structure for which each variable of θ was declared. */

@@ -8,11 +8,20 @@ import type { Batch, Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
 import { Graph, type GraphOptions, type Value } from '../engine/graph/graph.ts';
 import type { OperandWidths } from '../engine/graph/ops.ts';
-import type { Multiplier } from '../multiplier/multiplier.ts';
+import type { Multiplier, StructureMultiplier } from '../multiplier/multiplier.ts';
 import type { WeightCodeChoice } from '../multiplier/weight-codes.ts';
-import { type BatchNormScope, Layers, type Multiply, type MultiplyingLayer, multiplyFloat } from '../nn/layers.ts';
+import {
+  type BatchNormScope,
+  Layers,
+  type LayersOptions,
+  type Multiply,
+  type MultiplyingLayer,
+  multiplyFloat,
+} from '../nn/layers.ts';
+import { withConstants } from '../quant/constants.ts';
 import type { BatchNorm } from '../quant/fold.ts';
 import { multiplyQuantized, type QuantizerName, type QuantMode, type RangeName } from '../quant/quantized.ts';
+import { invariant } from '../tensor/errors.ts';
 import { given } from '../tensor/given.ts';
 
 /** A figure of merit beside the loss. */
@@ -113,6 +122,11 @@ export interface QuantizedArithmetic extends Common {
   readonly multiplierOf: (layer: string) => Multiplier;
   /** What weights are stored as under a multiplier that is not exact; default: nearest. */
   readonly weightCodes?: WeightCodeChoice;
+  /**
+   * Layers whose biases are moved by what θ leaves out of their products on average (quant/constants.ts); default:
+   * none.
+   */
+  readonly following?: ReadonlySet<string>;
   /** Layers that multiply in float32 all the same; default: none. */
   readonly isFloat?: (layer: string) => boolean;
 }
@@ -120,6 +134,13 @@ export interface QuantizedArithmetic extends Common {
 /** Operand widths of a layer. */
 export function widthsIn(arithmetic: QuantizedArithmetic, layer: string): OperandWidths {
   return arithmetic.widthsOf?.(layer) ?? arithmetic;
+}
+
+/** The structure whose θ a layer's bias follows. */
+export function followedStructure({ multiplierOf }: QuantizedArithmetic, layer: string): StructureMultiplier {
+  const multiplier = multiplierOf(layer);
+  invariant(multiplier.kind === 'structure', `the bias of ${layer} follows a θ that there is not`);
+  return multiplier;
 }
 
 export type Arithmetic = FloatArithmetic | QuantizedArithmetic;
@@ -180,8 +201,16 @@ export function layersOn(
     training: mode !== 'evaluate',
     random: mode === 'train',
     multiply: multiplication(arithmetic, mode === 'statistics' ? 'evaluate' : mode),
-    ...given({ folded: arithmetic.folded }),
+    ...given({ folded: arithmetic.folded, biasOf: biases(arithmetic) }),
   });
+}
+
+/** What the layers' products are moved by; undefined where it is their biases alone. */
+function biases(arithmetic: Arithmetic): LayersOptions['biasOf'] {
+  if (arithmetic.kind === 'float' || !arithmetic.following?.size) return undefined;
+  const { following } = arithmetic;
+  return (layer, bias) =>
+    following.has(layer) ? withConstants(layer, bias, followedStructure(arithmetic, layer)) : bias;
 }
 
 /** The layers of a task that multiply, with their MACs per example. */

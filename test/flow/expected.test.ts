@@ -23,41 +23,48 @@ vi.mock('../../src/flow/devices/local.ts', async (original) => ({
 
 const kernelsOf = (graph: Graph) => sourcesOf(graph, hopper()).map((source) => KernelLibrary.nameOf(source));
 
-test('all kernels of float training, quantisation and exploration were expected, and next to no others', async () => {
-  const expected = new Set<string>();
-  const needed = new Map<string, string>();
-  let phase = '';
-  device.open = () => {
-    const backend = wasmBackend({ threads: 2 });
-    return {
-      ...backend,
-      openSession: async () => {
-        const session = await backend.openSession();
-        const compile = session.compile.bind(session);
-        session.compile = (graph) => {
-          for (const name of kernelsOf(graph)) if (!needed.has(name)) needed.set(name, phase);
-          return compile(graph);
-        };
-        return session;
-      },
-      expect: (graphs) => {
-        for (const graph of graphs) for (const name of kernelsOf(graph)) expected.add(name);
-      },
+test.each([
+  ['a network with batch norms', false],
+  // Its biases follow θ.
+  ['a network whose batch norms are folded', true],
+])(
+  'all kernels of training, quantisation and exploration were expected, and few others: %s',
+  async (_, foldBatchNorm) => {
+    const expected = new Set<string>();
+    const needed = new Map<string, string>();
+    let phase = '';
+    device.open = () => {
+      const backend = wasmBackend({ threads: 2 });
+      return {
+        ...backend,
+        openSession: async () => {
+          const session = await backend.openSession();
+          const compile = session.compile.bind(session);
+          session.compile = (graph) => {
+            for (const name of kernelsOf(graph)) if (!needed.has(name)) needed.set(name, phase);
+            return compile(graph);
+          };
+          return session;
+        },
+        expect: (graphs) => {
+          for (const graph of graphs) for (const name of kernelsOf(graph)) expected.add(name);
+        },
+      };
     };
-  };
-  const short = { epochs: 1 };
-  await runFlow({
-    folder: join(parent, 'run'),
-    settings: {
-      model: join(import.meta.dirname, 'small-network.mjs'),
-      ...{ sample: 100, train: short, quantize: short, explore: short },
-    },
-    phases: ['train', 'quantize', 'explore'],
-    listener: (event) => {
-      if (event.kind === 'phase-start') phase = event.phase;
-    },
-  });
-  expect(new Set(needed.values())).toEqual(new Set(['train', 'quantize', 'explore']));
-  expect([...needed].filter(([name]) => !expected.has(name))).toEqual([]);
-  expect([...expected].filter((name) => !needed.has(name)).length).toBeLessThanOrEqual(2);
-});
+    const short = { epochs: 1 };
+    await runFlow({
+      folder: join(parent, `run-${foldBatchNorm}`),
+      settings: {
+        model: join(import.meta.dirname, 'small-network.mjs'),
+        ...{ sample: 100, train: short, quantize: { ...short, foldBatchNorm }, explore: short },
+      },
+      phases: ['train', 'quantize', 'explore'],
+      listener: (event) => {
+        if (event.kind === 'phase-start') phase = event.phase;
+      },
+    });
+    expect(new Set(needed.values())).toEqual(new Set(['train', 'quantize', 'explore']));
+    expect([...needed].filter(([name]) => !expected.has(name))).toEqual([]);
+    expect([...expected].filter((name) => !needed.has(name)).length).toBeLessThanOrEqual(2);
+  },
+);

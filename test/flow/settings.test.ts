@@ -220,6 +220,8 @@ const changes = new Map<string, Change>([
   ['explore.structure', ['explore', 'per-layer']],
   ['explore.grain', ['explore', 'product']],
   ['explore.weightCodes', ['explore', 'best']],
+  // The classifier has a bias, and no batch norm.
+  ['explore.constants', ['explore', 'follow', { approximate: ['all'] }]],
   ['explore.harden', ['explore', 0.5]],
   ['explore.powerModel', ['explore', 'fitted']],
   ['explore.start', ['explore', 'biases']],

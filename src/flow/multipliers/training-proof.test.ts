@@ -10,6 +10,7 @@ import { rowSlopesOf, slopesOf } from '../../multiplier/slopes.ts';
 import { columnStructure, expandTheta, productStructure } from '../../multiplier/structure.ts';
 import { findModel } from '../../nn/models/registry.ts';
 import { initialTensor } from '../../nn/parameters.ts';
+import { constantsName } from '../../quant/constants.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { f32, sizeOf, type TensorData } from '../../tensor/tensor.ts';
@@ -210,6 +211,30 @@ test('a gradient that is wrong for one bit of the weights stops it where their s
   const session = await sessionOn(backend, arithmetic);
   await expect(proveTraining(session, fitOf(arithmetic, 64))).rejects.toThrow(
     /^layer \S+: the structure's gradient for bit 3 of weights adds up to .+, but weights and their gradients give/,
+  );
+});
+
+test('where a bias follows θ the products are proved as ever, and a wrong gradient of θ stops the run', async () => {
+  const arithmetic = { ...arithmeticOf(single), following: new Set(['fc']) };
+  const open = async (backend: Backend) => {
+    const session = await sessionOn(backend, arithmetic);
+    const each = bits.weightBits * bits.activationBits;
+    session.write(constantsName('fc'), f32([10, each], new Float32Array(10 * each).fill(0.3)));
+    return session;
+  };
+  const right = await open(wasmBackend({ threads: 1 }));
+  const found = await proveTraining(right, fitOf(arithmetic, 64));
+  expect(found.layers).toBeGreaterThan(8);
+  const backend = wrong(wasmBackend({ threads: 1 }), ({ source }, data) =>
+    source.kind === 'node' &&
+    source.node.op === 'axmConv2dGradients' &&
+    source.node.label === 'fc' &&
+    source.index === 1
+      ? data.map((g) => 1.2 * g)
+      : data,
+  );
+  await expect(proveTraining(await open(backend), fitOf(arithmetic, 64))).rejects.toThrow(
+    /^layer fc: the structure's gradient /,
   );
 });
 

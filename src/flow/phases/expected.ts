@@ -11,10 +11,11 @@ import { withHardTheta } from '../../train/hard-choice.ts';
 import { partsOf } from '../../train/replicas.ts';
 import { type StepOptions, trainingStep } from '../../train/step.ts';
 import { type Arithmetic, buildNetwork } from '../../train/task.ts';
-import { powerTerm, quantizedArithmetic, structuredArithmetic } from '../multipliers/multipliers.ts';
+import { powerTerm, quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { hasTarget } from '../multipliers/targets.ts';
 import type { RunContext } from '../run/context.ts';
 import type { Phase, TrainingPhase } from '../settings/phases.ts';
+import { exploringArithmetic } from '../start/constants.ts';
 import { mayReplaceRanges, probedGraph } from './harm.ts';
 import { teacherToCome } from './teacher.ts';
 import { batchNormOf, fitOf, learntFrom } from './training.ts';
@@ -37,7 +38,7 @@ export function* expectedGraphs(run: Run, phases: readonly Phase[]): Generator<G
       weightDecay: configuration.explore.thetaWeightDecay,
       harden: configuration.explore.harden || (hasTarget(configuration) ? Number.MIN_VALUE : 0),
     };
-    const arithmetic = structuredArithmetic(run);
+    const arithmetic = exploringArithmetic(run);
     yield* expectedTraining(run, 'explore', arithmetic, structure);
     // Before every θ is set to 0 or 1, the network is measured with such.
     if (structure.harden > 0) {

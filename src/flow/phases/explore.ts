@@ -10,13 +10,13 @@ import { fixed, percent } from '../../tensor/numbers.ts';
 import { type Evaluation, evaluator } from '../../train/evaluation.ts';
 import type { Position } from '../../train/loop.ts';
 import { linearisePower, readStructures } from '../../train/step.ts';
+import type { QuantizedArithmetic } from '../../train/task.ts';
 import {
   kindsIn,
   type Network,
   networkExactPower,
   powerTerm,
   quantizedArithmetic,
-  structuredArithmetic,
   structureOfRun,
   structuresOf,
   writeInitialTheta,
@@ -30,6 +30,7 @@ import { saveModel } from '../run/checkpoint.ts';
 import { type RunContext, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { TargetOutcome, TypesRecord } from '../run/manifest.ts';
+import { clearConstants, exploringArithmetic, foldConstants, measureConstants } from '../start/constants.ts';
 import { reestimateStatistics } from '../start/statistics.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
@@ -52,6 +53,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     const met = await metCodes(context, now.session, { from: exactly, to: now.arithmetic });
     const follow = met && (() => writeWeightCodes(now.session, now.arithmetic, met));
     await follow?.();
+    await clearConstants(now.session, now.arithmetic);
     let evaluate = await evaluator(now.session, task, now.arithmetic, dataset.test);
     const proved = await proveActive(now.session, task, now.arithmetic, dataset.test);
     context.listener({ kind: 'note', text: describeActivity('approximation', proved) });
@@ -63,10 +65,12 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     };
     const powerBefore = (await structures()).power;
     const target = explorationTarget(context, measured, powerBefore / exact);
+    const change = { from: exactly, to: now.arithmetic };
+    await measureConstants(context, now.session, change);
+    noteFollowing(context, now.arithmetic);
     const started = await startPhase(context, {
       ...{ phase: 'explore', stage: 'exploration-started', before: before.metrics.accuracy, evaluate },
-      session: now.session,
-      change: { from: exactly, to: now.arithmetic },
+      ...{ session: now.session, change },
     });
     noteLostStart(context, (started ?? before.metrics).accuracy);
 
@@ -94,6 +98,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
       evaluate = await evaluator(session, task, now.arithmetic, dataset.test);
       end = await train(isResumed ? resumePosition(context, 'explore', session) : end, undefined, types);
     }
+    await foldConstants(now.session, now.arithmetic);
     if (types) noteTypes(context, types);
     if (target) await settleStatistics(context, now, evaluate);
     const { loss, metrics } = await evaluate();
@@ -123,12 +128,12 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
 }
 
 /** A session with the structures that its network reads. */
-function structured(network: Network, session: Session) {
+function structured(network: Network & Pick<RunContext, 'task'>, session: Session) {
   const kinds = kindsIn(network);
   const { configuration, layers } = network;
   return {
     session,
-    arithmetic: structuredArithmetic(network),
+    arithmetic: exploringArithmetic(network),
     power: powerTerm(configuration, layers, kinds),
     structures: structuresOf(configuration, layers, kinds),
   };
@@ -159,6 +164,12 @@ async function settleStatistics(
   if (norms === 0) return;
   const course = [before, (await evaluate()).metrics.accuracy].map((share) => percent(share)).join(' → ');
   const text = `statistics of ${norms} batch norms taken anew from ${images} training images: test ${course}`;
+  listener({ kind: 'note', text });
+}
+
+function noteFollowing({ listener }: RunContext, { following }: QuantizedArithmetic): void {
+  if (!following?.size) return;
+  const text = `the biases of ${following.size} layers follow θ: what it takes of their outputs on average is added back`;
   listener({ kind: 'note', text });
 }
 

@@ -27,7 +27,7 @@ import { EXACT, exactWidths, isExact, parseLayerBits } from './layers.ts';
 import { isOnnxFile } from './model-name.ts';
 import { recipeNames, recipes } from './recipes.ts';
 import type { ConfigurationInput } from './settings.ts';
-import { exactStarts, starts } from './starts.ts';
+import { constantsChoices, exactStarts, starts } from './starts.ts';
 import { type Course, goodTraining, usualCourse } from './training.ts';
 
 export type { ConfigurationInput } from './settings.ts';
@@ -192,6 +192,7 @@ const givenConfiguration = z.strictObject({
       harden: share.optional(),
       powerModel: z.enum(powerModelNames).default('analytic'),
       start: z.enum(starts).default(exploring.start),
+      constants: z.enum(constantsChoices).default(exploring.constants),
       ...retraining,
       thetaLearningRate: rate.default(0.02),
       thetaWeightDecay: decay.default(0),

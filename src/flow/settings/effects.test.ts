@@ -87,6 +87,12 @@ test.each<[string, ConfigurationInput, readonly string[], string]>([
     ['recover.smoothing.weights'],
     '--smoothing has no effect: recover.gradient is rows, which smooths',
   ],
+  [
+    '--constants',
+    { explore: { weightCodes: 'best' } },
+    ['explore.constants'],
+    '--constants has no effect: explore.weightCodes is best, and biases stay; leave one of them out',
+  ],
   ['--sample-seed', {}, ['sampleSeed'], '--sample-seed has no effect: no sample is drawn; say sample, or leave it out'],
   ['--percentile', {}, ['quantize.percentile'], '--percentile has no effect: the observers are mse and mse;'],
   [

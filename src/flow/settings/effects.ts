@@ -37,6 +37,8 @@ const said = (isSo: boolean, because: string, instead = LEAVE): Idle | undefined
 
 const explored: Need = ({ map: { multiplier } }) =>
   said(multiplier === undefined, `map.multiplier is ${multiplier}, and nothing is explored`, ONE);
+const nearestCodes: Need = ({ explore: { weightCodes } }) =>
+  said(weightCodes === 'nearest', `explore.weightCodes is ${weightCodes}, and biases stay`, ONE);
 const mapped: Need = ({ map: { multiplier } }) =>
   said(multiplier === undefined, `map.multiplier is ${multiplier}, and nothing is mapped`, ONE);
 const approximated: Need = ({ map: { multiplier } }) =>
@@ -172,6 +174,7 @@ export const settingEffects: Rows = {
     ),
     ...['harden', 'start', 'thetaLearningRate', 'thetaWeightDecay', 'epochs'].map((key) => `explore.${key}`),
   ),
+  'explore.constants': { needs: [explored, nearestCodes] },
   ...trainingRows('explore', explored),
   'map.search': { needs: [mapped] },
   'map.operands': { needs: [mapped, searchedBy('descent')] },

@@ -268,6 +268,11 @@ export interface ConfigurationInput {
         powerModel?: 'analytic' | 'fitted' | 'asap7' | undefined;
         /** What is done before the first epoch under the first θ, as in phase 3; default `statistics`. */
         start?: Start | undefined;
+        /**
+         * What becomes of the mean of what θ takes out of a layer's outputs, while it trains, where a bias and no batch
+         * norm follows: the bias is moved with θ (`follow`, default), or stays and learns (`leave`, as published).
+         */
+        constants?: 'follow' | 'leave' | undefined;
         /** Learning rate of θ; default 0.02. */
         thetaLearningRate?: number | undefined;
         /** Weight decay of θ; default 0. */

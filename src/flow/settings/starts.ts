@@ -10,6 +10,12 @@ export const starts = ['none', 'biases', 'statistics', 'biases,statistics'] as c
 export const exactStarts = ['none', 'statistics'] as const satisfies readonly Start[];
 export type Start = (typeof starts)[number];
 
+/**
+ * What becomes of the mean of what θ takes out of a layer, while θ trains, where a bias is all that follows: the bias
+ * follows θ, or it stays and learns.
+ */
+export const constantsChoices = ['follow', 'leave'] as const;
+
 export function treatmentsOf(start: Start): readonly StartTreatment[] {
   return startTreatments.filter((treatment) => start.split(',').includes(treatment));
 }

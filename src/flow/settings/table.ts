@@ -668,6 +668,13 @@ export const settings: readonly Setting[] = [
     'explore',
     "what is done under the first θ before training: its mean error into the biases, batch norm's statistics anew",
   ),
+  {
+    ...explore,
+    name: 'constants',
+    paths: ['explore.constants'],
+    placeholder: 'NAME',
+    help: 'follow: where a bias and no batch norm follows a layer, it moves with the mean of what θ takes away; leave: it learns alone, as published',
+  },
   ...trainingSettings('explore'),
   ...teacherSettings('explore'),
   {

@@ -17,7 +17,10 @@ const taught = { teacher: 'usual', temperature: 2 } as const;
 export const goodTraining = {
   train: { lastBatch: 'filled' },
   quantize: { ...taught, optimizer: 'nesterov', lastBatch: 'filled', quantizer: 'steps', start: 'none' },
-  explore: { ...taught, optimizer: 'nesterov', lastBatch: 'filled', start: 'statistics', grain: 'product' },
+  explore: {
+    ...{ ...taught, optimizer: 'nesterov', lastBatch: 'filled' },
+    ...{ start: 'statistics', constants: 'follow', grain: 'product' },
+  },
   recover: {
     ...{ ...taught, optimizer: 'nesterov', lastBatch: 'filled' },
     ...{ start: 'biases,statistics', gradient: 'rows' },
@@ -57,7 +60,14 @@ export const publishedTraining = {
   },
   explore: {
     ...{ ...untaught, ...publishedCourse.explore, optimizer: 'sgd', lastBatch: 'short' },
-    ...{ start: 'none', grain: 'column', weightCodes: 'nearest', harden: 0, powerModel: 'analytic' },
+    ...{
+      start: 'none',
+      constants: 'leave',
+      grain: 'column',
+      weightCodes: 'nearest',
+      harden: 0,
+      powerModel: 'analytic',
+    },
   },
   recover: {
     ...{ ...untaught, ...publishedCourse.recover, optimizer: 'sgd', lastBatch: 'short' },

@@ -2,8 +2,10 @@
 
 import { expect, test } from 'vitest';
 import { referenceBackend } from '../../engine/reference/backend.ts';
+import { errorOfRemoval } from '../../multiplier/removal.ts';
+import { Random } from '../../tensor/random.ts';
 import { f32 } from '../../tensor/tensor.ts';
-import { foldMeanErrors, type LayerOperands, meanErrors } from './mean-error.ts';
+import { foldMeanErrors, type LayerOperands, meanErrors, partialMeans } from './mean-error.ts';
 
 test('each output of a grouped layer has the error of its own group’s channels, weights and scale', () => {
   // A 1×1 convolution of two groups: channels 0 and 1 with output 0, channels 2 and 3 with output 1; codes of 2 bits.
@@ -41,4 +43,23 @@ test('a layer that neither a bias nor a batch norm follows is named, and nothing
   expect([...(await session.read('conv.bias')).data]).toEqual([0.5]);
   expect(session.variableNames()).toEqual(['conv.bias']);
   await session.dispose();
+});
+
+test('the means of partial products are together the mean error of whatever is removed of them', () => {
+  const random = new Random(3);
+  const drawn = (count: number, below: number) => Array.from({ length: count }, () => random.integer(below));
+  // A 2×1 convolution of two groups, each of two channels to three outputs; weights of 3 bits, activations of 2.
+  const layer: LayerOperands = {
+    ...{ layer: 'conv', activationBits: 2, groups: 2, weightShape: [2, 1, 2, 6], positions: 7, sink: undefined },
+    weights: Uint8Array.from(drawn(24, 8)),
+    occurrences: Float64Array.from(drawn(2 * 4 * 4, 5)),
+    units: Float64Array.of(0.5, 0.1, 2, 1, 0.3, 0.7),
+  };
+  const means = partialMeans(layer, 3);
+  const removed = Float64Array.from({ length: 6 }, () => random.uniform());
+  const errors = meanErrors(layer, errorOfRemoval({ weightBits: 3, activationBits: 2, removed }));
+  expect(errors.every((error) => error < -1)).toBe(true);
+  errors.forEach((error, o) => {
+    expect(removed.reduce((sum, share, at) => sum + share * means[o * 6 + at]!, 0)).toBeCloseTo(-error, 4);
+  });
 });

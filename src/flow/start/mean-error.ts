@@ -7,6 +7,7 @@
 import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import type { Node, Value } from '../../engine/graph/graph.ts';
+import type { OpName } from '../../engine/graph/ops.ts';
 import { convolutionTaps } from '../../engine/graph/window.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
 import type { QuantizedArithmetic, Task } from '../../train/task.ts';
@@ -108,14 +109,26 @@ function countTaps(node: Node<'axmConv2d'>, codes: TensorData, images: number, o
 
 /** The bias that is added to a layer's product, or the batch norm that it goes into; reshapes between do not matter. */
 function sinkOf(product: Value): Sink | undefined {
-  const readers = product.graph.nodes.filter(({ inputs }) => inputs.includes(product));
+  const reader = readerOf(product);
+  if (reader?.op === 'bias') return variableSink(reader.inputs[1]!, -1);
+  // (x − mean): a constant in x is one in the mean.
+  if (reader?.op === 'batchNormInference') return variableSink(reader.inputs[3]!, 1);
+  return undefined;
+}
+
+/** Whether a product goes into a bias, and no batch norm behind that takes its constants anyway, by each batch. */
+export function needsBias(product: Value): boolean {
+  const reader = readerOf(product);
+  if (reader?.op !== 'bias' || !variableSink(reader.inputs[1]!, -1)) return false;
+  return readerOf(reader.outputs[0]!)?.op !== 'batchNormInference';
+}
+
+/** The only node that reads a value, reshapes left aside; undefined where there are several or none. */
+function readerOf(value: Value): Node<OpName> | undefined {
+  const readers = value.graph.nodes.filter(({ inputs }) => inputs.includes(value));
   const [reader] = readers;
   if (readers.length !== 1 || !reader) return undefined;
-  if (reader.op === 'reshape') return sinkOf(reader.outputs[0]!);
-  if (reader.op === 'bias') return variableSink(reader.inputs[1]!, -1);
-  // (x − mean): a constant in x is one in the mean.
-  if (reader.op === 'batchNormInference') return variableSink(reader.inputs[3]!, 1);
-  return undefined;
+  return reader.op === 'reshape' ? readerOf(reader.outputs[0]!) : reader;
 }
 
 function variableSink({ source }: Value, sign: Sink['sign']): Sink | undefined {
@@ -123,39 +136,81 @@ function variableSink({ source }: Value, sign: Sink['sign']): Sink | undefined {
 }
 
 /**
+ * Visits each tap of each input channel: where its codes are counted, where its first weight stands, and the outputs of
+ * its group.
+ */
+function forEachTap(
+  { weightShape, groups, activationBits }: LayerOperands,
+  visit: (counted: number, weight: number, outputs: { readonly from: number; readonly to: number }) => void,
+): void {
+  const [kh, kw, perGroup, outputs] = weightShape;
+  const perOutput = outputs / groups;
+  for (let tap = 0; tap < kh * kw; tap++) {
+    for (let channel = 0; channel < perGroup * groups; channel++) {
+      const first = (tap * perGroup * groups + channel) * 2 ** activationBits;
+      const group = Math.floor(channel / perGroup);
+      const at = (tap * perGroup + (channel % perGroup)) * outputs;
+      visit(first, at, { from: group * perOutput, to: (group + 1) * perOutput });
+    }
+  }
+}
+
+/**
  * The mean of Σ over the taps of E(w, x) in each output channel, in units of the layer's output; `error` is by codes, w
  * · 2^bits + x.
  */
 export function meanErrors(operands: LayerOperands, error: ArrayLike<number>): Float64Array {
-  const { weightShape, weights, occurrences, groups, activationBits, positions, units } = operands;
-  const [kh, kw, perGroup, outputs] = weightShape;
+  const { weights, occurrences, activationBits, positions, units } = operands;
   const codes = 2 ** activationBits;
-  const sums = new Float64Array(outputs);
-  const perOutput = outputs / groups;
+  const sums = new Float64Array(units.length);
   const met = new Int32Array(codes);
-  for (let tap = 0; tap < kh * kw; tap++) {
-    for (let channel = 0; channel < perGroup * groups; channel++) {
-      const first = (tap * perGroup * groups + channel) * codes;
-      let count = 0;
-      for (let x = 0; x < codes; x++) if (occurrences[first + x]! > 0) met[count++] = x;
-      // Weights share codes: each is summed once.
-      const known = new Map<number, number>();
-      const group = Math.floor(channel / perGroup);
-      const at = (tap * perGroup + (channel % perGroup)) * outputs;
-      for (let o = group * perOutput; o < (group + 1) * perOutput; o++) {
-        const w = weights[at + o]!;
-        let sum = known.get(w);
-        if (sum === undefined) {
-          sum = 0;
-          for (let k = 0; k < count; k++)
-            sum += occurrences[first + met[k]!]! * error[(w << activationBits) + met[k]!]!;
-          known.set(w, sum);
-        }
-        sums[o]! += sum;
+  forEachTap(operands, (first, at, { from, to }) => {
+    let count = 0;
+    for (let x = 0; x < codes; x++) if (occurrences[first + x]! > 0) met[count++] = x;
+    // Weights share codes: each is summed once.
+    const known = new Map<number, number>();
+    for (let o = from; o < to; o++) {
+      const w = weights[at + o]!;
+      let sum = known.get(w);
+      if (sum === undefined) {
+        sum = 0;
+        for (let k = 0; k < count; k++) sum += occurrences[first + met[k]!]! * error[(w << activationBits) + met[k]!]!;
+        known.set(w, sum);
+      }
+      sums[o]! += sum;
+    }
+  });
+  return sums.map((sum, o) => (units[o]! * sum) / positions);
+}
+
+/**
+ * The mean of each partial product, Σ over the taps of units · 2^(i+j) · w[i] · x[j], in units of the layer's output:
+ * [outputs, weightBits, activationBits]. With m_ij the share that a structure removes, its mean error is −Σ m_ij of it.
+ */
+export function partialMeans(operands: LayerOperands, weightBits: number): Float32Array {
+  const { weights, occurrences, activationBits, positions, units } = operands;
+  const codes = 2 ** activationBits;
+  const each = weightBits * activationBits;
+  const sums = new Float64Array(units.length * each);
+  const set = new Float64Array(activationBits);
+  forEachTap(operands, (first, at, { from, to }) => {
+    set.fill(0);
+    for (let x = 0; x < codes; x++) {
+      for (let j = 0; j < activationBits; j++) if ((x >> j) & 1) set[j]! += occurrences[first + x]!;
+    }
+    for (let o = from; o < to; o++) {
+      const w = weights[at + o]!;
+      for (let i = 0; i < weightBits; i++) {
+        if (!((w >> i) & 1)) continue;
+        const row = o * each + i * activationBits;
+        for (let j = 0; j < activationBits; j++) sums[row + j]! += set[j]!;
       }
     }
-  }
-  return sums.map((sum, o) => (units[o]! * sum) / positions);
+  });
+  return Float32Array.from(sums, (sum, at) => {
+    const column = Math.floor((at % each) / activationBits) + (at % activationBits);
+    return (units[Math.floor(at / each)]! * 2 ** column * sum) / positions;
+  });
 }
 
 type MaybeLater<T> = T | Promise<T>;

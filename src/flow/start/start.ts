@@ -3,8 +3,8 @@
 // those the network has adapted to goes into the biases (mean-error.ts), and batch norm's statistics are estimated anew
 // (statistics.ts).
 // Invariant: done once. Under a batch norm training takes every constant out again by itself, step by step, for it
-// normalises by the batch; the running mean follows in some dozens of steps. A bias is a weight and follows θ by its
-// gradient. So neither is repeated when θ moves.
+// normalises by the batch; the running mean follows in some dozens of steps. A bias moves by its learning rate, far too
+// slowly, and is moved with θ in the graph instead (constants.ts). So neither is repeated when θ moves.
 
 import type { Session } from '../../engine/backend.ts';
 import type { Multiplier } from '../../multiplier/multiplier.ts';
@@ -62,9 +62,11 @@ async function foldChange(
   const changeOf = errorChange(session, change);
   const changed: string[] = [];
   for (const { name } of layers) if (await changeOf(name)) changed.push(name);
-  if (changed.length === 0) return { folded: 0, left: [] };
+  // The biases that follow θ have it already, as those of the first θ.
+  const rest = new Set(changed.filter((layer) => !change.to.following?.has(layer)));
+  if (rest.size === 0) return { folded: changed.length, left: [] };
   const operands = await measureLayers(session, task, change.from, dataset.train, configuration.quantize.images);
-  const left = await foldMeanErrors(session, operands, changeOf);
+  const left = await foldMeanErrors(session, operands, (layer) => (rest.has(layer) ? changeOf(layer) : undefined));
   return { folded: changed.length - left.length, left };
 }
 
