@@ -36,14 +36,14 @@ export const mutants = [
     'what biases that follow θ have of the first one is taken out of them as well',
     'changed.filter((layer) => !change.to.following?.has(layer))',
     'changed',
-    'test/flow/constants.test.ts',
+    'test/flow/following-biases.test.ts',
   ),
   fault(
-    'src/flow/start/constants.ts',
+    'src/flow/start/following-biases.ts',
     'what θ takes away is forgotten when it is final',
     'removed.reduce((sum, share, at) => sum + share * means[output * removed.length + at]!, bias)',
     'bias',
-    'test/flow/constants.test.ts',
+    'test/flow/following-biases.test.ts',
   ),
   fault(
     'src/nn/onnx/layout.ts',

@@ -10,7 +10,7 @@ import { exactMultiplier, withSlopes } from '../src/multiplier/multiplier.ts';
 import { columnStructure, productStructure } from '../src/multiplier/structure.ts';
 import type { Model } from '../src/nn/models/model.ts';
 import { initialTensor } from '../src/nn/parameters.ts';
-import { constantsName } from '../src/quant/constants.ts';
+import { constantsName } from '../src/quant/following-biases.ts';
 import { type StateName, stateName } from '../src/quant/quantized.ts';
 import { Random } from '../src/tensor/random.ts';
 import { f32, sizeOf } from '../src/tensor/tensor.ts';

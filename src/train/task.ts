@@ -18,8 +18,8 @@ import {
   type MultiplyingLayer,
   multiplyFloat,
 } from '../nn/layers.ts';
-import { withConstants } from '../quant/constants.ts';
 import type { BatchNorm } from '../quant/fold.ts';
+import { withConstants } from '../quant/following-biases.ts';
 import { multiplyQuantized, type QuantizerName, type QuantMode, type RangeName } from '../quant/quantized.ts';
 import { invariant } from '../tensor/errors.ts';
 import { given } from '../tensor/given.ts';
@@ -123,8 +123,8 @@ export interface QuantizedArithmetic extends Common {
   /** What weights are stored as under a multiplier that is not exact; default: nearest. */
   readonly weightCodes?: WeightCodeChoice;
   /**
-   * Layers whose biases are moved by what θ leaves out of their products on average (quant/constants.ts); default:
-   * none.
+   * Layers whose biases are moved by what θ leaves out of their products on average (quant/following-biases.ts);
+   * default: none.
    */
   readonly following?: ReadonlySet<string>;
   /** Layers that multiply in float32 all the same; default: none. */

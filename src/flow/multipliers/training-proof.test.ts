@@ -10,7 +10,7 @@ import { rowSlopesOf, slopesOf } from '../../multiplier/slopes.ts';
 import { columnStructure, expandTheta, productStructure } from '../../multiplier/structure.ts';
 import { findModel } from '../../nn/models/registry.ts';
 import { initialTensor } from '../../nn/parameters.ts';
-import { constantsName } from '../../quant/constants.ts';
+import { constantsName } from '../../quant/following-biases.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { f32, sizeOf, type TensorData } from '../../tensor/tensor.ts';

@@ -15,7 +15,7 @@ import { powerTerm, quantizedArithmetic } from '../multipliers/multipliers.ts';
 import { hasTarget } from '../multipliers/targets.ts';
 import type { RunContext } from '../run/context.ts';
 import type { Phase, TrainingPhase } from '../settings/phases.ts';
-import { exploringArithmetic } from '../start/constants.ts';
+import { exploringArithmetic } from '../start/following-biases.ts';
 import { mayReplaceRanges, probedGraph } from './harm.ts';
 import { teacherToCome } from './teacher.ts';
 import { batchNormOf, fitOf, learntFrom } from './training.ts';

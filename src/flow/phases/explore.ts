@@ -30,7 +30,7 @@ import { saveModel } from '../run/checkpoint.ts';
 import { type RunContext, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { TargetOutcome, TypesRecord } from '../run/manifest.ts';
-import { clearConstants, exploringArithmetic, foldConstants, measureConstants } from '../start/constants.ts';
+import { clearConstants, exploringArithmetic, foldConstants, measureConstants } from '../start/following-biases.ts';
 import { reestimateStatistics } from '../start/statistics.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';

@@ -4,7 +4,7 @@
 // (statistics.ts).
 // Invariant: done once. Under a batch norm training takes every constant out again by itself, step by step, for it
 // normalises by the batch; the running mean follows in some dozens of steps. A bias moves by its learning rate, far too
-// slowly, and is moved with θ in the graph instead (constants.ts). So neither is repeated when θ moves.
+// slowly, and is moved with θ in the graph instead (following-biases.ts). So neither is repeated when θ moves.
 
 import type { Session } from '../../engine/backend.ts';
 import type { Multiplier } from '../../multiplier/multiplier.ts';

@@ -208,7 +208,7 @@ function turned(geometry: Geometry): Geometry {
   };
 }
 
-/** The product of kernels/convolution-winograd.ts. */
+/** The product of ../kernels/convolution-winograd.ts. */
 function squareProduct(geometry: Geometry, isTurned: boolean): Lowered {
   const { batch, groups, outHeight, outWidth } = geometry;
   const [lanes, depth] = [outputsPerGroup(geometry), channelsPerGroup(geometry)];

@@ -7,7 +7,7 @@ import { Graph } from '../engine/graph/graph.ts';
 import { referenceBackend } from '../engine/reference/backend.ts';
 import { productStructure } from '../multiplier/structure.ts';
 import { f32 } from '../tensor/tensor.ts';
-import { constantsName, withConstants } from './constants.ts';
+import { constantsName, withConstants } from './following-biases.ts';
 
 const structure = productStructure({ weightBits: 2, activationBits: 2 });
 const multiplier = { kind: 'structure', theta: 'theta', structure } as const;

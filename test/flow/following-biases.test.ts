@@ -12,7 +12,7 @@ import type { Listener } from '../../src/flow/run/events.ts';
 import { loadModelFile } from '../../src/flow/run/model-file.ts';
 import { parseConfiguration } from '../../src/flow/settings/config.ts';
 import type { ConfigurationInput } from '../../src/flow/settings/settings.ts';
-import { exploringArithmetic } from '../../src/flow/start/constants.ts';
+import { exploringArithmetic } from '../../src/flow/start/following-biases.ts';
 import type { Model } from '../../src/nn/models/model.ts';
 import { readBytes, sha256 } from '../../src/tensor/files.ts';
 import { decodeAll } from '../../src/tensor/safetensors.ts';

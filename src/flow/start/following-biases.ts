@@ -1,10 +1,10 @@
-// Biases that follow θ while it trains (quant/constants.ts): which layers have one, the means that it follows by, and
-// how it becomes an ordinary bias when θ is final.
+// Biases that follow θ while it trains (quant/following-biases.ts): which layers have one, the means that it follows
+// by, and how it becomes an ordinary bias when θ is final.
 // Invariant: behind `foldConstants` the network is what its biases and θ alone say, as every later phase reads it.
 
 import type { Session } from '../../engine/backend.ts';
 import { removalOf } from '../../multiplier/structure.ts';
-import { constantsName } from '../../quant/constants.ts';
+import { constantsName } from '../../quant/following-biases.ts';
 import { f32 } from '../../tensor/tensor.ts';
 import { buildNetwork, followedStructure, type QuantizedArithmetic, type Task } from '../../train/task.ts';
 import { type Network, structuredArithmetic } from '../multipliers/multipliers.ts';
