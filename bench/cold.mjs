@@ -3,9 +3,10 @@
 // of need or in it, and how long something waited for one; then compares: the results must be the same to the last
 // digit, and the later run must compile nothing.
 //   npm run build && node bench/cold.mjs [--data cifar10:DIR] [--model resnet18] [--epochs 30,10,10] [--sample N]
-//     [--batch 256] [--seconds 240] [--only cold|warm --cache DIR]
+//     [--batch 256] [--seconds 240] [--only cold|warm --cache DIR] [--profile DIR]
 // Without data: 50 000 images of 32×32 made here, stripes that tell ten classes apart. `TRAM_BUILD` names another
-// compiled program, for its cold run beside this one's; what it does not tell of its kernels is left out.
+// compiled program, for its cold run beside this one's; what it does not tell of its kernels is left out. `--profile`:
+// where Node's profiles of the processor's time are written, one for each run.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
@@ -25,6 +26,7 @@ const { values: given } = optionsOf(import.meta.url, {
     device: { type: 'string', default: 'cuda' },
     only: { type: 'string' },
     cache: { type: 'string' },
+    profile: { type: 'string' },
     // Of the processes that this one starts.
     run: { type: 'string' },
   },
@@ -155,7 +157,9 @@ async function compare() {
 }
 
 function inProcess(out, cache) {
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...process.argv.slice(2), '--run', out], {
+  const profiling = given.profile ? ['--cpu-prof', `--cpu-prof-dir=${given.profile}`] : [];
+  const words = [...profiling, fileURLToPath(import.meta.url), ...process.argv.slice(2), '--run', out];
+  const child = spawn(process.execPath, words, {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, XDG_CACHE_HOME: cache },
   });
