@@ -81,8 +81,11 @@ async function run() {
     ...(dataset ? { dataset } : {}),
     device: parseDevice(given.device),
     listener: (event) => {
-      if (event.kind === 'phase-start') phases.push({ phase: event.phase, begin: performance.now(), kernels: [] });
-      if (event.kind === 'phase-end') Object.assign(phases.at(-1), { end: performance.now(), says: event.summary });
+      const now = performance.now();
+      if (event.kind === 'phase-start') phases.push({ phase: event.phase, begin: now, kernels: [], epochs: [] });
+      if (event.kind === 'step' && phases.at(-1).first === undefined) phases.at(-1).first = now;
+      if (event.kind === 'epoch') phases.at(-1).epochs.push(now);
+      if (event.kind === 'phase-end') Object.assign(phases.at(-1), { end: now, says: event.summary });
     },
   });
   const after = (time) => time - began;
@@ -90,8 +93,9 @@ async function run() {
     wall: after(performance.now()),
     results: phases.map(({ phase, says }) => `${phase}: ${says}`),
     stages: JSON.stringify(summary.stages ?? null),
-    phases: phases.map(({ phase, begin, end, kernels }) => ({
-      ...{ phase, begin: after(begin), end: after(end) },
+    phases: phases.map(({ phase, begin, end, kernels, first, epochs }) => ({
+      ...{ phase, begin: after(begin), end: after(end), before: first && first - begin, behind: end - epochs.at(-1) },
+      training: epochs.at(-1) - first,
       kernels: kernels.map((kernel) => ({ ...kernel, begin: after(kernel.begin), end: after(kernel.end) })),
     })),
   });
@@ -109,7 +113,7 @@ function covered(spans) {
 
 function describe(name, { wall, phases }) {
   console.log(`\n${name}: ${seconds(wall)} s`);
-  for (const { phase, begin, end, kernels } of phases) {
+  for (const { phase, begin, end, kernels, before, training, behind } of phases) {
     const of = (kind) => kernels.filter((kernel) => kernel.kind === kind);
     const span = (some) =>
       some.length === 0
@@ -121,6 +125,11 @@ function describe(name, { wall, phases }) {
       `  ${phase.padEnd(9)} ${seconds(begin).padStart(7)} to ${seconds(end).padStart(7)} s: waited ${seconds(covered(needed))} s for ${needed.length} kernels;`,
       `${now.length} compiled when needed${span(now)}, ${ahead.length} ahead${span(ahead)}${longest ? `; longest: ${longest.file} ${seconds(longest.end - longest.begin)} s` : ''}`,
     );
+    if (training) {
+      console.log(
+        `            ${seconds(before)} s to the first step, ${seconds(training)} s to the end of the last epoch, ${seconds(behind)} s behind`,
+      );
+    }
   }
 }
 
