@@ -12,14 +12,14 @@
 // RESIDENT = 1: the whole table is in shared memory too; 0: rows come from L2.
 #include "zero-points.cuh"
 
-#define THREADS 512
 #define CODES (1 << ABITS)
 #define OUTPUTS (16 / ENTRY)
 /** Channels of a stage, and the bytes of its entries. */
 #define STEP 8
 #define STAGE (CODES * STEP * 16)
-/** A thread packs four codes of one channel. */
-#define FOURS (CODES / 4)
+/** A thread packs four codes of a channel at a time: so many fours of a channel at once, so often. */
+#define FOURS (CODES / 4 < THREADS / STEP ? CODES / 4 : THREADS / STEP)
+#define PACKS (CODES / 4 / FOURS)
 
 #if ENTRY == 2
 typedef uint2 Products;
@@ -118,7 +118,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
   int readTap = 0, readChunk = 0;
   auto readWeights = [&] {
     const int channel = readChunk * STEP + packed;
-    present = readTap * chunks < steps && channel < gi && four < FOURS;
+    present = readTap * chunks < steps && channel < gi && thread < FOURS * STEP;
     if (present) {
       const u8 *from = w + (size_t)(taps[readTap] * gi + channel) * g.o + o0;
       if (outputs % OUTPUTS == 0) {
@@ -142,27 +142,30 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
   };
   auto pack = [&](u8 *stage) {
     if (thread >= FOURS * STEP) return;
-    uint4 *to = (uint4 *)stage + four * 4 * STEP + packed;
-    Products products[OUTPUTS] = {};
-    if (present) {
 #pragma unroll
-      for (int n = 0; n < OUTPUTS; n++) {
-        const u32 code = weights[n / 4] >> (8 * (n % 4)) & 0xff;
-        products[n] = *(const Products *)(rows + code * (CODES * ENTRY) + four * (4 * ENTRY));
+    for (int p = 0; p < PACKS; p++) {
+      uint4 *to = (uint4 *)stage + (four + p * FOURS) * 4 * STEP + packed;
+      Products products[OUTPUTS] = {};
+      if (present) {
+#pragma unroll
+        for (int n = 0; n < OUTPUTS; n++) {
+          const u32 code = weights[n / 4] >> (8 * (n % 4)) & 0xff;
+          products[n] = *(const Products *)(rows + code * (CODES * ENTRY) + (four + p * FOURS) * (4 * ENTRY));
+        }
       }
-    }
 #pragma unroll
-    for (int code = 0; code < 4; code++) {
-      u32 entry[4];
+      for (int code = 0; code < 4; code++) {
+        u32 entry[4];
 #pragma unroll
-      for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; i++) {
 #if ENTRY == 2
-        entry[i] = __byte_perm(wordOf(products[2 * i], code / 2), wordOf(products[2 * i + 1], code / 2), code % 2 ? 0x7632 : 0x5410);
+          entry[i] = __byte_perm(wordOf(products[2 * i], code / 2), wordOf(products[2 * i + 1], code / 2), code % 2 ? 0x7632 : 0x5410);
 #else
-        entry[i] = wordOf(products[i], code);
+          entry[i] = wordOf(products[i], code);
 #endif
+        }
+        to[code * STEP] = make_uint4(entry[0], entry[1], entry[2], entry[3]);
       }
-      to[code * STEP] = make_uint4(entry[0], entry[1], entry[2], entry[3]);
     }
   };
 

@@ -47,13 +47,14 @@ export function lookUpProduct(node: Node<'axmConv2d'>, g: Convolution, target: T
   const entry = products ? 2 : 4;
   const perBlock = 16 / entry;
   const blocks = (rows: number) => ceilDivide(g.pixels, THREADS * rows) * ceilDivide(g.outputs, perBlock) * g.groups;
-  // A block per multiprocessor at least: the entries that a block packs pay off over its pixels.
-  const rows = ([8, 4, 2] as const).find((candidate) => blocks(candidate) >= 0.9 * target.multiprocessors) ?? 1;
+  // Packing a stage costs a block as much as looking up one row of pixels in it.
+  const cost = (rows: number) => ceilDivide(blocks(rows), target.multiprocessors) * (rows + 1);
+  const rows = ([8, 4, 2, 1] as const).reduce((best, other) => (cost(other) < cost(best) ? other : best));
   const count = sizeOf(node.inputs[6]!.shape);
   const without = 2 * STEP * 16 * 2 ** activationBits + 4 * (g.kh * g.kw + 1);
   const resident = without + entry * count <= target.sharedBytesPerBlock;
   const defines = {
-    ...{ ENTRY: entry, ROWS: rows, RESIDENT: resident ? 1 : 0 },
+    ...{ THREADS, ENTRY: entry, ROWS: rows, RESIDENT: resident ? 1 : 0 },
     ...{ ABITS: activationBits, ...(products && !resident ? {} : { WBITS: weightBits }) },
   };
   const source = { file: 'approximate-table.cu', defines };
