@@ -1,7 +1,7 @@
 // The approximate convolution on a GPU: ResNet18's four layer shapes (batch 256) as bit planes (a truncation of six
 // columns: seven planes), as trained structure of eight columns, or with a θ per product (eight planes of two digits),
-// as low-rank planes of multipliers that are no truncation, and as a full-rank table by look-ups, of 16 bits where it is
-// a constant, of 32 where it is not.
+// as low-rank planes of multipliers that are no truncation, and as a full-rank table by look-ups, of 16 bits where it
+// is a constant, of 32 where it is not.
 // Each is first checked against integer arithmetic on sampled outputs; then the kernel alone is timed (device events,
 // mean of 20), in T products per second, beside the share of the device's int8 rate (4096 multiply-accumulates per
 // multiprocessor and clock on Hopper) that the planes' products are. The low-rank ones must have the same bits as
