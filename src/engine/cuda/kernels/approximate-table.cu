@@ -113,7 +113,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
   const int steps = taps[allTaps] * chunks;
 
   // The weights that this thread packs next, of the channel `packed` of a step; none behind the last channel.
-  u32 weights[OUTPUTS / 4];
+  __align__(8) u32 weights[OUTPUTS / 4];
   bool present = false;
   int readTap = 0, readChunk = 0;
   auto readWeights = [&] {
