@@ -3,9 +3,10 @@
 // of need or in it, and how long something waited for one; then compares: the results must be the same to the last
 // digit, and the later run must compile nothing.
 //   npm run build && node bench/cold.mjs [--data cifar10:DIR] [--model resnet18] [--epochs 30,10,10] [--sample N]
-//     [--batch 256] [--seconds 240] [--only cold|warm --cache DIR]
+//     [--batch 256] [--seconds 240] [--only cold|warm --cache DIR] [--profile DIR]
 // Without data: 50 000 images of 32×32 made here, stripes that tell ten classes apart. `TRAM_BUILD` names another
-// compiled program, for its cold run beside this one's; what it does not tell of its kernels is left out.
+// compiled program, for its cold run beside this one's; what it does not tell of its kernels is left out. `--profile`:
+// where Node's profiles of the processor's time are written, one for each run.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
@@ -25,6 +26,7 @@ const { values: given } = optionsOf(import.meta.url, {
     device: { type: 'string', default: 'cuda' },
     only: { type: 'string' },
     cache: { type: 'string' },
+    profile: { type: 'string' },
     // Of the processes that this one starts.
     run: { type: 'string' },
   },
@@ -79,8 +81,11 @@ async function run() {
     ...(dataset ? { dataset } : {}),
     device: parseDevice(given.device),
     listener: (event) => {
-      if (event.kind === 'phase-start') phases.push({ phase: event.phase, begin: performance.now(), kernels: [] });
-      if (event.kind === 'phase-end') Object.assign(phases.at(-1), { end: performance.now(), says: event.summary });
+      const now = performance.now();
+      if (event.kind === 'phase-start') phases.push({ phase: event.phase, begin: now, kernels: [], epochs: [] });
+      if (event.kind === 'step' && phases.at(-1).first === undefined) phases.at(-1).first = now;
+      if (event.kind === 'epoch') phases.at(-1).epochs.push(now);
+      if (event.kind === 'phase-end') Object.assign(phases.at(-1), { end: now, says: event.summary });
     },
   });
   const after = (time) => time - began;
@@ -88,8 +93,9 @@ async function run() {
     wall: after(performance.now()),
     results: phases.map(({ phase, says }) => `${phase}: ${says}`),
     stages: JSON.stringify(summary.stages ?? null),
-    phases: phases.map(({ phase, begin, end, kernels }) => ({
-      ...{ phase, begin: after(begin), end: after(end) },
+    phases: phases.map(({ phase, begin, end, kernels, first, epochs }) => ({
+      ...{ phase, begin: after(begin), end: after(end), before: first && first - begin, behind: end - epochs.at(-1) },
+      training: epochs.at(-1) - first,
       kernels: kernels.map((kernel) => ({ ...kernel, begin: after(kernel.begin), end: after(kernel.end) })),
     })),
   });
@@ -107,7 +113,7 @@ function covered(spans) {
 
 function describe(name, { wall, phases }) {
   console.log(`\n${name}: ${seconds(wall)} s`);
-  for (const { phase, begin, end, kernels } of phases) {
+  for (const { phase, begin, end, kernels, before, training, behind } of phases) {
     const of = (kind) => kernels.filter((kernel) => kernel.kind === kind);
     const span = (some) =>
       some.length === 0
@@ -119,6 +125,11 @@ function describe(name, { wall, phases }) {
       `  ${phase.padEnd(9)} ${seconds(begin).padStart(7)} to ${seconds(end).padStart(7)} s: waited ${seconds(covered(needed))} s for ${needed.length} kernels;`,
       `${now.length} compiled when needed${span(now)}, ${ahead.length} ahead${span(ahead)}${longest ? `; longest: ${longest.file} ${seconds(longest.end - longest.begin)} s` : ''}`,
     );
+    if (training) {
+      console.log(
+        `            ${seconds(before)} s to the first step, ${seconds(training)} s to the end of the last epoch, ${seconds(behind)} s behind`,
+      );
+    }
   }
 }
 
@@ -155,7 +166,9 @@ async function compare() {
 }
 
 function inProcess(out, cache) {
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), ...process.argv.slice(2), '--run', out], {
+  const profiling = given.profile ? ['--cpu-prof', `--cpu-prof-dir=${given.profile}`] : [];
+  const words = [...profiling, fileURLToPath(import.meta.url), ...process.argv.slice(2), '--run', out];
+  const child = spawn(process.execPath, words, {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, XDG_CACHE_HOME: cache },
   });

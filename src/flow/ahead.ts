@@ -15,6 +15,7 @@ import { buildNetwork } from '../train/task.ts';
 import { type ImportedMultiplier, importMultiplier, inOrder } from '../workbench/import.ts';
 import { multiplierInRun } from './multipliers/mapped.ts';
 import { quantizersWanted } from './multipliers/multipliers.ts';
+import { requireTimeForTheta } from './multipliers/targets.ts';
 import { requireFloatTeacher } from './phases/teacher.ts';
 import { requireLayerCost } from './phases/widths.ts';
 import { type FloatModel, type FloatModelOptions, floatModelIn, readFloatModel } from './run/float-model.ts';
@@ -73,6 +74,10 @@ export async function lookAhead({
     );
   }
   if (toDo.includes('explore')) refuseStructures(configuration, 'settings');
+  // Widths that are searched first are not known here.
+  if (toDo.includes('explore') && configuration.quantize.layerCost === undefined) {
+    requireTimeForTheta(configuration, layers, opened.dataset.train.count);
+  }
   if (toDo.includes('quantize')) requireLayerCost({ configuration, layers });
   const { parameters } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers;
   const floatModel = toDo.includes('train') ? givenFloatModel(configuration, inputs, opened, parameters) : undefined;

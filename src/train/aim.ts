@@ -60,8 +60,8 @@ export class Controller<M extends string> {
     const sample = target.measured?.split.count ?? 1;
     const pace = paceOf(steps.soft, { batchSize, sample, momentum: rule.momentum });
     if (state) return new Controller(options, pace, state);
-    const { gain } = await read(options, pace, thetaRate, 1);
-    return new Controller(options, pace, startControl(target.aim, pace, { gain, loss: await lossOf(options) }));
+    const measured = await read(options, pace, thetaRate, 1);
+    return new Controller(options, pace, startControl(target.aim, pace, { ...measured, loss: await lossOf(options) }));
   }
 
   get state(): ControlState {
@@ -76,10 +76,10 @@ export class Controller<M extends string> {
   /** Sets λ by what is measured now. */
   async set(done: number, thetaRate: number): Promise<void> {
     const { target } = this.#options;
-    const { power, gain } = await read(this.#options, this.#pace, thetaRate, this.#state.lambda);
+    const measured = await read(this.#options, this.#pace, thetaRate, this.#state.lambda);
     const measures = (done / this.#pace.every) % this.#pace.lossEvery === 0;
     const loss = measures ? await lossOf(this.#options) : undefined;
-    this.#state = nextControl(this.#state, target.aim, this.#pace, { power, gain, loss });
+    this.#state = nextControl(this.#state, target.aim, this.#pace, { ...measured, loss });
     await linearisePower(this.#options.session, this.#options.power);
   }
 
@@ -150,8 +150,11 @@ async function read<M extends string>(
       soft.map(({ theta }) => theta),
     );
   }
-  const perStep = isAdam(rule) ? thetaRate / lambda : thetaRate / (1 - rule.momentum);
-  return { power: (await readStructures(session, power)).power, gain: gainOf(soft, every * perStep) };
+  const movesAlike = isAdam(rule);
+  const rate = every * (movesAlike ? thetaRate : thetaRate / (1 - rule.momentum));
+  const moved = gainOf(soft, rate, movesAlike);
+  const answer = movesAlike ? { gain: moved / lambda, most: moved } : { gain: moved };
+  return { power: (await readStructures(session, power)).power, ...answer };
 }
 
 /** θ at the edge of its range where it has left it, with what each saves. */

@@ -3,6 +3,7 @@
 // worth, how many there are, and how long the training is; a loss that is limited stops the descent.
 
 import { describe, expect, test } from 'vitest';
+import { Random } from '../tensor/random.ts';
 import { type Aim, type ControlState, gainOf, nextControl, paceOf, returned, startControl } from './control.ts';
 
 interface Plant {
@@ -16,9 +17,12 @@ interface Plant {
   readonly aim?: Partial<Aim>;
   /** Accuracy that is lost at a power. */
   readonly lossAt?: (power: number) => number;
+  /** By Adam, where gradients have so much noise, relative to what a θ is worth. */
+  readonly adam?: { readonly noise: number };
 }
 
-function trained({ thetas = 64, steps = 2000, rate = 0.02, worth = 3, sticks = false, aim = {}, lossAt }: Plant) {
+function trained(plant: Plant) {
+  const { thetas = 64, steps = 2000, rate = 0.02, worth = 3, sticks = false, aim = {}, lossAt, adam } = plant;
   const momentum = 0.9;
   const target: Aim = { power: 0.4, isLimit: true, from: 1, ...aim };
   const savings = Array.from({ length: thetas }, () => 1 / thetas);
@@ -26,23 +30,38 @@ function trained({ thetas = 64, steps = 2000, rate = 0.02, worth = 3, sticks = f
   const velocity = new Float64Array(thetas);
   const powerOf = () => 1 - savings.reduce((sum, saved, at) => sum + saved * Math.min(1, Math.max(0, theta[at]!)), 0);
   const pace = paceOf(steps, { batchSize: 64, sample: 256, momentum });
-  const gain = () => gainOf([{ theta, savings }], (pace.every * rate) / (1 - momentum));
-  let state = startControl(target, pace, { gain: gain(), loss: lossAt?.(powerOf()) });
+  const answer = (lambda: number) => {
+    const structures = [{ theta, savings }];
+    if (!adam) return { gain: gainOf(structures, (pace.every * rate) / (1 - momentum)) };
+    const most = gainOf(structures, pace.every * rate, true);
+    return { gain: most / lambda, most };
+  };
+  const square = new Float64Array(thetas);
+  const random = new Random(5);
+  let state = startControl(target, pace, { ...answer(1), loss: lossAt?.(powerOf()) });
   const trace: { power: number; state: ControlState }[] = [];
   for (let done = 1; done <= steps; done++) {
     for (let at = 0; at < thetas; at++) {
       const value = Math.min(1, Math.max(0, theta[at]!));
       const slope = sticks ? 2 - 1.9 * value : 0.2 + 2 * value;
       const ofLoss = savings[at]! * worth * ((at + 1) / thetas) * slope;
-      velocity[at] = momentum * velocity[at]! + ofLoss - state.lambda * savings[at]!;
-      theta[at]! -= rate * velocity[at]!;
+      const gradient = ofLoss - state.lambda * savings[at]!;
+      if (adam) {
+        const noisy = gradient + savings[at]! * worth * adam.noise * random.normal();
+        velocity[at] = momentum * velocity[at]! + (1 - momentum) * noisy;
+        square[at] = 0.999 * square[at]! + 0.001 * noisy ** 2;
+        theta[at]! -= (rate * velocity[at]!) / (1 - momentum ** done) / Math.sqrt(square[at]! / (1 - 0.999 ** done));
+      } else {
+        velocity[at] = momentum * velocity[at]! + gradient;
+        theta[at]! -= rate * velocity[at]!;
+      }
     }
     if (done % pace.every !== 0) continue;
     returned(theta).values.forEach((value, at) => {
       theta[at] = value;
     });
     const loss = lossAt && (done / pace.every) % pace.lossEvery === 0 ? lossAt(powerOf()) : undefined;
-    state = nextControl(state, target, pace, { power: powerOf(), gain: gain(), loss });
+    state = nextControl(state, target, pace, { power: powerOf(), ...answer(state.lambda), loss });
     trace.push({ power: powerOf(), state });
   }
   return trace;
@@ -65,6 +84,23 @@ describe('a power', () => {
     const trace = trained(plant);
     const target = plant.aim?.power ?? 0.4;
     for (const { power } of trace.slice(-trace.length / 10)) expect(Math.abs(power - target)).toBeLessThan(0.02);
+  });
+
+  test.each([0.1, 1, 10])('is met by Adam, whatever the noise, and λ stays what θ are worth: noise %d', (noise) => {
+    const trace = trained({ rate: 0.005, adam: { noise } });
+    for (const { power } of trace.slice(-trace.length / 10)) expect(Math.abs(power - 0.4)).toBeLessThan(0.02);
+    for (const { power, state } of trace) {
+      expect(power).toBeGreaterThan(0.35);
+      expect(power).toBeLessThan(state.wanted + 0.2);
+      expect(state.lambda).toBeLessThan(20);
+    }
+  });
+
+  test('that Adam has hardly time for is come near to with a λ that does not run away', () => {
+    // All θ together would need 600 of the 640 steps.
+    const trace = trained({ steps: 640, rate: 0.001, adam: { noise: 1 } });
+    for (const { state } of trace) expect(state.lambda).toBeLessThan(20);
+    expect(last(trace).power).toBeLessThan(0.75);
   });
 
   test('comes down as wanted, not at once', () => {

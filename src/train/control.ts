@@ -42,6 +42,8 @@ export interface Measured {
   readonly power: number;
   /** By how much the power falls until λ is set again for each 1 of λ, where nothing speaks against it. */
   readonly gain: number;
+  /** By how much it falls until then at most, whatever λ is; default: by any amount. */
+  readonly most?: number | undefined;
   readonly loss?: number | undefined;
 }
 
@@ -70,6 +72,11 @@ const MOST_CHANGE = 0.5;
 const PRICE = { least: 1e-4, most: 1e4, first: 0.1 } as const;
 /** What the descent takes is counted up to this. */
 const MOST_OF_DESCENT = 10;
+/**
+ * λ rises no further where the power falls by this share of what θ can do at most: what is left of their freedom is
+ * for what the loss says.
+ */
+const STRAINED = 0.5;
 /** The wanted power goes up twice as fast as down, and is never further from the power than this. */
 const FASTEST_RETREAT = 2;
 const LONGEST_LEAD = 0.1;
@@ -107,12 +114,13 @@ export function paceOf(
 const within = (value: number, least: number, most: number) => Math.min(most, Math.max(least, value));
 
 /** λ begins where power alone would come down as fast as is wanted. */
-export function startControl(aim: Aim, pace: Pace, { gain, loss }: Omit<Measured, 'power'>): ControlState {
+export function startControl(aim: Aim, pace: Pace, measured: Omit<Measured, 'power'>): ControlState {
+  const { loss } = measured;
   const wanted = Math.max(aim.from, aim.power);
   const price = PRICE.first;
-  const next = nextWanted(wanted, aim, pace, aim.from, loss);
+  const next = nextWanted(wanted, aim, pace, { ...measured, power: aim.from });
   return {
-    lambda: price + ofDescent(wanted - next, gain),
+    lambda: price + ofDescent(wanted - next, measured),
     ...{ price, wanted, power: aim.from, above: 0 },
     ...(loss === undefined ? {} : { loss }),
   };
@@ -120,28 +128,30 @@ export function startControl(aim: Aim, pace: Pace, { gain, loss }: Omit<Measured
 
 /** λ and the wanted power for the steps until the next setting. */
 export function nextControl(state: ControlState, aim: Aim, pace: Pace, measured: Measured): ControlState {
-  const { power, gain } = measured;
+  const { power, most = Number.POSITIVE_INFINITY } = measured;
   const loss = measured.loss ?? state.loss;
   const above = power - state.wanted;
   // What answers late is asked the more gently.
   const patience = 1 + pace.lag / 2;
   const least = state.wanted > aim.power ? EFFECT.least : EFFECT.leastHeld;
-  const effect = within(state.price * gain, least, EFFECT.most) * patience;
+  const effect = within(state.price * measured.gain, least, EFFECT.most) * patience;
   const change = ((INTEGRAL / patience) * above + PROPORTIONAL * (above - state.above)) / effect;
-  const price = within(state.price * Math.exp(within(change, -MOST_CHANGE, MOST_CHANGE)), PRICE.least, PRICE.most);
-  const wanted = nextWanted(state.wanted, aim, pace, power, loss);
+  const highest = state.power - power < STRAINED * most ? MOST_CHANGE : 0;
+  const price = within(state.price * Math.exp(within(change, -MOST_CHANGE, highest)), PRICE.least, PRICE.most);
+  const wanted = nextWanted(state.wanted, aim, pace, { ...measured, loss });
   return {
-    lambda: price + ofDescent(state.wanted - wanted, gain),
+    lambda: price + ofDescent(state.wanted - wanted, measured),
     ...{ price, wanted, power, above },
     ...(loss === undefined ? {} : { loss }),
   };
 }
 
 /** The λ by which power alone comes down so far until the next setting. */
-const ofDescent = (step: number, gain: number) => within(step / Math.max(gain, Number.MIN_VALUE), 0, MOST_OF_DESCENT);
+const ofDescent = (step: number, { gain, most = Number.POSITIVE_INFINITY }: Omit<Measured, 'power'>) =>
+  within(Math.min(step, STRAINED * most) / Math.max(gain, Number.MIN_VALUE), 0, MOST_OF_DESCENT);
 
 /** Down along a parabola that ends at the target, or up where more is lost than may be. */
-function nextWanted(wanted: number, aim: Aim, { descent }: Pace, power: number, loss: number | undefined): number {
+function nextWanted(wanted: number, aim: Aim, { descent }: Pace, { power, loss }: Measured): number {
   const { maxLoss } = aim;
   const way = Math.max(0, aim.from - aim.power);
   const left = Math.max(0, wanted - aim.power);
@@ -154,20 +164,22 @@ function nextWanted(wanted: number, aim: Aim, { descent }: Pace, power: number, 
 }
 
 /**
- * What a change of λ does: θ that are within their range, each by its share of the power and as much again by its rate.
- * `rate`: what a θ moves by for each 1 of its gradient until λ is set again.
+ * What a change of λ does: by a rule that moves θ by its gradient each θ within its range by its share of the power,
+ * and as much again by what that moves; by one that moves all alike (Adam) each by its share alone. `rate`: what a θ
+ * moves by, for each 1 of its gradient or at most, until λ is set again.
  */
 export function gainOf(
   structures: readonly { readonly theta: ArrayLike<number>; readonly savings: readonly number[] }[],
   rate: number,
+  movesAlike = false,
 ): number {
-  const squares = structures.map(({ theta, savings }) =>
+  const sums = structures.map(({ theta, savings }) =>
     savings.reduce((sum, saved, at) => {
       const value = theta[at]!;
-      return value >= 0 && value < 1 ? sum + saved ** 2 : sum;
+      return value >= 0 && value < 1 ? sum + (movesAlike ? Math.abs(saved) : saved ** 2) : sum;
     }, 0),
   );
-  return rate * squares.reduce((sum, one) => sum + one, 0);
+  return rate * sums.reduce((sum, one) => sum + one, 0);
 }
 
 /** θ at the edge of its range where it has left it: only from there does it answer to λ at once. */

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type FlowOptions, runFlow } from '../../src/flow/flow.ts';
-import { judge, requireReachable } from '../../src/flow/multipliers/targets.ts';
+import { judge, requireReachable, requireTimeForTheta } from '../../src/flow/multipliers/targets.ts';
 import { parseTheta } from '../../src/flow/multipliers/theta.ts';
 import { summarize } from '../../src/flow/results/summarize.ts';
 import { readManifest } from '../../src/flow/run/manifest.ts';
@@ -101,6 +101,26 @@ describe('a power', () => {
     await expect(runFlow({ folder, settings: { ...settings, ...own, data } })).rejects.toThrow(message);
     expect(() => readManifest(folder)).toThrow();
   });
+});
+
+test('a power that Adam has no time for is refused before anything is trained, with a rate that does', async () => {
+  const explore = { optimizer: 'adam', epochs: 2, batchSize: 64, power: 0.3, thetaLearningRate: 0.01 } as const;
+  const folder = join(parent, 'slow');
+  const refusal = runFlow({ folder, settings: { ...settings, explore } });
+  await expect(refusal).rejects.toThrow(
+    /thetaLearningRate is 0\.01: by adam θ moves by no more than that in a step, and in 13 steps no further than to a power of 0\.\d+, but explore\.power is 0\.3; give --theta-learning-rate 0\.\d+ or more/,
+  );
+  expect(() => readManifest(folder)).toThrow();
+  const { message } = (await refusal.catch((error: unknown) => error)) as Error;
+  const layer = { name: 'conv', kind: 'convolution', macs: 9, usual: true } as RunLayer;
+  const requireTime = (own: ConfigurationInput['explore']) =>
+    requireTimeForTheta(parseConfiguration({ explore: { ...explore, ...own } }, 'test'), [layer], 480);
+  expect(() => requireTime({})).toThrow(message);
+  requireTime({ thetaLearningRate: Number(/-rate (\S+) or/.exec(message)![1]) });
+  requireTime({ epochs: 20 });
+  // λ makes gradients as large as they have to be, and the loss alone may stop anywhere.
+  requireTime({ optimizer: 'sgd' });
+  requireTime({ power: undefined, maxLoss: 1 });
 });
 
 test.each<ConfigurationInput>(

@@ -2,15 +2,19 @@
 // came of it. The loss counts power relative to exact multipliers of the run's widths; people and files have it
 // relative to the exact 8×8 one.
 
+import { batchesPerEpoch } from '../../data/batches.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { fixed, significant } from '../../tensor/numbers.ts';
 import type { Aim } from '../../train/control.ts';
+import { hardeningOf } from '../../train/hardening.ts';
+import { isAdam } from '../../train/optimizer.ts';
+import { rateShare } from '../../train/schedule.ts';
 import { powerAt } from '../../train/step.ts';
 import type { TargetOutcome } from '../run/manifest.ts';
 import type { Configuration } from '../settings/config.ts';
 import { hasOwnWidths, type RunLayer } from '../settings/layers.ts';
-import { exactPowerOf, networkExactPower, powerTerm, structureOfRun } from './multipliers.ts';
+import { exactPowerOf, initialTheta, networkExactPower, powerTerm, structureOfRun } from './multipliers.ts';
 
 /** Power is not above its target when it is by no more than rounding. */
 const ROUNDING = 1e-9;
@@ -63,6 +67,47 @@ export function requireReachable(configuration: Configuration, layers?: readonly
   const what = grain === 'product' ? 'partial products' : 'columns';
   throw new UserError(
     `settings: explore.power is ${power}, but without the ${what} that may go ${less} ${fixed(lowest, 4)}; ${choice}${more}`,
+  );
+}
+
+/** How far beyond what is needed at least θ should be able to move: some of the way is taken back and forth. */
+const WAYS = 3;
+
+/**
+ * Throws a UserError for a power that is further than Adam can move θ in the phase: by no more than its rate in a step,
+ * whatever λ is. Other rules move a θ by its gradient, and λ makes that as large as it has to be. `images` to train on.
+ */
+export function requireTimeForTheta(configuration: Configuration, layers: readonly RunLayer[], images: number): void {
+  const { power, epochs, batchSize, harden, thetaLearningRate, ...rule } = configuration.explore;
+  if (power === undefined || epochs === 0 || !isAdam(rule)) return;
+  const steps = batchesPerEpoch(images, Math.min(batchSize, images), false);
+  const soft = hardeningOf(harden || Number.MIN_VALUE, epochs * steps)!.pushed;
+  const place = (at: number) => ({ epoch: Math.floor(at / steps), step: at % steps, epochs, steps });
+  const way = Array.from({ length: soft }, (_, at) => rateShare(rule, place(at))).reduce(
+    (sum, share) => sum + share,
+    0,
+  );
+  const term = powerTerm(configuration, layers);
+  const highest = networkExactPower(configuration, layers);
+  const moved = (by: number) =>
+    highest *
+    powerAt(
+      term,
+      term.structures.map(({ structure }) => initialTheta(configuration, structure).map((at) => Math.min(1, at + by))),
+    );
+  const least = moved(thetaLearningRate * way);
+  if (least <= power + ROUNDING) return;
+  // The power falls with the way that all θ have gone.
+  let [low, high] = [thetaLearningRate * way, 1];
+  while (high - low > 1e-3) {
+    const middle = (low + high) / 2;
+    if (moved(middle) > power) low = middle;
+    else high = middle;
+  }
+  throw new UserError(
+    `settings: explore.thetaLearningRate is ${thetaLearningRate}: by ${rule.optimizer} θ moves by no more than that in a step, ` +
+      `and in ${soft} steps no further than to a power of ${fixed(least, 4)}, but explore.power is ${power}; ` +
+      `give --theta-learning-rate ${significant((WAYS * high) / way, 2)} or more epochs`,
   );
 }
 

@@ -85,7 +85,7 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
       },
       quantize: { batchSize: 256 },
       // Adam moves θ by its rate in each step, and an epoch has 200 of them.
-      explore: { ...imagenet, batchSize: 256, learningRate: 1e-4, thetaLearningRate: 1e-3 },
+      explore: { ...imagenet, batchSize: 256, learningRate: 1e-4, thetaLearningRate: 2e-3 },
       recover: { ...imagenet, batchSize: 256, learningRate: 1e-4, schedule: 'cosine' },
     },
   },
