@@ -343,8 +343,22 @@ export const mutants = [
   fault(
     'src/flow/phases/expected.ts',
     'kernels of a step that learns from a teacher are not expected',
-    'teacher: teacherToCome(run, phase, floatModel?.quantizers !== undefined)',
+    'teacher: teacherToCome(run, phase, beginsQuantized(run))',
     'teacher: undefined',
+    'test/flow/expected.test.ts',
+  ),
+  fault(
+    'src/flow/phases/map.ts',
+    'what is mapped exactly is compiled when it is needed',
+    'if (known) expect(known);',
+    '',
+    'test/flow/expected.test.ts',
+  ),
+  fault(
+    'src/flow/flow.ts',
+    'kernels of recovery are compiled in runs without one',
+    'wanted.slice(at + 1).filter((one) => !isDone(one))',
+    "['recover']",
     'test/flow/expected.test.ts',
   ),
   fault(

@@ -183,7 +183,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
     if (source && from !== undefined) manifest = takePhases(folder, manifest, from, source, taken);
     const { dataset, task, layers } = opened;
     const run = { dataset, task, layers, backend, emulation, recompute: options.device?.recompute ?? false };
-    const begun = { ...run, ...accepted, manifest, configuration: withSearchedWidths(manifest) };
+    const begun = { ...run, ...accepted, folder, manifest, configuration: withSearchedWidths(manifest) };
     backend.expect?.(expectedGraphs(begun, toDo));
     const skips = new Map(taken.filter((phase) => !kept[phase]).map((phase) => [phase, `taken from ${from}`]));
     return await doPhases(options, manifest, wanted, lock, skips, { ...run, ...accepted });
@@ -213,12 +213,14 @@ async function doPhases(
   const logs = await openLogs(options.logs, { folder, manifest, listener });
   let ending: Ending = 'failed';
   try {
-    for (const phase of wanted) {
-      if (manifest.phases[phase] && !isView(phase)) {
+    for (const [at, phase] of wanted.entries()) {
+      const isDone = (one: Phase) => manifest.phases[one] !== undefined && !isView(one);
+      if (isDone(phase)) {
         listener({ kind: 'phase-skip', phase, reason: skips.get(phase) ?? 'done with these settings' });
         continue;
       }
-      manifest = await doPhase(options, manifest, phase, lock, logs, opened);
+      const toCome = wanted.slice(at + 1).filter((one) => !isDone(one));
+      manifest = await doPhase(options, manifest, { phase, toCome }, lock, logs, opened);
       signal?.throwIfAborted();
     }
     ending = 'done';
@@ -235,7 +237,7 @@ async function doPhases(
 async function doPhase(
   options: FlowOptions,
   before: Manifest,
-  phase: Phase,
+  { phase, toCome }: { readonly phase: Phase; readonly toCome: readonly Phase[] },
   lock: RunLock,
   logs: RunLog,
   opened: Opened | undefined,
@@ -251,6 +253,7 @@ async function doPhase(
     signal,
     figures,
     logs,
+    toCome,
     earlierDevices: earlierDevicesOf(before, folder, phase),
   };
   const resumed = existsSync(inFolder(place, files.resume));

@@ -5,9 +5,10 @@
 import { sampleOf } from '../data/sample.ts';
 import type { Split } from '../data/split.ts';
 import type { Session } from '../engine/backend.ts';
+import type { Graph } from '../engine/graph/graph.ts';
 import type { Multiplier } from '../multiplier/multiplier.ts';
 import { invariant } from '../tensor/errors.ts';
-import { evaluator } from './evaluation.ts';
+import { evaluationGraph, evaluator } from './evaluation.ts';
 import { measuredHardTheta } from './hardening.ts';
 import { type PowerTerm, powerAt, readStructures, writeStructures } from './step.ts';
 import type { Arithmetic, Task } from './task.ts';
@@ -16,7 +17,7 @@ import type { Arithmetic, Task } from './task.ts';
 const EXAMPLES = { device: 1024, host: 256 } as const;
 
 export interface HardChoice {
-  readonly session: Session;
+  readonly session: Pick<Session, 'backend'>;
   readonly task: Task;
   readonly arithmetic: Arithmetic;
   readonly train: Split;
@@ -26,14 +27,13 @@ export interface HardChoice {
 
 /** Sets θ to 0 and 1 at or below a power; default: as near as may be to that of the session's θ. */
 export async function hardenMeasured(
-  { session, task, arithmetic, train, seed, power }: HardChoice,
+  { session, task, arithmetic, train, seed, power }: HardChoice & { readonly session: Session },
   limit?: number,
 ): Promise<void> {
   const read = await readStructures(session, power);
   const soft = power.structures.map(({ theta }) => read.theta[theta]!);
   const write = (thetas: readonly (readonly number[])[]) => writeStructures(session, power, thetas);
-  const examples = EXAMPLES[session.backend.device.ownMemory ? 'device' : 'host'];
-  const sample = sampleOf(train, examples, seed);
+  const sample = sampleFor(session, train, seed);
   const evaluate = await evaluator(session, task, withHardTheta(arithmetic), sample, undefined, 'statistics');
   try {
     const lossOf = async (thetas: readonly (readonly number[])[]) => {
@@ -46,6 +46,15 @@ export async function hardenMeasured(
     await evaluate.dispose();
   }
 }
+
+/** The graph that such a choice is measured with. */
+export function hardChoiceGraph({ session, task, arithmetic, train, seed }: Omit<HardChoice, 'power'>): Graph {
+  const split = sampleFor(session, train, seed);
+  return evaluationGraph({ session, task, arithmetic: withHardTheta(arithmetic), split, mode: 'statistics' });
+}
+
+const sampleFor = ({ backend }: HardChoice['session'], train: Split, seed: number): Split =>
+  sampleOf(train, EXAMPLES[backend.device.ownMemory ? 'device' : 'host'], seed);
 
 const isHard = (theta: number): boolean => theta === 0 || theta === 1;
 

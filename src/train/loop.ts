@@ -297,9 +297,20 @@ function requireConverging(
   );
 }
 
+interface Filling extends Pick<LoopOptions, 'fillLast'> {
+  readonly structure?: { readonly power: PowerTerm };
+}
+
 /** Whether a short last batch of an epoch is filled up: where it is asked for, and where λ would be set by it. */
-export const fillsLast = ({ fillLast = false, structure }: Pick<LoopOptions, 'fillLast' | 'structure'>): boolean =>
+const fillsLast = ({ fillLast = false, structure }: Filling): boolean =>
   fillLast || (structure !== undefined && structure.power.lambda === undefined);
+
+/** Examples of the steps of an epoch over `count` of them: of whole batches, and of a short last one. */
+export function stepSizes(options: Filling & Pick<LoopOptions, 'batchSize'>, count: number): number[] {
+  const whole = Math.min(options.batchSize, count);
+  const last = fillsLast(options) ? 0 : count % whole;
+  return last === 0 ? [whole] : [whole, last];
+}
 
 /** What the host takes from θ anew. */
 async function followTheta(session: Session, { power, follow }: NonNullable<LoopOptions['structure']>): Promise<void> {

@@ -49,16 +49,7 @@ export async function visitLayers(
   images: number,
   visit: (visit: LayerVisit) => Promise<void>,
 ): Promise<void> {
-  const batchSize = Math.min(BATCH, images, split.count);
-  const feed = feedOf(session, task, split);
-  const { graph, layers } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
-  const products = productsOf(graph, layers.multiplying);
-  products.forEach(({ node }, at) => {
-    node.inputs.slice(0, OPERANDS).forEach((input, k) => {
-      graph.output(`${at}.${k}`, input);
-    });
-    graph.output(`${at}.${QUANTIZED}`, quantizedCodes(node.inputs[1]!));
-  });
+  const { graph, products, feed, batchSize } = operandsGraph(session, task, arithmetic, split, images);
   const program = await session.compile(graph);
   let done = 0;
   const batches = readAhead(evaluationBatches(split, batchSize), (selection, signal) =>
@@ -77,6 +68,27 @@ export async function visitLayers(
     done += valid;
   }
   await program.dispose();
+}
+
+/** The graph of such a pass, the products whose operands it yields, and how its batches are read. */
+export function operandsGraph(
+  session: Pick<Session, 'backend'>,
+  task: Task,
+  arithmetic: QuantizedArithmetic,
+  split: Split,
+  images: number,
+) {
+  const batchSize = Math.min(BATCH, images, split.count);
+  const feed = feedOf(session, task, split);
+  const { graph, layers } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
+  const products = productsOf(graph, layers.multiplying);
+  products.forEach(({ node }, at) => {
+    node.inputs.slice(0, OPERANDS).forEach((input, k) => {
+      graph.output(`${at}.${k}`, input);
+    });
+    graph.output(`${at}.${QUANTIZED}`, quantizedCodes(node.inputs[1]!));
+  });
+  return { graph, products, feed, batchSize };
 }
 
 /** Histograms by layer, over the first `images` images of the split; a layer's products count together. */

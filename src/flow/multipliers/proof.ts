@@ -46,13 +46,7 @@ export async function proveActive(
   arithmetic: QuantizedArithmetic,
   split: Split,
 ): Promise<LayerActivity[]> {
-  const { graph, layers } = buildNetwork(task, arithmetic, 'evaluate', IMAGES);
-  const products = productsOf(graph, layers.multiplying);
-  products.forEach(({ node }, at) => {
-    [...node.inputs.slice(0, 6), node.outputs[0]!].forEach((value, k) => {
-      graph.output(`${at}.${k}`, value);
-    });
-  });
+  const { graph, products } = activityGraph(task, arithmetic);
   const program = await session.compile(graph);
   writeBatch(program, await split.read(firstExamples(Math.min(IMAGES, split.count)), IMAGES));
   await program.run();
@@ -69,6 +63,18 @@ export async function proveActive(
   }
   await program.dispose();
   return found;
+}
+
+/** The graph of that proof, and the products whose operands and outputs it yields. */
+export function activityGraph(task: Task, arithmetic: QuantizedArithmetic) {
+  const { graph, layers } = buildNetwork(task, arithmetic, 'evaluate', IMAGES);
+  const products = productsOf(graph, layers.multiplying);
+  products.forEach(({ node }, at) => {
+    [...node.inputs.slice(0, 6), node.outputs[0]!].forEach((value, k) => {
+      graph.output(`${at}.${k}`, value);
+    });
+  });
+  return { graph, products };
 }
 
 /** "mapped multiplier active in 8 layers; without effect on the sampled outputs of conv2". */

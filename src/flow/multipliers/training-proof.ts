@@ -18,7 +18,7 @@ import { UserError } from '../../tensor/errors.ts';
 import { Random, streams } from '../../tensor/random.ts';
 import type { TensorData } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
-import { fillsLast, type LoopOptions } from '../../train/loop.ts';
+import { type LoopOptions, stepSizes } from '../../train/loop.ts';
 import { partsOf } from '../../train/replicas.ts';
 import { type BuiltStep, holdStill, stepKey, trainingStep } from '../../train/step.ts';
 import type { Feed, QuantizedArithmetic } from '../../train/task.ts';
@@ -60,12 +60,9 @@ const DIFFERENCE_TOLERANCE = 1e-2;
 
 /** Throws a UserError that names the layer whose kernel disagrees. The session's variables stay as they are. */
 export async function proveTraining(session: Session, fit: Fit): Promise<TrainingProof> {
-  const { count } = fit.dataset.train;
-  const whole = Math.min(fit.batchSize, count);
-  const last = fillsLast(fit) && whole < count ? 0 : count % fit.batchSize;
   const feed = feedOf(session, fit.task, fit.dataset.train, fit.dataset.augment);
   const onOne = (size: number) => size / partsOf(size, session.backend.device, feed);
-  const batches = [...new Set([whole, last].map(onOne))].filter((size) => size > 0);
+  const batches = [...new Set(stepSizes(fit, fit.dataset.train.count).map(onOne))];
   let counts: Checked = { layers: 0, gradients: 0 };
   for (const size of batches) counts = await proveSize(session, fit, size);
   return { batches, ...counts };

@@ -7,6 +7,7 @@
 import { noAugmentation } from '../../data/augment.ts';
 import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
+import type { Graph } from '../../engine/graph/graph.ts';
 import { scaleOfRange } from '../../engine/reference/quantization.ts';
 import { foldBatchNorms } from '../../quant/fold.ts';
 import { Histogram, observedRange, type Range } from '../../quant/observers.ts';
@@ -47,10 +48,20 @@ export async function calibrate(
   session: Session,
   arithmetic: QuantizedArithmetic,
 ): Promise<ReadonlyMap<string, Histogram> | undefined> {
-  const { quantizer, observer, weightObserver } = context.configuration.quantize;
-  if (quantizer !== 'clips' || observer !== 'mse' || weightObserver !== 'mse') return await observe(context, session);
+  if (!isAtOnce(context)) return await observe(context, session);
   await calibrateAtOnce(context, session, arithmetic);
   return undefined;
+}
+
+/** Whether the network searches for all quantisers itself. */
+function isAtOnce({ configuration }: Pick<Calibrated, 'configuration'>): boolean {
+  const { quantizer, observer, weightObserver } = configuration.quantize;
+  return quantizer === 'clips' && observer === 'mse' && weightObserver === 'mse';
+}
+
+/** The graph that calibration compiles. */
+export function calibrationGraph(run: Calibrated & Pick<Session, 'backend'>, arithmetic: QuantizedArithmetic): Graph {
+  return (isAtOnce(run) ? searchingNetwork(run, run, arithmetic) : observedNetwork(run, run)).graph;
 }
 
 /** The images that calibrate, in batches of one size. */
@@ -60,14 +71,11 @@ function calibrationBatches({ configuration, dataset }: Calibrated, batchSize: n
 
 /** One pass over one batch; the clip factors start where the search ended. */
 async function calibrateAtOnce(context: Calibrated, session: Session, arithmetic: Arithmetic): Promise<void> {
-  const { configuration, dataset, task, layers } = context;
-  const batchSize = Math.min(configuration.quantize.images, dataset.train.count);
-  const feed = feedOf(session, task, dataset.train);
-  const { graph } = buildNetwork(task, arithmetic, 'calibrate', batchSize, feed);
+  const { graph, feed, batchSize } = searchingNetwork(context, session, arithmetic);
   const program = await session.compile(graph);
   writeBatch(program, await feed.read(calibrationBatches(context, batchSize).next().value!, batchSize));
   await program.run();
-  for (const { name } of layers) {
+  for (const { name } of context.layers) {
     for (const operand of ['weight', 'input'] as const satisfies readonly OperandName[]) {
       const factor = (await program.read(stateName(name, operand, 'clip_upper')))[0]!;
       const { shape } = await session.read(stateName(name, operand, 'scale'));
@@ -77,6 +85,17 @@ async function calibrateAtOnce(context: Calibrated, session: Session, arithmetic
     }
   }
   await program.dispose();
+}
+
+function searchingNetwork(
+  { configuration, dataset, task }: Calibrated,
+  session: Pick<Session, 'backend'>,
+  arithmetic: Arithmetic,
+) {
+  const batchSize = Math.min(configuration.quantize.images, dataset.train.count);
+  const feed = feedOf(session, task, dataset.train);
+  const { graph } = buildNetwork(task, arithmetic, 'calibrate', batchSize, feed);
+  return { graph, feed, batchSize };
 }
 
 /** Sets the quantisers from the float network, each layer for itself; gives what each was seen to read. */
@@ -190,22 +209,7 @@ function ofChannels<T>(
 
 /** What every multiplying layer of the float network reads, counted over the calibration images. */
 export async function observedInputs(context: Calibrated, session: Session): Promise<ReadonlyMap<string, Histogram>> {
-  const { configuration, dataset, task } = context;
-  const images = Math.min(configuration.quantize.images, dataset.train.count);
-  const batchSize = Math.min(OBSERVED_BATCH, images);
-  const feed = feedOf(session, task, dataset.train);
-  const observed: { readonly layer: string; readonly output: string }[] = [];
-  const arithmetic: Arithmetic = {
-    kind: 'float',
-    folded: foldedBatchNorms(context),
-    inputOf: (layer, x) => {
-      const output = `observed.${observed.length}`;
-      observed.push({ layer, output });
-      x.graph.output(output, x);
-      return x;
-    },
-  };
-  const { graph } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
+  const { graph, observed, feed, images, batchSize } = observedNetwork(context, session);
   const program = await session.compile(graph);
   const histograms = new Map(observed.map(({ layer }) => [layer, new Histogram()]));
   let left = images;
@@ -222,6 +226,26 @@ export async function observedInputs(context: Calibrated, session: Session): Pro
   }
   await program.dispose();
   return histograms;
+}
+
+/** The float network that yields what each layer reads. */
+function observedNetwork({ configuration, layers, dataset, task }: Calibrated, session: Pick<Session, 'backend'>) {
+  const images = Math.min(configuration.quantize.images, dataset.train.count);
+  const batchSize = Math.min(OBSERVED_BATCH, images);
+  const feed = feedOf(session, task, dataset.train);
+  const observed: { readonly layer: string; readonly output: string }[] = [];
+  const arithmetic: Arithmetic = {
+    kind: 'float',
+    folded: foldedBatchNorms({ configuration, layers }),
+    inputOf: (layer, x) => {
+      const output = `observed.${observed.length}`;
+      observed.push({ layer, output });
+      x.graph.output(output, x);
+      return x;
+    },
+  };
+  const { graph } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
+  return { graph, observed, feed, images, batchSize };
 }
 
 /** The values of each channel, the last axis; all together for one. */

@@ -140,7 +140,7 @@ function structured(network: Network & Pick<RunContext, 'task'>, session: Sessio
 }
 
 /** Training images, changed as in the phase, that batch norm's statistics are taken from in the end. */
-const SETTLING = 2048;
+export const SETTLING = 2048;
 
 /**
  * Takes batch norm's statistics anew from the network as it is. Those of training are moving averages of what the last

@@ -10,7 +10,6 @@ import { saveModel } from '../run/checkpoint.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import { EXACT } from '../settings/layers.ts';
-import { expectedTraining } from './expected.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
 import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
@@ -20,7 +19,6 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
   const mapRecord = requirePhase(context, 'map');
   const mapped = mappedArithmetic(context, readTables(folder, mapRecord));
   const arithmetic = recoveryArithmetic(configuration, mapped);
-  context.backend.expect?.(expectedTraining(context, 'recover', arithmetic));
   const session = await sessionFrom(context, ...networkToMap(configuration));
   try {
     const change = { from: arithmeticToMap(context), to: mapped };

@@ -2,6 +2,7 @@
 // training images tells. Test images have no part in it: what is chosen by them would look better on them than it is.
 
 import { sampleOf } from '../../data/sample.ts';
+import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { invariant } from '../../tensor/errors.ts';
@@ -23,12 +24,20 @@ type Measured = NonNullable<Target<'accuracy'>['measured']>;
 
 /** The images that a loss is measured on, and what the quantised network in the session comes to on them. */
 export async function measuredLoss(context: RunContext, session: Session): Promise<Measured | undefined> {
-  const { configuration, dataset } = context;
-  if (configuration.explore.maxLoss === undefined) return undefined;
-  const split = sampleOf(dataset.train, Math.min(SAMPLE, Math.ceil(PART * dataset.train.count)), configuration.seed);
+  const split = lossSample(context);
+  if (!split) return undefined;
   const exact = quantizedArithmetic(context, exactMultiplier);
   const { metrics } = await evaluateOnce(session, context.task, exact, split);
   return { split, lossOf: (evaluation) => metrics.accuracy - evaluation.metrics.accuracy };
+}
+
+/** Those images; undefined where no loss is measured. */
+export function lossSample({
+  configuration,
+  dataset,
+}: Pick<RunContext, 'configuration' | 'dataset'>): Split | undefined {
+  if (configuration.explore.maxLoss === undefined) return undefined;
+  return sampleOf(dataset.train, Math.min(SAMPLE, Math.ceil(PART * dataset.train.count)), configuration.seed);
 }
 
 /** From a network that starts at so much power, as the loss counts it; undefined where λ is said. */

@@ -38,6 +38,8 @@ export interface Asked {
   /** The forms in which figures are written. */
   readonly figures: readonly FigureFormat[];
   readonly logs: RunLog;
+  /** The phases that will be done behind it. */
+  readonly toCome: readonly Phase[];
   /** On how many devices the phase ran before, one number after the other, where it goes on from a resume point. */
   readonly earlierDevices: readonly number[];
 }

@@ -7,17 +7,19 @@
 // slowly, and is moved with θ in the graph instead (following-biases.ts). So neither is repeated when θ moves.
 
 import type { Session } from '../../engine/backend.ts';
+import type { Graph } from '../../engine/graph/graph.ts';
 import type { Multiplier } from '../../multiplier/multiplier.ts';
 import { errorWithCodes } from '../../multiplier/weight-codes.ts';
 import type { OperandWidths } from '../../multiplier/widths.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { type QuantizedArithmetic, widthsIn } from '../../train/task.ts';
+import { operandsGraph } from '../multipliers/operands.ts';
 import { errorIn, storedCodes } from '../multipliers/weight-codes.ts';
 import type { OpenRun } from '../run/context.ts';
 import { augmentationOf } from '../settings/augmentation.ts';
 import { treatmentsOf } from '../settings/starts.ts';
 import { foldMeanErrors, measureLayers } from './mean-error.ts';
-import { reestimateStatistics } from './statistics.ts';
+import { reestimateStatistics, statisticsGraph } from './statistics.ts';
 
 /** The multipliers that a network has adapted to, and those that it is to multiply with. */
 export interface ArithmeticChange {
@@ -51,6 +53,21 @@ export async function startUnder(
     ? { statistics: await reestimate(run, session, change.to, phase) }
     : {};
   return { ...biases, ...statistics };
+}
+
+/** The graphs that a start may compile. */
+export function* startGraphs(
+  run: Treated & Pick<OpenRun, 'backend'>,
+  { from, to }: ArithmeticChange,
+  phase: StartingPhase,
+): Generator<Graph> {
+  const { configuration, dataset, task } = run;
+  const treatments = treatmentsOf(configuration[phase].start);
+  const { images } = configuration.quantize;
+  if (treatments.includes('biases')) yield operandsGraph(run, task, from, dataset.train, images).graph;
+  if (!treatments.includes('statistics')) return;
+  const network = statisticsGraph(run, task, to, dataset, { images, augment: augmentationOf(run, phase) });
+  if (network) yield network.graph;
 }
 
 /** The operands are counted in the network that has adapted: folding keeps it near to that. */

@@ -25,23 +25,11 @@ export async function reestimateStatistics(
   task: Task,
   arithmetic: Arithmetic,
   dataset: Dataset,
-  {
-    images,
-    seed,
-    augment = noAugmentation,
-  }: { readonly images: number; readonly seed: number; readonly augment?: AugmentOptions },
+  { images, seed, augment = noAugmentation }: Images & { readonly seed: number },
 ): Promise<number> {
-  const batchSize = Math.min(BATCH, images, dataset.train.count);
-  const feed = feedOf(session, task, dataset.train, augment);
-  const { graph } = buildNetwork(task, arithmetic, 'statistics', batchSize, feed);
-  const norms = graph.nodes.filter((node): node is Node<'batchNorm'> & Node => node.op === 'batchNorm').map(normOf);
-  if (norms.length === 0) return 0;
-  norms.forEach(({ node }, at) => {
-    graph.output(`${at}.mean`, node.outputs[1]!);
-    graph.output(`${at}.variance`, node.outputs[2]!);
-  });
-  // The moving averages of training are not wanted: what is written below is all that changes.
-  graph.assignments.clear();
+  const network = statisticsGraph(session, task, arithmetic, dataset, { images, augment });
+  if (!network) return 0;
+  const { graph, norms, feed, batchSize } = network;
   const program = await session.compile(graph);
   const batches = trainingBatches(dataset, { seed, epoch: 0, batchSize, augment });
   const pools = norms.map(({ channels }) => new Pool(channels));
@@ -61,6 +49,34 @@ export async function reestimateStatistics(
     session.write(`${name}.running_var`, f32([channels], variance));
   });
   return norms.length;
+}
+
+interface Images {
+  readonly images: number;
+  /** Default: none. */
+  readonly augment?: AugmentOptions;
+}
+
+/** The graph over a batch, its batch norms, and how batches are read; undefined where there are no batch norms. */
+export function statisticsGraph(
+  session: Pick<Session, 'backend'>,
+  task: Task,
+  arithmetic: Arithmetic,
+  dataset: Dataset,
+  { images, augment = noAugmentation }: Images,
+) {
+  const batchSize = Math.min(BATCH, images, dataset.train.count);
+  const feed = feedOf(session, task, dataset.train, augment);
+  const { graph } = buildNetwork(task, arithmetic, 'statistics', batchSize, feed);
+  const norms = graph.nodes.filter((node): node is Node<'batchNorm'> & Node => node.op === 'batchNorm').map(normOf);
+  if (norms.length === 0) return undefined;
+  norms.forEach(({ node }, at) => {
+    graph.output(`${at}.mean`, node.outputs[1]!);
+    graph.output(`${at}.variance`, node.outputs[2]!);
+  });
+  // The moving averages of training are not wanted: what is written in the end is all that changes.
+  graph.assignments.clear();
+  return { graph, norms, feed, batchSize };
 }
 
 /** A batch norm with its name, its channels and the elements behind each of a batch's means. */

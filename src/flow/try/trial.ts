@@ -3,6 +3,7 @@
 // Invariant: the run is only read; every file that is read is checked against the hash in its manifest.
 
 import type { Session } from '../../engine/backend.ts';
+import type { Graph } from '../../engine/graph/graph.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { sumOfOperands } from '../../multiplier/operands.ts';
@@ -14,8 +15,9 @@ import type { OperandBits } from '../../workbench/import.ts';
 import { multiplierInRun } from '../multipliers/mapped.ts';
 import { type Network, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
-import { proveActive } from '../multipliers/proof.ts';
+import { activityGraph, proveActive } from '../multipliers/proof.ts';
 import { type MetCodes, writeWeightCodes } from '../multipliers/weight-codes.ts';
+import { expectedTraining } from '../phases/expected.ts';
 import { quantizeAfterTraining } from '../phases/post-training.ts';
 import { retrain } from '../phases/retraining.ts';
 import { loadModel } from '../run/checkpoint.ts';
@@ -26,7 +28,7 @@ import { openTask } from '../run/inputs.ts';
 import { readManifest, verifiedBytes } from '../run/manifest.ts';
 import { approximateLayers } from '../settings/layers.ts';
 import { foldMeanErrors, type LayerOperands, measureLayers } from '../start/mean-error.ts';
-import { errorChange, reestimate } from '../start/start.ts';
+import { errorChange, reestimate, startGraphs } from '../start/start.ts';
 import type { Measured, Treatment } from './treatments.ts';
 
 /** The three measurements that need no training. */
@@ -83,6 +85,16 @@ function arithmeticOf(run: TriedRun, { bits, table, weightCodes }: Candidate): Q
   const multiplier = table === null ? exactMultiplier() : multiplierInRun(run, table);
   const arithmetic = quantizedArithmetic(atWidths(run, bits), () => multiplier);
   return { ...arithmetic, weightCodes: weightCodes ?? run.configuration.map.weightCodes };
+}
+
+/** The graphs that measuring a candidate compiles, and retraining with it for so many epochs. */
+export function* expectedTrial(run: TriedRun, candidate: Candidate, epochs: number): Generator<Graph> {
+  const arithmetic = arithmeticOf(run, candidate);
+  const recover = { ...run.configuration.recover, start: 'statistics', epochs } as const;
+  const tried = { ...run, configuration: { ...run.configuration, recover } };
+  yield activityGraph(run.task, arithmetic).graph;
+  yield* startGraphs(tried, { from: arithmetic, to: arithmetic }, 'recover');
+  yield* expectedTraining(tried, 'recover', recoveryArithmetic(run.configuration, arithmetic));
 }
 
 /** The quantised network of the run, or at other widths the float model after post-training quantisation to them. */

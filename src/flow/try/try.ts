@@ -39,7 +39,15 @@ import { expandNames } from './names.ts';
 import { drawable, tryPicture } from './picture.ts';
 import { type FailedMultiplier, type TriedMultiplier, type TryReport, tryCsv } from './report.ts';
 import { type Facts, ResultStore } from './store.ts';
-import { type Candidate, measureRun, openTriedRun, type RunOperands, Trial, type TriedRun } from './trial.ts';
+import {
+  type Candidate,
+  expectedTrial,
+  measureRun,
+  openTriedRun,
+  type RunOperands,
+  Trial,
+  type TriedRun,
+} from './trial.ts';
 
 /** What to try, in which run, and where the results go. */
 export interface TryOptions {
@@ -270,6 +278,8 @@ class Work {
     if (untrained) this.#listener({ kind: 'kept', name });
     else {
       this.#options.signal?.throwIfAborted();
+      const epochs = retrain ? (this.#options.recover ?? 0) : 0;
+      this.#run.backend.expect?.(expectedTrial(this.#run, { ...task, weightCodes: this.#weightCodes }, epochs));
       untrained = await this.#with(task, (trial) =>
         trial.untrained((treatment, measured) => {
           this.#listener({ kind: 'measured', name, treatment, ...measured });

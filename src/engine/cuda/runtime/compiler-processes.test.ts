@@ -83,7 +83,7 @@ describeC('compiler processes', () => {
     const beside = processOf(await second);
     const third = compiler.compile(`wait ${gate}`, 'c.cu', []);
     const fourth = compiler.compile('', 'd.cu', []);
-    expect([compiler.waiting, compiler.withdraw(fourth), compiler.waiting]).toEqual([1, true, 0]);
+    expect(compiler.withdraw(fourth)).toBe(true);
     expect(compiler.withdraw(third)).toBe(false);
     writeFileSync(gate, '');
     const [one, two] = [processOf(await first), processOf(await third)];
@@ -94,6 +94,23 @@ describeC('compiler processes', () => {
     await expect(wrong).rejects.toThrow('e.cu does not compile with -DX=1: refused\nline');
     compiler.close();
     await vi.waitFor(() => expect([one, two].filter(isAlive)).toEqual([]), 4000);
+  });
+
+  test('are busy while a kernel waits, and while more than half of them compile', async () => {
+    const compiler = new CompilerProcesses(library(), { ...options, processes: 3 });
+    const gates = ['first', 'second'].map((name) => join(folderOf(new Map()), name));
+    const [first, second] = gates.map((gate) => compiler.compile(`wait ${gate}`, 'a.cu', []));
+    expect(compiler.isBusy).toBe(true);
+    // Both are under way where a third is done.
+    await compiler.compile('', 'b.cu', []);
+    expect(compiler.isBusy).toBe(true);
+    writeFileSync(gates[0]!, '');
+    await first;
+    expect(compiler.isBusy).toBe(false);
+    writeFileSync(gates[1]!, '');
+    await second;
+    expect(compiler.isBusy).toBe(false);
+    compiler.close();
   });
 
   test('of one that ends, the kernel is compiled instead, and nothing waits for it', async () => {

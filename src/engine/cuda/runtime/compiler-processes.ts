@@ -58,9 +58,13 @@ export class CompilerProcesses implements KernelCompiler {
     this.#limit = existsSync(PROGRAM) ? options.processes : 0;
   }
 
-  /** Kernels that no process has begun. */
-  get waiting(): number {
-    return this.#queue.length;
+  /**
+   * As long as a kernel waits for a process, or more than half of the processes compile: two of them may share a core,
+   * and one that starts beside them has the lowest priority only when it is there.
+   */
+  get isBusy(): boolean {
+    const working = [...this.#processes.values()].filter((occupation) => typeof occupation !== 'string').length;
+    return this.#queue.length > 0 || 2 * working > this.#options.processes;
   }
 
   compile(text: string, name: string, options: readonly string[]): Promise<Uint8Array> {

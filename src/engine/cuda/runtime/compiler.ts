@@ -95,8 +95,8 @@ type Native = ((...values: readonly unknown[]) => unknown) & { async: (...values
 /** What compiles, here or in another process. */
 export interface KernelCompiler {
   readonly version: string;
-  /** Compilations that were asked for and have not begun; default: none ever waits. */
-  readonly waiting?: number;
+  /** Whether it has so much to do that what can wait would hold it up; default: never. */
+  readonly isBusy?: boolean;
   /** Machine code of a source text; throws with the compiler's log. */
   compile(text: string, name: string, options: readonly string[]): Promise<Uint8Array>;
 }

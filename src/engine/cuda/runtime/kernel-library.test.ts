@@ -12,7 +12,7 @@ afterAll(() => rmSync(parent, { recursive: true }));
 /** A compiler whose compilations end when they are told to. */
 class Later {
   readonly version = '13.0';
-  waiting = 0;
+  isBusy = false;
   readonly asked: string[] = [];
   readonly ends = new Map<string, { done: (image: Uint8Array) => void; fail: (error: Error) => void }>();
   readonly images = new Map<Promise<Uint8Array>, string>();
@@ -82,14 +82,14 @@ test('machine code that lacks products is refused wherever it comes from, and co
   expect(now.asked).toEqual(['-DX=1']);
 });
 
-test('what is expected is compiled once something was, each kernel once, and not while another waits for its turn', async () => {
+test('what is expected is compiled once something was, each kernel once, and not while what is needed takes the compiler up', async () => {
   const kernels = library();
   kernels.expect(programs([1, 2], [2, 3]));
   void kernels.image(source(1));
-  now.waiting = 1;
+  now.isBusy = true;
   await soon();
   expect(pulled).toBe(0);
-  now.waiting = 0;
+  now.isBusy = false;
   await askedAhead('-DX=2', '-DX=3');
   ahead.ends.get('-DX=2')!.done(image(2));
   // Kept for the next run, and there in this one.

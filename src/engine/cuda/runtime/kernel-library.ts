@@ -98,7 +98,7 @@ export class KernelLibrary {
 
   /**
    * What programs to come will need, one program after the other. They are only asked for when a kernel was missing,
-   * and while none that is needed waits for its turn. What the iterator throws is its end.
+   * and while the compiler is not busy with those that are needed. What the iterator throws is its end.
    */
   expect(programs: Iterator<readonly KernelSource[]>): void {
     if (!this.#ahead) return;
@@ -158,7 +158,7 @@ export class KernelLibrary {
     while (this.#expected.length > 0 && !this.#isClosed) {
       // Also gives way to whatever else this thread has to do: forming a program takes a while.
       await pause(PAUSE, undefined, { ref: false });
-      if (this.#isClosed || (this.#compiler().waiting ?? 0) > 0) continue;
+      if (this.#isClosed || this.#compiler().isBusy) continue;
       const kernels = this.#nextOf(this.#expected[0]!);
       if (!kernels) this.#expected.shift();
       else for (const kernel of kernels) this.#compileAhead(kernel);
