@@ -1,6 +1,7 @@
 // The approximate convolution on a GPU: ResNet18's four layer shapes (batch 256) as bit planes (a truncation of six
 // columns: seven planes), as trained structure of eight columns, or with a θ per product (eight planes of two digits),
-// as low-rank planes of multipliers that are no truncation, and as a full-rank table by look-ups.
+// as low-rank planes of multipliers that are no truncation, and as a full-rank table by look-ups, of 16 bits where it
+// is a constant, of 32 where it is not.
 // Each is first checked against integer arithmetic on sampled outputs; then the kernel alone is timed (device events,
 // mean of 20), in T products per second, beside the share of the device's int8 rate (4096 multiply-accumulates per
 // multiprocessor and clock on Hopper) that the planes' products are. The low-rank ones must have the same bits as
@@ -52,12 +53,14 @@ const columns = f32(
 const errorTable = (products) => tensor('i32', [256, 256], errorByCodes(products));
 const mapped = (search, theta) => errorTable(mapStructure({ weightBits: 8, activationBits: 8, theta, search }).table);
 const generated = (spec) => errorTable(simulate(generateFromSpec(spec).network));
+const fullRank = tensor(
+  'i32',
+  [256, 256],
+  Int32Array.from({ length: 65536 }, (_, at) => random.integer(65536) - (at >> 8) * (at & 255)),
+);
 const tables = {
-  table: tensor(
-    'i32',
-    [256, 256],
-    Int32Array.from({ length: 65536 }, (_, at) => random.integer(65536) - (at >> 8) * (at & 255)),
-  ),
+  table: fullRank,
+  'variable table': fullRank,
   'mapped, small': mapped('descent', [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]),
   'mapped, large': mapped('descent', [0.83, 0.74, 0.34, 0.79, 0.19, 0.58]),
   'DRUM of 6 bits': generated('drum:8x8:bits=6'),
@@ -65,7 +68,7 @@ const tables = {
 };
 /** Matrix products that a table's planes are made of; none for look-ups. */
 const planesOf = (kind) =>
-  kind === 'table' ? undefined : factorize(tables[kind].data, { weightBits: 8, activationBits: 8 }, 32);
+  tables[kind] === fullRank ? undefined : factorize(tables[kind].data, { weightBits: 8, activationBits: 8 }, 32);
 const kinds = process.argv[2]?.split(';') ?? ['planes', 'columns', 'structure', ...Object.keys(tables)];
 
 function errorOf(kind) {
@@ -121,13 +124,16 @@ async function measure(kind, x, w, shape, emulation) {
   const per = f32([channels], new Float32Array(channels).fill(1));
   const zeros = f32([channels], new Float32Array(channels));
   const operands = [xs, ws, graph.scalar(1), graph.scalar(0), graph.constant(per), graph.constant(zeros)];
-  const constant = tables[kind] ?? (kind === 'planes' ? removed : undefined);
+  const variable = kind === 'variable table';
+  const constant = variable ? undefined : (tables[kind] ?? (kind === 'planes' ? removed : undefined));
   const widths = { weightBits: 8, activationBits: 8 };
   const error = constant
     ? graph.constant(constant)
     : kind === 'columns'
       ? graph.apply1('structureMatrix', [graph.input('theta', [8])], { ...widths, index: columnOf })
-      : graph.input('m', [8, 8]);
+      : variable
+        ? graph.input('m', [256, 256], 'i32')
+        : graph.input('m', [8, 8]);
   const attributes = {
     ...{ stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1, ...widths },
     error: tables[kind]
@@ -140,6 +146,7 @@ async function measure(kind, x, w, shape, emulation) {
   program.write('x', x.data);
   program.write('w', w.data);
   if (kind === 'columns') program.write('theta', theta.data);
+  if (variable) program.write('m', fullRank.data);
   if (kind === 'structure') program.write('m', structure.data);
   await program.run();
   const y = await program.read('y');

@@ -91,10 +91,10 @@ describe('a launch agrees with its kernel', () => {
 test('conditionals choose among the kernels and parameters of a file', () => {
   const table = (ENTRY: number) => ({
     file: 'approximate-table.cu',
-    defines: { ENTRY, CHUNK: 8, ROWS: 1, WIDE: 1, WBITS: 8, ABITS: 8 },
+    defines: { THREADS: 512, ENTRY, ROWS: 1, RESIDENT: 0, WBITS: 8, ABITS: 8 },
   });
-  expect([...kernelFile(table(4)).kernels.keys()]).toEqual(['exact_products', 'look_up']);
-  expect([...kernelFile(table(2)).kernels.keys()]).toEqual(['look_up']);
+  expect([...kernelFile(table(4)).kernels.keys()]).toEqual(['exact_products', 'arrange_codes', 'look_up']);
+  expect([...kernelFile(table(2)).kernels.keys()]).toEqual(['arrange_codes', 'look_up']);
 });
 
 test('the geometry has the fields of its writer', () => {

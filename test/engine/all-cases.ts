@@ -13,6 +13,7 @@ import { pathCases } from './path-cases.ts';
 import { poolCases } from './pool-cases.ts';
 import { relu6Cases } from './relu6-cases.ts';
 import { repeatCases } from './repeat-cases.ts';
+import { tableCases } from './table-cases.ts';
 import { updateCases } from './update-cases.ts';
 import { wideCases } from './wide-cases.ts';
 import { windowCases } from './window-cases.ts';
@@ -37,6 +38,7 @@ export const cases: readonly Case[] = [
   ...updateCases,
   ...collectiveCases,
   ...windowCases,
+  ...tableCases,
   ...ofMatrixUnits,
 ];
 

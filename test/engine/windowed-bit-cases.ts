@@ -27,7 +27,22 @@ const fewBits = [
   { weightBits: 8, activationBits: 5 },
 ] as const;
 
+/** Rounds of the loop of single pairs have as many as there are bits of w, where these are four to eight. */
+const inRounds = [4, 5, 6, 7].flatMap((weightBits) => [
+  { weightBits, activationBits: 5 },
+  { weightBits, activationBits: 8 },
+]);
+const filled = { x: [2, 6, 9, 64], w: [3, 3, 64, 70] };
+
 export const windowedBitCases: readonly Case[] = [
+  ...inRounds.flatMap((widths) => {
+    const { weightBits, activationBits } = widths;
+    const all = productStructure(widths, weightBits + activationBits - 1);
+    return [
+      structureCase(`bits: rounds of ${weightBits} of ${activationBits}, by products`, filled, all),
+      structureCase(`bits: rounds of ${weightBits} of ${activationBits}, windows, by products`, large, all),
+    ];
+  }),
   ...windows.flatMap(([note, shape]) => [
     ...(['structure', 'truncation'] as const).map((form) =>
       approximateCase(`bits: windows of ${note}`, shape, [8, 8], form),

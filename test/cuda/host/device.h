@@ -84,6 +84,8 @@ inline unsigned __dp4a(unsigned a, unsigned b, unsigned c) {
   for (int i = 0; i < 4; i++) c += ((a >> 8 * i) & 255) * ((b >> 8 * i) & 255);
   return c;
 }
+/** The halves of a times the low bytes of b. */
+inline unsigned __dp2a_lo(unsigned a, unsigned b, unsigned c) { return c + (a & 0xffff) * (b & 255) + (a >> 16) * (b >> 8 & 255); }
 /** Shared memory has addresses of its own, as descriptors of matrices need: from SHARED on. */
 enum { SHARED = 1024 };
 inline size_t __cvta_generic_to_shared(const void *p) { return (size_t)((const unsigned char *)p - dynamicShared) + SHARED; }

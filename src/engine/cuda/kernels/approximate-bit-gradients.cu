@@ -87,9 +87,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
       [&](int first) {
 #if SINGLES
         // Lanes halve what they have to sum, until each has one of the round, of every fourth lane.
+        constexpr int HALVED = ROUND > 4 ? 8 : 4;
+#pragma unroll
+        for (int i = ROUND; i < HALVED; i++) ofRound[i] = 0;
         int at = 0;
         forEachConstant<2, 5>([&](auto step) {
-          constexpr int distance = 64 >> decltype(step)::value, half = ROUND * 2 >> decltype(step)::value;
+          constexpr int distance = 64 >> decltype(step)::value, half = HALVED * 2 >> decltype(step)::value;
           if constexpr (half == 0) ofRound[0] += __shfl_xor_sync(0xffffffffu, ofRound[0], distance);
 #pragma unroll
           for (int i = 0; i < half; i++) {
@@ -99,7 +102,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
           }
           if (lane & distance) at += half;
         });
-        if (ROUND == 8 || (lane & 4) == 0) laneSums[first + at][warp][lane % 4] += ofRound[0];
+        if (at < ROUND && (HALVED == 8 || (lane & 4) == 0)) laneSums[first + at][warp][lane % 4] += ofRound[0];
 #endif
       },
       [&](int tile, const Rows &) {

@@ -19,7 +19,7 @@
 // stage, 0 if it is whole; BM = 64: 0, the stage is filled with zeros), GROUPS; lists: PAIR_W, PAIR_X (bits of each
 // pair, group after group), MATES (1: the pair takes the next one along in a unit that is alone, 2: it is that one, 0:
 // neither), FIRSTS (where each group begins, and the number of pairs). SINGLES: pairs that are counted in the loop;
-// ROUND, a divisor: those of a round, 4 or 8; lists SINGLE_W, SINGLE_X, their bits.
+// ROUND, a divisor: those of a round, 4 to 8; lists SINGLE_W, SINGLE_X, their bits.
 #pragma once
 #include "lists.cuh"
 
