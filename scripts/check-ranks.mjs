@@ -70,6 +70,14 @@ const childrenOf = (pid) =>
   readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
     readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
   );
+/** Those of them that have a device of their own, and do not only compile. */
+const replicasOf = (pid) =>
+  childrenOf(pid).filter((child) => readFileSync(`/proc/${child}/environ`, 'latin1').includes('TRAM_REPLICA='));
+/** How a process stands with the system, for people. */
+const stateOf = (pid) =>
+  existsSync(`/proc/${pid}/status`)
+    ? /State:\s*(.*)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]
+    : 'no process any more';
 const lives = (pid) => existsSync(`/proc/${pid}/stat`) && !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
 const hasEpoch = (folder) => () =>
   existsSync(join(parent, folder, 'metrics.jsonl')) && read(folder, 'metrics.jsonl').length > 0;
@@ -115,7 +123,7 @@ try {
       child.kill('SIGKILL');
       continue;
     }
-    const replicas = childrenOf(child.pid);
+    const replicas = replicasOf(child.pid);
     const killed = performance.now();
     if (folder === 'killed') {
       process.kill(replicas[0], 'SIGKILL');
@@ -123,6 +131,10 @@ try {
       const took = `${((performance.now() - killed) / 1000).toFixed(1)} s, ${end ? `code ${end.code} ${end.signal ?? ''}` : 'never'}`;
       check('a killed replica ends the run with code 1', end?.code === 1, took);
       console.log(`       ${end ? lastLine(end) : said()}`);
+      if (!end) {
+        for (const pid of [child.pid, ...replicas]) console.log(`       process ${pid}: ${stateOf(pid)}`);
+        console.log(`       children: ${childrenOf(child.pid).map((pid) => `${pid} ${stateOf(pid)}`)}`);
+      }
       child.kill('SIGKILL');
     } else {
       child.kill('SIGKILL');

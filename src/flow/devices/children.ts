@@ -42,6 +42,8 @@ export interface Replica {
 }
 
 const KEPT_CHARACTERS = 2000;
+/** How long what a replica said last may take to come behind its end, in milliseconds. */
+const LAST_WORDS_MS = 500;
 /** Milliseconds that a replica has to give its device back once its connection is closed. */
 const GRACE = 5000;
 
@@ -60,8 +62,12 @@ export function startReplica(order: ReplicaOrder): Replica {
   }
   const ended = new Promise<ReplicaEnd>((done) => {
     child.once('error', (error) => done({ rank, code: null, signal: null, said: error.message }));
-    // Behind the exit: when all that it said is here.
-    child.once('close', (code, signal) => done({ rank, code, signal, said }));
+    child.once('exit', (code, signal) => {
+      const tell = () => done({ rank, code, signal, said });
+      // When all that it said is here; but whoever it has started may keep its pipes open for as long as it likes.
+      child.once('close', tell);
+      setTimeout(tell, LAST_WORDS_MS);
+    });
   });
   // A replica is no reason for this process to live on.
   child.unref();
