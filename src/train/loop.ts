@@ -117,6 +117,11 @@ export interface Position<M extends string = string> {
 
 /** How many times what it began with, and what guessing has, the loss of an epoch is where training has diverged. */
 const DIVERGED = 3;
+/**
+ * A network is lost that began with less than WELL of a guess's loss and has LOST of it, or more, over an epoch: it
+ * answers whatever it is shown alike. Where structures learn it may be what was asked for, a power that is too low.
+ */
+const [WELL, LOST] = [0.5, 0.9];
 
 export interface EpochSums<M extends string = string> extends Sums<M> {
   readonly objective: number;
@@ -184,7 +189,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
     let sums: EpochSums<M> = position.sums ?? { objective: 0, ...noSums(task) };
     const inFlight = new ResultsInFlight<Step<M>>(({ step, examples, targets, objective, power, ...figures }) => {
       if (!Number.isFinite(objective)) {
-        const advice = structure ? `lower the learning rate (${rate}) or λ` : `lower the learning rate (${rate})`;
+        const advice = `lower the learning rate (${options.learningRate})${structure ? ' or λ' : ''}`;
         throw new DivergedError(
           `the loss became ${objective} in epoch ${epoch + 1}, step ${step} of ${steps}: the weights have grown out of range; ${advice}`,
         );
@@ -258,7 +263,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
     await inFlight.settle();
     // Before anything is made of it: what is saved is the same on all devices.
     await session.checkReplicas();
-    requireConverging(meansOf(sums).loss, began, { ...options, epoch: epoch + 1, rate });
+    requireConverging(meansOf(sums).loss, began, { ...options, epoch: epoch + 1, keepsWell: !structure });
     position = { epoch: epoch + 1, step: 0, ...controlOf(control), ...beganAt() };
     const test = await evaluate();
     const learned = structure && (await readStructures(session, structure.power));
@@ -285,16 +290,24 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
   if (options.average && until === epochs) await adoptAverages(session);
 }
 
-/** An epoch may end worse than it began, and worse than a guess, but not by far. */
+/** An epoch may be worse than it began, and worse than a guess, but not by far, nor where the network was well. */
 function requireConverging(
   loss: number,
   began: number | undefined,
-  { guessing, epoch, rate }: { readonly guessing?: number | undefined; readonly epoch: number; readonly rate: number },
+  { guessing, epoch, learningRate, keepsWell }: Course,
 ): void {
-  if (guessing === undefined || began === undefined || loss <= DIVERGED * Math.max(began, guessing)) return;
+  if (guessing === undefined || began === undefined) return;
+  const isLost = keepsWell && began < WELL * guessing && loss >= LOST * guessing;
+  if (!isLost && loss <= DIVERGED * Math.max(began, guessing)) return;
   throw new DivergedError(
-    `the mean loss of epoch ${epoch} is ${loss.toPrecision(3)}, where training began with ${began.toPrecision(3)} and a guess has ${guessing.toPrecision(3)}; lower the learning rate (${rate})`,
+    `the mean loss of epoch ${epoch} is ${loss.toPrecision(3)}, where training began with ${began.toPrecision(3)} and a guess has ${guessing.toPrecision(3)}; lower the learning rate (${learningRate})`,
   );
+}
+
+interface Course extends Pick<LoopOptions, 'guessing' | 'learningRate'> {
+  readonly epoch: number;
+  /** Whether a network that is well is to stay so. */
+  readonly keepsWell: boolean;
 }
 
 interface Filling extends Pick<LoopOptions, 'fillLast'> {

@@ -27,9 +27,9 @@ const settings: ConfigurationInput = {
 beforeAll(() => runFlow({ folder: base, settings, device, phases: ['train', 'quantize', 'map'] }));
 
 /** Recovery at a rate, for an epoch of five steps: what it told, and how it ended. */
-async function recovered(learningRate: number) {
-  const folder = join(parent, `rate${learningRate}`);
-  cpSync(base, folder, { recursive: true });
+async function recovered(learningRate: number, from = base) {
+  const folder = join(parent, `${from === base ? 'rate' : 'well'}${learningRate}`);
+  cpSync(from, folder, { recursive: true });
   const notes: string[] = [];
   const listener: Listener = (event) => void (event.kind === 'note' && notes.push(event.text));
   const recover = { epochs: 1, batchSize: 30, learningRate, optimizer: 'sgd', teacher: 'none', schedule: 'constant' };
@@ -67,4 +67,22 @@ test('ends with what happened and what to do where half is too much, too', async
     /^recover diverged at the learning rate 1000 and at half of it: .*lower the learning rate \(500\)/,
   );
   expect(error).toMatch(/--recover-learning-rate; where the network is broken before training.* more bits help more$/);
+});
+
+test('a network that was well and then tells nothing apart begins anew, though a guess has no smaller loss', async () => {
+  const well = join(parent, 'well');
+  const train = { ...settings.train, epochs: 15 };
+  await runFlow({
+    folder: well,
+    settings: { ...settings, sample: 600, train },
+    device,
+    phases: ['train', 'quantize', 'map'],
+  });
+  const [halved, plain] = [await recovered(2, well), await recovered(1, well)];
+  expect(plain.notes).toEqual([]);
+  expect(halved.notes).toHaveLength(1);
+  const [, loss, began] = /mean loss of epoch 1 is (\S+), where training began with (\S+) and/.exec(halved.notes[0]!)!;
+  expect(Number(loss)).toBeLessThan(3 * Math.log(10));
+  expect(Number(began)).toBeLessThan(Math.log(10) / 2);
+  expect(halved.bytes!.equals(plain.bytes!)).toBe(true);
 });
