@@ -15,8 +15,16 @@ import {
 } from './control.ts';
 import type { Evaluation, Evaluator } from './evaluation.ts';
 import { hardTheta } from './hardening.ts';
-import { isAdam, type Rule } from './optimizer.ts';
-import { linearisePower, type PowerTerm, powerAt, readStructures, savings, writeStructures } from './step.ts';
+import type { Rule } from './optimizer.ts';
+import {
+  boundOfTheta,
+  linearisePower,
+  type PowerTerm,
+  powerAt,
+  readStructures,
+  savings,
+  writeStructures,
+} from './step.ts';
 
 /** The wanted power has come down to the target when it is this near. */
 const REACHED = 0.01;
@@ -134,7 +142,8 @@ async function lossOf<M extends string>({ target: { measured }, evaluate }: Cont
 
 /**
  * Power, and what λ does to it (see Measured); θ that have left their range are brought back to its edge. Adam moves a
- * θ by its rate whatever the gradient, which is as much for each 1 of λ as λ is small.
+ * θ by its rate whatever the gradient, which is as much for each 1 of λ as λ is small; else θ moves by its gradient, up
+ * to a bound.
  */
 async function read<M extends string>(
   { session, power, rule }: ControllerOptions<M>,
@@ -150,11 +159,11 @@ async function read<M extends string>(
       soft.map(({ theta }) => theta),
     );
   }
-  const movesAlike = isAdam(rule);
-  const rate = every * (movesAlike ? thetaRate : thetaRate / (1 - rule.momentum));
-  const moved = gainOf(soft, rate, movesAlike);
-  const answer = movesAlike ? { gain: moved / lambda, most: moved } : { gain: moved };
-  return { power: (await readStructures(session, power)).power, ...answer };
+  const bound = boundOfTheta(power, rule);
+  const rate = every * (bound === undefined ? thetaRate : thetaRate / (1 - rule.momentum));
+  const most = gainOf(soft, rate * (bound ?? 1), true);
+  const gain = bound === undefined ? most / lambda : gainOf(soft, rate);
+  return { power: (await readStructures(session, power)).power, gain, most };
 }
 
 /** θ at the edge of its range where it has left it, with what each saves. */

@@ -2,7 +2,7 @@
 // need. Rules are PyTorch's (SGD, Adam, AdamW). Invariant: all state is in variables named `<variable>#<what>`, zero at
 // the start of a phase, or a function of the number of the step, so that a resumed run goes on to the same bits.
 
-import { constant, input, maximum, squareRoot } from '../engine/graph/expression.ts';
+import { constant, input, maximum, minimum, squareRoot } from '../engine/graph/expression.ts';
 import { type GradientOptions, gradients } from '../engine/graph/gradients.ts';
 import type { Graph, Value } from '../engine/graph/graph.ts';
 import type { Manner } from '../quant/steps.ts';
@@ -29,6 +29,11 @@ export interface Rule {
 export interface ParameterGroup extends Rule {
   readonly variables: readonly Value[];
   readonly rate: string;
+  /**
+   * What an element of a gradient counts at most, before all are scaled down together; default: all of it. For
+   * variables without a manner.
+   */
+  readonly bound?: number | undefined;
 }
 
 /** Adam's ε. */
@@ -70,6 +75,7 @@ export function appendUpdates(
   const { graph } = loss;
   const variables = groups.flatMap((group) => group.variables);
   const { clipGradient, manners = [], by, buckets = new GradientBuckets(graph), ...how } = options;
+  const bounds = new Map(groups.flatMap(({ variables: own, bound }) => own.map((variable) => [variable, bound])));
   const mannerOf = new Map(manners.map((manner) => [manner.variable, manner]));
   const onWhole = (target: Value, gradient: Value) => void (target !== by && buckets.add(gradient));
   const all = gradients(loss, by ? [...variables, by] : variables, { ...how, onWhole });
@@ -77,6 +83,8 @@ export function appendUpdates(
   const found = all.slice(0, variables.length).map((own, at) => {
     const gradient = own && buckets.sumOf(own);
     const manner = gradient && mannerOf.get(variables[at]!);
+    const bound = bounds.get(variables[at]!);
+    if (gradient && bound !== undefined) return graph.labelled('optimiser', () => bounded(graph, gradient, bound));
     return manner ? graph.labelled('optimiser', () => manner.gradient(gradient)) : gradient;
   });
   const derivatives = clipGradient === undefined ? found : clipped(graph, found, clipGradient);
@@ -87,7 +95,7 @@ export function appendUpdates(
     return value;
   };
   let at = 0;
-  for (const { variables: own, rate, ...rule } of groups) {
+  for (const { variables: own, rate, bound: _, ...rule } of groups) {
     const learningRate = inputOf(rate, []);
     const shared = isAdam(rule) ? [learningRate, inputOf(CORRECTIONS, [2])] : [learningRate];
     for (const variable of own) {
@@ -124,6 +132,15 @@ function update(
   const [next, ...nextState] = updated as readonly [Value, ...Value[]];
   for (const [to, value] of manner ? manner.moved(next) : [[variable, next] as const]) graph.assign(to, value);
   for (const [k, to] of state.entries()) graph.assign(to, nextState[k]!);
+}
+
+/** Each element within ±most. */
+function bounded(graph: Graph, gradient: Value, most: number): Value {
+  return graph.apply1('formula', [gradient], {
+    name: 'bounded gradient',
+    shape: gradient.shape,
+    outputs: [{ of: minimum(maximum(input(0), -most), most), per: 'element' }],
+  });
 }
 
 /** min(1, most/(‖gradients‖ + 1e-6)) times each, as clip_grad_norm_; sums in the order of the variables. */

@@ -26,6 +26,7 @@ import {
   type GroupOptions,
   groupsOf,
   isAdam,
+  type Rule,
   rateFactors,
   rateName,
   stepGroupsOf,
@@ -258,6 +259,16 @@ export class StepPrograms<M extends string> {
   }
 }
 
+/**
+ * With a target, what a gradient of θ counts at most by a rule that moves θ by it. A partial product of the highest
+ * column is worth 2^14 of the lowest, and so is the noise of its gradient: a step of it alone could lose a network.
+ */
+const MOST_OF_THETA = 1;
+
+/** That bound; undefined where λ is said, as published, and where θ moves by its rate whatever its gradient (Adam). */
+export const boundOfTheta = ({ lambda }: Pick<PowerTerm, 'lambda'>, rule: Pick<Rule, 'optimizer'>) =>
+  lambda === undefined && !isAdam(rule) ? MOST_OF_THETA : undefined;
+
 /** A step as a graph, and where what it lowers meets the network. */
 export interface BuiltStep<M extends string = string> extends BuiltNetwork<M> {
   /** What is lowered, but for the power; on several devices the part that one has of it. */
@@ -323,7 +334,8 @@ export function trainingStep<M extends string>(
     whole = (sum) => (replicas === 1 ? objective : costing(sum, lambda));
     const thetas = structures.map((one) => thetaOf(graph, one.theta, one.structure));
     const { weightDecay } = structure;
-    groups.push({ variables: thetas, rate: THETA_RATE, optimizer, momentum, beta2, weightDecay });
+    const bound = boundOfTheta(structure.power, learning);
+    groups.push({ variables: thetas, rate: THETA_RATE, optimizer, momentum, beta2, weightDecay, bound });
   }
   const { clipGradient, average = 0 } = learning;
   const logitsGradient = appendUpdates(objective, groups, {

@@ -4,6 +4,8 @@
 
 import { expect, test } from 'vitest';
 import { datasetOf } from '../data/memory.ts';
+import type { Formula } from '../engine/graph/formula.ts';
+import type { Graph } from '../engine/graph/graph.ts';
 import { referenceBackend } from '../engine/reference/backend.ts';
 import { multiplierError } from '../multiplier/multiplier.ts';
 import { columnCosts } from '../multiplier/power.ts';
@@ -16,7 +18,7 @@ import { Random } from '../tensor/random.ts';
 import { f32, sizeOf } from '../tensor/tensor.ts';
 import { imageTask } from './images.ts';
 import { atStart, type EpochRecord, trainEpochs } from './loop.ts';
-import { readStructures } from './step.ts';
+import { readStructures, trainingStep } from './step.ts';
 import { buildNetwork, type QuantizedArithmetic } from './task.ts';
 
 const widths = { weightBits: 4, activationBits: 3 };
@@ -159,4 +161,24 @@ test('a fitted model moves each θ by what its product saves, given the others, 
   const linear = modelledPower('fitted', byWeightBit, bitShares) / modelledPower('fitted', byWeightBit, [0, 0, 0, 0]);
   expect(fitted.powerBefore).toBeCloseTo(ofConv * powerOf(shares) + ofLinear * linear, 7);
   expect(fitted.record.objective - fitted.record.training.loss).toBeCloseTo(LAMBDA * fitted.powerBefore, 5);
+});
+
+test('a θ moves by what its gradient is up to 1 where a target finds λ, and as published where λ is said', () => {
+  const graphOf = (lambda: number | undefined, optimizer: 'sgd' | 'nesterov' | 'adam') => {
+    const structures = ['conv', 'fc'].map((layer) => ({ theta: `${layer}.theta`, structure: byProduct, share: 0.5 }));
+    const arithmetic: QuantizedArithmetic = {
+      ...{ kind: 'quantized', ...widths, channelwise: true },
+      multiplierOf: (layer) => ({ kind: 'structure', ...structures[layer === 'conv' ? 0 : 1]! }),
+    };
+    const structure = { power: { ...(lambda === undefined ? {} : { lambda }), structures }, weightDecay: 0 };
+    const rule = { optimizer, momentum: 0.9, weightDecay: 0 };
+    return trainingStep({ task, arithmetic, structure, ...rule }, { ...task, read: dataset.train.read }, 9).graph;
+  };
+  const bounded = (graph: Graph) =>
+    graph.nodes.filter(({ op, attributes }) => op === 'formula' && (attributes as Formula).name === 'bounded gradient')
+      .length;
+  expect(bounded(graphOf(undefined, 'nesterov'))).toBe(2);
+  expect(bounded(graphOf(undefined, 'sgd'))).toBe(2);
+  expect(bounded(graphOf(undefined, 'adam'))).toBe(0);
+  expect(bounded(graphOf(0.3, 'sgd'))).toBe(0);
 });

@@ -233,7 +233,7 @@ async function work(folder: string, command: Command, services: Services): Promi
     if (json) stdout.write(`${JSON.stringify({ folder, trials: trials.map(({ name }) => name) })}\n`);
     else
       stdout.write(
-        `planned: ${trials.length} trials in ${word}; work on them with tram sweep work ${word}, or tram sweep submit ${word}\n`,
+        `planned: ${trials.length} trial${trials.length === 1 ? '' : 's'} in ${word}; work on them with tram sweep work ${word}, or tram sweep submit ${word}\n`,
       );
     return;
   }
