@@ -16,11 +16,13 @@ import { binary, unary } from '../../src/engine/graph/expression.ts';
 import { expandedKinds } from '../../src/engine/graph/functions.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import type { OpAttributes } from '../../src/engine/graph/ops.ts';
+import { square } from '../../src/engine/graph/window.ts';
 import type { TableEmulation } from '../../src/multiplier/error.ts';
 import { columnStructure } from '../../src/multiplier/structure.ts';
 import { findModel } from '../../src/nn/models/registry.ts';
 import { TooLargeError } from '../../src/tensor/errors.ts';
 import { sha256 } from '../../src/tensor/files.ts';
+import { sizeOf } from '../../src/tensor/tensor.ts';
 import { imageTask } from '../../src/train/images.ts';
 import { appendUpdates } from '../../src/train/optimizer.ts';
 import { type Arithmetic, buildNetwork } from '../../src/train/task.ts';
@@ -74,6 +76,34 @@ test('a tensor of more elements than kernels count is refused by the layer', () 
   expect(lowerGraph(one(2 ** 31 - 2 ** 16)).launches).toHaveLength(1);
   expect(() => lowerGraph(one(2 ** 31 - 2 ** 16 + 1))).toThrow(TooLargeError);
   expect(() => lowerGraph(one(2 ** 33))).toThrow(/^conv1: a tensor has 8589934592 elements, .* a smaller batch size/);
+});
+
+describe('look-ups', () => {
+  const lookedUp = (x: readonly number[], [kh, kw]: readonly [number, number]) => {
+    const graph = new Graph();
+    const scalars = ['xScale', 'xZero', 'wScale', 'wZero'].map((name, at) => graph.input(name, at < 2 ? [] : [1]));
+    const codes = [graph.input('x', x, 'u8'), graph.input('w', [kh, kw, 1, 1], 'u8')];
+    const inputs = [...codes, ...scalars, graph.input('error', [4, 4], 'i32')];
+    const attributes = {
+      ...square(),
+      weightBits: 2,
+      activationBits: 2,
+      error: { kind: 'table', emulation: 'table' },
+    } as const;
+    graph.output('y', graph.apply1('axmConv2d', inputs, attributes));
+    return lowerGraph(graph).launches;
+  };
+
+  test('have a thread for each eight codes that are laid out, so that none counts on past 31 bits', () => {
+    const pixels = [1, 32767, 65536, 1];
+    const { grid, block } = lookedUp(pixels, [1, 1]).find(({ name }) => name === 'arrange_codes')!;
+    expect(grid[0] * block[0]).toBe(sizeOf(pixels));
+  });
+
+  test('in a window whose taps have no room in shared memory are refused', () => {
+    expect(lookedUp([1, 200, 200, 1], [200, 200]).length).toBeGreaterThan(0);
+    expect(() => lookedUp([1, 250, 250, 1], [250, 250])).toThrow(/the 250×250 taps of its window are more than/);
+  });
 });
 
 function trainingStep(batch: number) {

@@ -399,6 +399,8 @@ test('what is said of some layers stays, and what cannot be is refused', async (
   await expect(refused(settled)).rejects.toThrow(
     /quantize\.layerBits gives widths to every layer .* leave one of them out/,
   );
+  const slow = { optimizer: 'adam', epochs: 1, power: 0.05, thetaLearningRate: 1e-5 } as const;
+  await expect(refused({ ...searched(0.2, 1), explore: slow })).rejects.toThrow(/by adam θ moves by about that/);
   await expect(refused({ ...exact, ...searched(0.2, 50) })).rejects.toThrow(/quantize\.layerKinds: .*49/);
   await expect(refused({ quantize: { layerKinds: 2 } })).rejects.toThrow(/no widths are searched/);
   await expect(refused({ map: { multiplier: 'dadda:8x8' }, ...searched(0.2, 1) })).rejects.toThrow(/choose exact/);

@@ -35,3 +35,12 @@ test('the end is told with its last words while a process that it has started li
   await replica.close();
   expect(Date.now() - begun).toBeLessThan(10_000);
 });
+
+test('nothing waits on behind the end of one that has closed its pipes', async () => {
+  first('process.exit(3);');
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const before = timers();
+  const replica = startReplica(order);
+  expect(describeEnd(await replica.ended)).toBe('rank 1 ended with code 3');
+  expect(timers()).toBe(before);
+});

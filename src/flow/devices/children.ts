@@ -65,8 +65,11 @@ export function startReplica(order: ReplicaOrder): Replica {
     child.once('exit', (code, signal) => {
       const tell = () => done({ rank, code, signal, said });
       // When all that it said is here; but whoever it has started may keep its pipes open for as long as it likes.
-      child.once('close', tell);
-      setTimeout(tell, LAST_WORDS_MS);
+      const clock = setTimeout(tell, LAST_WORDS_MS);
+      child.once('close', () => {
+        clearTimeout(clock);
+        tell();
+      });
     });
   });
   // A replica is no reason for this process to live on.

@@ -74,8 +74,9 @@ export function requireReachable(configuration: Configuration, layers?: readonly
 const WAYS = 3;
 
 /**
- * Throws a UserError for a power that is further than Adam can move θ in the phase: by no more than its rate in a step,
- * whatever λ is. Other rules move a θ by its gradient, and λ makes that as large as it has to be. `images` to train on.
+ * Throws a UserError for a power that is further than Adam moves θ in the phase: by about its rate in a step, however
+ * large λ is. Only a λ that keeps growing moves it by more, and the loss then has no say. Other rules move a θ by its
+ * gradient, and λ makes that as large as it has to be. `images` to train on.
  */
 export function requireTimeForTheta(configuration: Configuration, layers: readonly RunLayer[], images: number): void {
   const { power, epochs, batchSize, harden, thetaLearningRate, ...rule } = configuration.explore;
@@ -104,10 +105,12 @@ export function requireTimeForTheta(configuration: Configuration, layers: readon
     if (moved(middle) > power) low = middle;
     else high = middle;
   }
+  // Without a step before hardening no rate is high enough.
+  const rate = soft > 0 ? `--theta-learning-rate ${significant((WAYS * high) / way, 2)} or ` : '';
   throw new UserError(
-    `settings: explore.thetaLearningRate is ${thetaLearningRate}: by ${rule.optimizer} θ moves by no more than that in a step, ` +
-      `and in ${soft} steps no further than to a power of ${fixed(least, 4)}, but explore.power is ${power}; ` +
-      `give --theta-learning-rate ${significant((WAYS * high) / way, 2)} or more epochs`,
+    `settings: explore.thetaLearningRate is ${thetaLearningRate}: by ${rule.optimizer} θ moves by about that in a step, ` +
+      `and in ${soft} ${soft === 1 ? 'step' : 'steps'} before hardening to a power of about ${fixed(least, 4)}, ` +
+      `but explore.power is ${power}; give ${rate}more epochs`,
   );
 }
 

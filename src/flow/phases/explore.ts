@@ -22,7 +22,7 @@ import {
   writeInitialTheta,
 } from '../multipliers/multipliers.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
-import { describeHardening, hasTarget, judge, requireReachable } from '../multipliers/targets.ts';
+import { describeHardening, hasTarget, judge, requireReachable, requireTimeForTheta } from '../multipliers/targets.ts';
 import { thetaDocument } from '../multipliers/theta.ts';
 import { metCodes, writeWeightCodes } from '../multipliers/weight-codes.ts';
 import { nounOf } from '../results/theta-text.ts';
@@ -41,7 +41,11 @@ import { groupingOf, groupLayers, regrouped } from './types.ts';
 export async function explore(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task } = context;
   const { explore: settings } = configuration;
-  if (configuration.quantize.layerCost !== undefined) requireReachable(configuration, context.layers);
+  // Of widths that were searched nothing could be said before.
+  if (configuration.quantize.layerCost !== undefined) {
+    requireReachable(configuration, context.layers);
+    requireTimeForTheta(configuration, context.layers, dataset.train.count);
+  }
   const grouping = groupingOf(context);
   let now = structured(context, await sessionFrom(context, 'quantize', files.quantized));
   try {

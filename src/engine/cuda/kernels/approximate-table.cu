@@ -40,19 +40,19 @@ INLINE u32 wordOf(const uint4 &words, int i) { return i == 0 ? words.x : i == 1 
 extern "C" __global__ void arrange_codes(const u8 *__restrict__ x, uint2 *__restrict__ arranged, const Geometry geometry) {
   const Geometry &g = geometry;
   const int gi = g.inputs(), chunks = (gi + STEP - 1) / STEP, total = g.groups * chunks * g.h * g.w * g.n;
-  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < total; i += gridDim.x * blockDim.x) {
-    const int row = i / g.n, image = i - row * g.n, slice = row / (g.h * g.w), position = row - slice * (g.h * g.w);
-    const int group = slice / chunks, channel = (slice - group * chunks) * STEP;
-    const u8 *from = x + ((size_t)image * g.h * g.w + position) * g.c + group * gi + channel;
-    if (gi % STEP == 0) {
-      arranged[i] = *(const uint2 *)from;
-    } else {
-      u32 words[2] = {};
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= total) return;
+  const int row = i / g.n, image = i - row * g.n, slice = row / (g.h * g.w), position = row - slice * (g.h * g.w);
+  const int group = slice / chunks, channel = (slice - group * chunks) * STEP;
+  const u8 *from = x + ((size_t)image * g.h * g.w + position) * g.c + group * gi + channel;
+  if (gi % STEP == 0) {
+    arranged[i] = *(const uint2 *)from;
+  } else {
+    u32 words[2] = {};
 #pragma unroll
-      for (int k = 0; k < STEP; k++)
-        if (channel + k < gi) words[k / 4] |= (u32)from[k] << (8 * (k % 4));
-      arranged[i] = make_uint2(words[0], words[1]);
-    }
+    for (int k = 0; k < STEP; k++)
+      if (channel + k < gi) words[k / 4] |= (u32)from[k] << (8 * (k % 4));
+    arranged[i] = make_uint2(words[0], words[1]);
   }
 }
 

@@ -1,5 +1,6 @@
 // The approximate convolution by look-ups in a table of products; see kernels/approximate-table.cu.
 
+import { UserError } from '../../../tensor/errors.ts';
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node } from '../../graph/graph.ts';
 import { CODE_BITS, COUNTS, codeBits, FILLING, filling, oneOrSeveral, pathOf } from '../../graph/paths.ts';
@@ -52,6 +53,11 @@ export function lookUpProduct(node: Node<'axmConv2d'>, g: Convolution, target: T
   const rows = ([8, 4, 2, 1] as const).reduce((best, other) => (cost(other) < cost(best) ? other : best));
   const count = sizeOf(node.inputs[6]!.shape);
   const without = 2 * STEP * 16 * 2 ** activationBits + 4 * (g.kh * g.kw + 1);
+  if (without > target.sharedBytesPerBlock) {
+    throw new UserError(
+      `axmConv2d: the ${g.kh}×${g.kw} taps of its window are more than the device cuda looks products up for; use the device wasm`,
+    );
+  }
   const resident = without + entry * count <= target.sharedBytesPerBlock;
   const defines = {
     ...{ THREADS, ENTRY: entry, ROWS: rows, RESIDENT: resident ? 1 : 0 },
@@ -84,7 +90,7 @@ export function lookUpProduct(node: Node<'axmConv2d'>, g: Convolution, target: T
         block: THREADS,
         shared: without + (resident ? entry * count : 0),
       };
-      const arrange = { grid: Math.min(65535, ceilDivide(arrangedCodes / STEP, 256)), block: 256 };
+      const arrange = { grid: ceilDivide(arrangedCodes / STEP, 256), block: 256 };
       const exact = { grid: ceilDivide(count, 256), block: 256 };
       return [
         tapSums(g, w!, sums),
