@@ -18,6 +18,7 @@ import { quantizersWanted } from './multipliers/multipliers.ts';
 import { requireTimeForTheta } from './multipliers/targets.ts';
 import { requireFloatTeacher } from './phases/teacher.ts';
 import { requireLayerCost } from './phases/widths.ts';
+import { devicesOfResumePoint } from './run/checkpoint.ts';
 import { type FloatModel, type FloatModelOptions, floatModelIn, readFloatModel } from './run/float-model.ts';
 import { files } from './run/folder.ts';
 import type { OpenTask } from './run/inputs.ts';
@@ -28,7 +29,7 @@ import { augmentationOf } from './settings/augmentation.ts';
 import { type Configuration, refuseStructures } from './settings/config.ts';
 import { refuseContradictions } from './settings/effects.ts';
 import { approximateLayers, EXACT } from './settings/layers.ts';
-import { isTraining, type Phase } from './settings/phases.ts';
+import { isTraining, type Phase, settingsOf } from './settings/phases.ts';
 
 export interface Ahead {
   readonly folder: string;
@@ -74,8 +75,10 @@ export async function lookAhead({
     );
   }
   if (toDo.includes('explore')) refuseStructures(configuration, 'settings');
-  // Widths that are searched first are not known here.
-  if (toDo.includes('explore') && configuration.quantize.layerCost === undefined) {
+  // Widths that are searched first are not known here, and what has begun goes on.
+  const point = { phase: 'explore', settings: settingsOf(configuration, 'explore', inputs) } as const;
+  const hasBegun = () => devicesOfResumePoint(join(folder, files.resume), point).length > 0;
+  if (toDo.includes('explore') && configuration.quantize.layerCost === undefined && !hasBegun()) {
     requireTimeForTheta(configuration, layers, opened.dataset.train.count);
   }
   if (toDo.includes('quantize')) requireLayerCost({ configuration, layers });
