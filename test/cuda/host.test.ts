@@ -1,8 +1,8 @@
 // Kernels run on this processor (host-device.ts) and agree with the reference, with threads and blocks in either order:
 // a few cases of each kind, because each needs compilations of its own; of those with matrix units the warpgroups' own,
 // convolutions on f16 and counts of bits.
-// TRAM_HOST_KERNELS=FILTER takes all whose name matches it, TRAM_HOST_TARGET=tf32 lowers them for that device (a name of
-// test/engine/devices.ts) in place of fp32, and for it with 2 multiprocessors; those of other kernels then fail, and
+// TRAM_HOST_KERNELS=FILTER takes all whose name matches it, TRAM_HOST_TARGET=tf32 lowers them for that device (a name
+// of test/engine/devices.ts) in place of fp32, and for it with 2 multiprocessors; those of other kernels then fail, and
 // say so.
 
 import { afterAll, describe, expect, test } from 'vitest';
