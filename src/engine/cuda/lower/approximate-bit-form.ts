@@ -97,17 +97,6 @@ const MOST_GROUPS = 32;
 /** A round has a sum in registers for each of its singles. */
 const ROUNDS = [4, 5, 6, 7, 8] as const;
 
-/** In singles: between rounds the matrix unit has nothing to do for about the time of one. */
-const costOfLoop = ({ singles: { length }, round }: Pick<CountedGroups, 'singles' | 'round'>): number =>
-  length + length / round;
-
-/** A single in the loop takes so many times as long as a pair in a group (one H100, θ for each product of 8×8 bits). */
-const COST_OF_SINGLE = 1.4;
-
-/** What is counted, in pairs of groups. */
-export const costOf = (counted: CountedGroups): number =>
-  counted.groups.reduce((sum, { pairs }) => sum + pairs.length, COST_OF_SINGLE * costOfLoop(counted));
-
 export function countedGroups(groups: readonly BitGroup[]): CountedGroups {
   const singles = groups.filter(({ pairs }) => pairs.length === 1);
   if (singles.length < FEWEST_SINGLES && groups.length <= MOST_GROUPS) return { groups, singles: [], round: 8 };
@@ -120,7 +109,9 @@ export function countedGroups(groups: readonly BitGroup[]): CountedGroups {
       return Array.from({ length: count }, (_, at): BitGroup | undefined => ofBit[at]);
     }),
   }));
-  const best = inRounds.reduce((a, b) => (costOfLoop(b) <= costOfLoop(a) ? b : a));
+  // Between rounds the matrix unit has nothing to do for about the time of a single.
+  const cost = ({ round, singles: { length } }: (typeof inRounds)[number]) => length + length / round;
+  const best = inRounds.reduce((a, b) => (cost(b) <= cost(a) ? b : a));
   return { groups: groups.filter(({ pairs }) => pairs.length > 1), ...best };
 }
 
