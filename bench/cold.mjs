@@ -82,9 +82,9 @@ async function run() {
     device: parseDevice(given.device),
     listener: (event) => {
       const now = performance.now();
-      if (event.kind === 'phase-start') phases.push({ phase: event.phase, begin: now, kernels: [], epochs: [] });
+      if (event.kind === 'phase-start') phases.push({ phase: event.phase, begin: now, kernels: [] });
       if (event.kind === 'step' && phases.at(-1).first === undefined) phases.at(-1).first = now;
-      if (event.kind === 'epoch') phases.at(-1).epochs.push(now);
+      if (event.kind === 'epoch') phases.at(-1).last = now;
       if (event.kind === 'phase-end') Object.assign(phases.at(-1), { end: now, says: event.summary });
     },
   });
@@ -93,9 +93,9 @@ async function run() {
     wall: after(performance.now()),
     results: phases.map(({ phase, says }) => `${phase}: ${says}`),
     stages: JSON.stringify(summary.stages ?? null),
-    phases: phases.map(({ phase, begin, end, kernels, first, epochs }) => ({
-      ...{ phase, begin: after(begin), end: after(end), before: first && first - begin, behind: end - epochs.at(-1) },
-      training: epochs.at(-1) - first,
+    phases: phases.map(({ phase, begin, end, kernels, first, last }) => ({
+      ...{ phase, begin: after(begin), end: after(end) },
+      ...(last ? { before: first - begin, training: last - first, behind: end - last } : {}),
       kernels: kernels.map((kernel) => ({ ...kernel, begin: after(kernel.begin), end: after(kernel.end) })),
     })),
   });

@@ -6,6 +6,7 @@ import type { Session } from '../engine/backend.ts';
 import {
   type Aim,
   type ControlState,
+  fallOf,
   gainOf,
   nextControl,
   type Pace,
@@ -161,7 +162,7 @@ async function read<M extends string>(
   }
   const bound = boundOfTheta(power, rule);
   const rate = every * (bound === undefined ? thetaRate : thetaRate / (1 - rule.momentum));
-  const most = gainOf(soft, rate * (bound ?? 1), true);
+  const most = fallOf(soft, rate * (bound ?? 1));
   const gain = bound === undefined ? most / lambda : gainOf(soft, rate);
   return { power: (await readStructures(session, power)).power, gain, most };
 }

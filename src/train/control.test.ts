@@ -4,7 +4,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { Random } from '../tensor/random.ts';
-import { type Aim, type ControlState, gainOf, nextControl, paceOf, returned, startControl } from './control.ts';
+import { type Aim, type ControlState, fallOf, gainOf, nextControl, paceOf, returned, startControl } from './control.ts';
 
 interface Plant {
   readonly thetas?: number;
@@ -32,8 +32,9 @@ function trained(plant: Plant) {
   const pace = paceOf(steps, { batchSize: 64, sample: 256, momentum });
   const answer = (lambda: number) => {
     const structures = [{ theta, savings }];
-    if (!adam) return { gain: gainOf(structures, (pace.every * rate) / (1 - momentum)) };
-    const most = gainOf(structures, pace.every * rate, true);
+    if (!adam)
+      return { gain: gainOf(structures, (pace.every * rate) / (1 - momentum)), most: Number.POSITIVE_INFINITY };
+    const most = fallOf(structures, pace.every * rate);
     return { gain: most / lambda, most };
   };
   const square = new Float64Array(thetas);

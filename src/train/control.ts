@@ -42,8 +42,8 @@ export interface Measured {
   readonly power: number;
   /** By how much the power falls until λ is set again for each 1 of λ, where nothing speaks against it. */
   readonly gain: number;
-  /** By how much it falls until then at most, whatever λ is; default: by any amount. */
-  readonly most?: number | undefined;
+  /** By how much it falls until then at most, whatever λ is. */
+  readonly most: number;
   readonly loss?: number | undefined;
 }
 
@@ -128,7 +128,7 @@ export function startControl(aim: Aim, pace: Pace, measured: Omit<Measured, 'pow
 
 /** λ and the wanted power for the steps until the next setting. */
 export function nextControl(state: ControlState, aim: Aim, pace: Pace, measured: Measured): ControlState {
-  const { power, most = Number.POSITIVE_INFINITY } = measured;
+  const { power, most } = measured;
   const loss = measured.loss ?? state.loss;
   const above = power - state.wanted;
   // What answers late is asked the more gently.
@@ -136,8 +136,8 @@ export function nextControl(state: ControlState, aim: Aim, pace: Pace, measured:
   const least = state.wanted > aim.power ? EFFECT.least : EFFECT.leastHeld;
   const effect = within(state.price * measured.gain, least, EFFECT.most) * patience;
   const change = ((INTEGRAL / patience) * above + PROPORTIONAL * (above - state.above)) / effect;
-  const highest = state.power - power < STRAINED * most ? MOST_CHANGE : 0;
-  const price = within(state.price * Math.exp(within(change, -MOST_CHANGE, highest)), PRICE.least, PRICE.most);
+  const mostRise = state.power - power < STRAINED * most ? MOST_CHANGE : 0;
+  const price = within(state.price * Math.exp(within(change, -MOST_CHANGE, mostRise)), PRICE.least, PRICE.most);
   const wanted = nextWanted(state.wanted, aim, pace, { ...measured, loss });
   return {
     lambda: price + ofDescent(state.wanted - wanted, measured),
@@ -147,7 +147,7 @@ export function nextControl(state: ControlState, aim: Aim, pace: Pace, measured:
 }
 
 /** The λ by which power alone comes down so far until the next setting. */
-const ofDescent = (step: number, { gain, most = Number.POSITIVE_INFINITY }: Omit<Measured, 'power'>) =>
+const ofDescent = (step: number, { gain, most }: Omit<Measured, 'power'>) =>
   within(Math.min(step, STRAINED * most) / Math.max(gain, Number.MIN_VALUE), 0, MOST_OF_DESCENT);
 
 /** Down along a parabola that ends at the target, or up where more is lost than may be. */
@@ -163,23 +163,27 @@ function nextWanted(wanted: number, aim: Aim, { descent }: Pace, { power, loss }
   return within(within(next, power - LONGEST_LEAD, power + LONGEST_LEAD), aim.power, 1);
 }
 
+type Soft = { readonly theta: ArrayLike<number>; readonly savings: readonly number[] };
+
 /**
- * What a change of λ does: by a rule that moves θ by its gradient each θ within its range by its share of the power,
- * and as much again by what that moves; by one that moves all alike (Adam) each by its share alone. `rate`: what a θ
- * moves by, for each 1 of its gradient or at most, until λ is set again.
+ * What a change of λ does: θ that are within their range, each by its share of the power and as much again by its rate.
+ * `rate`: what a θ moves by for each 1 of its gradient until λ is set again.
  */
-export function gainOf(
-  structures: readonly { readonly theta: ArrayLike<number>; readonly savings: readonly number[] }[],
-  rate: number,
-  movesAlike = false,
-): number {
+export const gainOf = (structures: readonly Soft[], rate: number): number =>
+  rate * overFree(structures, (saved) => saved ** 2);
+
+/** By how much the power falls where θ within their range all move by `way`. */
+export const fallOf = (structures: readonly Soft[], way: number): number => way * overFree(structures, Math.abs);
+
+/** Σ over θ within their range, of what they save. */
+function overFree(structures: readonly Soft[], of: (saved: number) => number): number {
   const sums = structures.map(({ theta, savings }) =>
     savings.reduce((sum, saved, at) => {
       const value = theta[at]!;
-      return value >= 0 && value < 1 ? sum + (movesAlike ? Math.abs(saved) : saved ** 2) : sum;
+      return value >= 0 && value < 1 ? sum + of(saved) : sum;
     }, 0),
   );
-  return rate * sums.reduce((sum, one) => sum + one, 0);
+  return sums.reduce((sum, one) => sum + one, 0);
 }
 
 /** θ at the edge of its range where it has left it: only from there does it answer to λ at once. */
