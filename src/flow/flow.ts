@@ -12,7 +12,7 @@ import { version } from '../version.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
 import { openLogs } from './logs/logs.ts';
 import { requireReachable } from './multipliers/targets.ts';
-import { expectedGraphs } from './phases/expected.ts';
+import { expectPhases } from './phases/expected.ts';
 import { explore } from './phases/explore.ts';
 import { harms } from './phases/harms.ts';
 import { map } from './phases/map.ts';
@@ -184,7 +184,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
     const { dataset, task, layers } = opened;
     const run = { dataset, task, layers, backend, emulation, recompute: options.device?.recompute ?? false };
     const begun = { ...run, ...accepted, folder, manifest, configuration: withSearchedWidths(manifest) };
-    backend.expect?.(expectedGraphs(begun, toDo));
+    expectPhases(begun, toDo);
     const skips = new Map(taken.filter((phase) => !kept[phase]).map((phase) => [phase, `taken from ${from}`]));
     return await doPhases(options, manifest, wanted, lock, skips, { ...run, ...accepted });
   } finally {

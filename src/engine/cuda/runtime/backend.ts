@@ -88,7 +88,7 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
       return new CudaSession({ backend, context, kernels, target, poison, group, compile });
     },
     lose: async (reason) => (await group?.lose(reason)) ?? true,
-    expect: (graphs) => kernels.expect(sourcesOfEach(graphs, target)),
+    expect: (graphs, name) => kernels.expect(sourcesOfEach(graphs, target), name),
     close: async () => {
       kernels.close();
       for (const compilers of [now, ahead]) compilers.close();

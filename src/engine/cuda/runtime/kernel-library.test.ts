@@ -160,6 +160,16 @@ test('a file that is empty, as after a fall of the machine, is made anew', async
   expect(now.asked).toHaveLength(2);
 });
 
+test('what is expected again under its name is not formed again', async () => {
+  const kernels = library();
+  for (const name of ['a', 'a', 'b', undefined, undefined]) kernels.expect(programs([2]), name);
+  void kernels.image(source(1));
+  await askedAhead('-DX=2');
+  await vi.waitFor(() => expect(pulled).toBe(4));
+  await soon();
+  expect(pulled).toBe(4);
+});
+
 test('nothing is begun behind the end', async () => {
   const kernels = library();
   kernels.expect(programs([2]));

@@ -57,6 +57,7 @@ export class KernelLibrary {
   readonly #early = new Map<string, Promise<Uint8Array>>();
   readonly #texts = new Map<string, string>();
   readonly #expected: Iterator<readonly KernelSource[]>[] = [];
+  readonly #named = new Set<string>();
   #isPreparing = false;
   #isClosed = false;
   /** Compilations that were not in the cache. */
@@ -98,10 +99,12 @@ export class KernelLibrary {
 
   /**
    * What programs to come will need, one program after the other. They are only asked for when a kernel was missing,
-   * and while the compiler is not busy with those that are needed. What the iterator throws is its end.
+   * and while the compiler is not busy with those that are needed. What the iterator throws is its end. What has the
+   * `name` of something earlier is nothing new.
    */
-  expect(programs: Iterator<readonly KernelSource[]>): void {
-    if (!this.#ahead) return;
+  expect(programs: Iterator<readonly KernelSource[]>, name?: string): void {
+    if (!this.#ahead || (name !== undefined && this.#named.has(name))) return;
+    if (name !== undefined) this.#named.add(name);
     this.#expected.push(programs);
     if (this.compiled > 0) void this.#prepare();
   }
