@@ -23,7 +23,7 @@ import type { PhaseResult } from './phases/result.ts';
 import { rivals } from './phases/rivals.ts';
 import { trainFloat } from './phases/train.ts';
 import { devicesSoFar, requireFinite } from './phases/training.ts';
-import { summarize } from './results/summarize.ts';
+import { summarize, summaryOf } from './results/summarize.ts';
 import type { RunSummary } from './results/summary.ts';
 import { phasesToTake, takePhases } from './run/branch.ts';
 import { devicesOfResumePoint } from './run/checkpoint.ts';
@@ -212,6 +212,7 @@ async function doPhases(
   }
   const logs = await openLogs(options.logs, { folder, manifest, listener });
   let ending: Ending = 'failed';
+  let last: Phase | undefined;
   try {
     for (const [at, phase] of wanted.entries()) {
       const isDone = (one: Phase) => manifest.phases[one] !== undefined && !isView(one);
@@ -221,6 +222,7 @@ async function doPhases(
       }
       const toCome = wanted.slice(at + 1).filter((one) => !isDone(one));
       manifest = await doPhase(options, manifest, { phase, toCome }, lock, logs, opened);
+      last = phase;
       signal?.throwIfAborted();
     }
     ending = 'done';
@@ -230,7 +232,8 @@ async function doPhases(
   } finally {
     await logs.close(ending);
   }
-  return summarize(folder);
+  // The report has compared the files with the manifest a moment ago, and added nothing but views.
+  return last === 'report' ? summaryOf(folder, readManifest(folder)) : summarize(folder);
 }
 
 /** Does one phase; returns the manifest, as it is written then, with its record. */

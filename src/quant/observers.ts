@@ -68,13 +68,13 @@ function countInBins(values: ArrayLike<number>, width: number, counts: Float64Ar
     const value = values[at]!;
     const other = values[at + 1]!;
     zeros += Number(value === 0) + Number(other === 0);
-    counts[Math.floor(value * bins) + SIDE]!++;
-    others[Math.floor(other * bins) + SIDE]!++;
+    counts[(Math.floor(value * bins) | 0) + SIDE]!++;
+    others[(Math.floor(other * bins) | 0) + SIDE]!++;
   }
   if (at < length) {
     const value = values[at]!;
     zeros += Number(value === 0);
-    counts[Math.floor(value * bins) + SIDE]!++;
+    counts[(Math.floor(value * bins) | 0) + SIDE]!++;
   }
   if (others !== counts) for (let bin = 0; bin < counts.length; bin++) counts[bin]! += others[bin]!;
   return zeros;
