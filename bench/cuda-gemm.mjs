@@ -1,4 +1,5 @@
-// The approximate convolution on a GPU: ResNet18's four layer shapes (batch 256) as bit planes (a truncation of six
+// The approximate convolution on a GPU: ResNet18's four layer shapes (batch 256), or the two linear layers of DeiT-S's
+// blocks (64 images of 197 tokens, 384 → 1536 and back), as bit planes (a truncation of six
 // columns: seven planes), as trained structure of eight columns, or with a θ per product (eight planes of two digits),
 // as low-rank planes of multipliers that are no truncation, and as a full-rank table by look-ups, of 16 bits where it
 // is a constant, of 32 where it is not.
@@ -6,7 +7,7 @@
 // mean of 20), in T products per second, beside the share of the device's int8 rate (4096 multiply-accumulates per
 // multiprocessor and clock on Hopper) that the planes' products are. The low-rank ones must have the same bits as
 // their look-ups, whose time is printed too.
-//   npm run build && node bench/cuda-gemm.mjs [kinds]
+//   npm run build && node bench/cuda-gemm.mjs [kinds [deit-s]]
 const root = process.env.TRAM_BUILD ?? '../dist';
 const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
 const { openCuda } = await import(`${root}/engine/cuda/runtime/device.js`);
@@ -19,12 +20,21 @@ const { Graph } = await import(`${root}/engine/graph/graph.js`);
 const { Random } = await import(`${root}/tensor/random.js`);
 const { f32, tensor } = await import(`${root}/tensor/tensor.js`);
 
-const shapes = [
-  [256, 16, 64],
-  [256, 8, 128],
-  [256, 4, 256],
-  [256, 2, 512],
-];
+/** Images, height and width of images and kernel, channels in and out. */
+const shapesOf = {
+  resnet18: [
+    [256, 16, 3, 64, 64],
+    [256, 8, 3, 128, 128],
+    [256, 4, 3, 256, 256],
+    [256, 2, 3, 512, 512],
+  ],
+  'deit-s': [
+    [64 * 197, 1, 1, 384, 1536],
+    [64 * 197, 1, 1, 1536, 384],
+  ],
+};
+const shapes = shapesOf[process.argv[3] ?? 'resnet18'];
+if (!shapes) throw new Error(`no shapes ${process.argv[3]}; expected ${Object.keys(shapesOf).join(' or ')}`);
 const random = new Random(4);
 const codes = (shape) =>
   tensor(
@@ -84,23 +94,23 @@ function errorOf(kind) {
 }
 
 /** Largest relative difference of sampled outputs from a plain sum over the window. */
-function check(kind, x, w, y, [n, size, channels]) {
+function check(kind, x, w, y, [n, size, kernel, channels, outputs]) {
   const error = errorOf(kind);
   let worst = 0;
   for (let sample = 0; sample < 200; sample++) {
-    const [image, oy, ox, o] = [n, size, size, channels].map((extent) => random.integer(extent));
+    const [image, oy, ox, o] = [n, size, size, outputs].map((extent) => random.integer(extent));
     let sum = 0;
-    for (let ky = 0; ky < 3; ky++)
-      for (let kx = 0; kx < 3; kx++) {
-        const [sy, sx] = [oy + ky - 1, ox + kx - 1];
+    for (let ky = 0; ky < kernel; ky++)
+      for (let kx = 0; kx < kernel; kx++) {
+        const [sy, sx] = [oy + ky - (kernel >> 1), ox + kx - (kernel >> 1)];
         if (sy < 0 || sy >= size || sx < 0 || sx >= size) continue;
         for (let c = 0; c < channels; c++) {
           const a = x.data[((image * size + sy) * size + sx) * channels + c];
-          const b = w.data[((ky * 3 + kx) * channels + c) * channels + o];
+          const b = w.data[((ky * kernel + kx) * channels + c) * outputs + o];
           sum += a * b + error(b, a);
         }
       }
-    const found = y[((image * size + oy) * size + ox) * channels + o];
+    const found = y[((image * size + oy) * size + ox) * outputs + o];
     worst = Math.max(worst, Math.abs(found - Math.fround(sum)) / Math.abs(sum));
   }
   return worst;
@@ -117,12 +127,12 @@ const backend = cudaBackend();
 
 /** Compiles, checks and times one kind on one shape; the output is returned for comparison. */
 async function measure(kind, x, w, shape, emulation) {
-  const [n, size, channels] = shape;
+  const [n, size, kernel, channels, outputs] = shape;
   const graph = new Graph();
   const xs = graph.input('x', x.shape, 'u8');
   const ws = graph.input('w', w.shape, 'u8');
-  const per = f32([channels], new Float32Array(channels).fill(1));
-  const zeros = f32([channels], new Float32Array(channels));
+  const per = f32([outputs], new Float32Array(outputs).fill(1));
+  const zeros = f32([outputs], new Float32Array(outputs));
   const operands = [xs, ws, graph.scalar(1), graph.scalar(0), graph.constant(per), graph.constant(zeros)];
   const variable = kind === 'variable table';
   const constant = variable ? undefined : (tables[kind] ?? (kind === 'planes' ? removed : undefined));
@@ -135,7 +145,7 @@ async function measure(kind, x, w, shape, emulation) {
         ? graph.input('m', [256, 256], 'i32')
         : graph.input('m', [8, 8]);
   const attributes = {
-    ...{ stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1, ...widths },
+    ...{ stride: [1, 1], padding: [kernel >> 1, kernel >> 1], dilation: [1, 1], groups: 1, ...widths },
     error: tables[kind]
       ? { kind: 'table', ...(emulation ? { emulation } : {}) }
       : { kind: 'removal', integer: kind === 'planes' },
@@ -153,9 +163,9 @@ async function measure(kind, x, w, shape, emulation) {
   const worst = check(kind, x, w, y, shape);
   const times = await program.timeKernels(20);
   await session.dispose();
-  const kernel = times.find(({ name }) => name === 'look_up' || name === 'multiply');
-  const products = (n * size * size * 9 * channels * channels) / (kernel.milliseconds / 1e3);
-  return { y, worst, times, milliseconds: kernel.milliseconds, products };
+  const main = times.find(({ name }) => name === 'look_up' || name === 'multiply');
+  const products = (n * size * size * kernel * kernel * channels * outputs) / (main.milliseconds / 1e3);
+  return { y, worst, times, milliseconds: main.milliseconds, products };
 }
 
 for (const kind of kinds) {
@@ -163,13 +173,13 @@ for (const kind of kinds) {
   // Seven planes of a truncation, or eight of two digits.
   const planes = tables[kind] ? factors?.planes.length : kind === 'planes' ? 7 : 16;
   for (const shape of shapes) {
-    const [n, size, channels] = shape;
+    const [n, size, kernel, channels, outputs] = shape;
     const x = codes([n, size, size, channels]);
-    const w = codes([3, 3, channels, channels]);
+    const w = codes([kernel, kernel, channels, outputs]);
     const found = await measure(kind, x, w, shape, factors ? 'lowrank' : undefined);
     const { worst, times, milliseconds, products } = found;
     const share = planes === undefined ? '—' : `${((products * planes * 100) / peak).toFixed(1)} %`;
-    const size3 = `${n * size * size}×${9 * channels}×${channels}`;
+    const size3 = `${n * size * size}×${kernel * kernel * channels}×${outputs}`;
     const count =
       planes === undefined ? '—' : `${planes}${factors?.functions.length ? `+${factors.functions.length}` : ''}`;
     const all = times.map((time) => `${time.name} ${(time.milliseconds * 1e3).toFixed(1)}`).join(', ');

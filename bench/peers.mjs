@@ -168,6 +168,10 @@ const python = (script, words, { log, limit = left() }) =>
   });
 
 const backend = await openBackend(given.device);
+/** This program's backends by their settings: the first is what others are compared with. */
+const backends = isCuda
+  ? { tf32: backend, bf16: await openBackend(given.device, { precision: 'bf16' }) }
+  : { f32: backend };
 results.machine = {
   device: backend.device.description,
   processor: `${cpus()[0].model.trim()}, ${cpus().length} cores`,
@@ -197,7 +201,11 @@ for (const name of ['approxtorch', 'published']) {
   results.machine[name] = commitOf(resolve(given[name])) ?? 'unknown state';
   const work = async () => {
     if (!isCuda) throw new Error('its kernels need --device cuda');
-    built[name] = await build(name, resolve(given[name]), { place, python: given.python, limit: left() / 2 });
+    built[name] = await build(name, resolve(given[name]), {
+      place,
+      python: given.python,
+      limit: given.prepare ? left() - 5 : left() / 2,
+    });
     say(`${name} is built`);
   };
   preparing.push(attempt(name, work));
@@ -211,15 +219,17 @@ if (isCuda && !without.has('pytorch') && !unprepared) {
 }
 
 /** One of this program's steps; its losses are what the others' are compared with. */
-async function own(one, stage, timed) {
-  const { session, step, losses, compiled } = await prepareStep(backend, one.problem, stage, { rate: one.rate });
+async function own(one, stage, { settings = Object.keys(backends)[0], timed = true } = {}) {
+  const { session, step, losses, compiled } = await prepareStep(backends[settings], one.problem, stage, {
+    rate: one.rate,
+  });
   const bytes = session.bytes;
   const times = timed ? await timeStep(step, repeats) : {};
   await session.dispose();
   return {
     stage,
     program: 'TRAM',
-    settings: isCuda ? 'tf32' : 'f32',
+    settings,
     memory: bytes,
     losses,
     seconds: compiled,
@@ -227,8 +237,24 @@ async function own(one, stage, timed) {
     best: times.best,
   };
 }
+/**
+ * A row for each of this program's settings. Losses of three steps in bf16 lie no further from those of the first
+ * settings than PyTorch's may (TOLERANCE of peers/training.py).
+ */
+async function ownRows(one, stage) {
+  const rows = [];
+  for (const settings of Object.keys(backends)) rows.push(await own(one, stage, { settings }));
+  for (const { settings, losses } of rows.slice(1))
+    for (const [at, loss] of losses.entries())
+      if (!(Math.abs(loss / rows[0].losses[at] - 1) < (at === 0 ? 0.02 : 0.35)))
+        throw new Error(`validation failed: losses in ${settings} ${losses}, in ${rows[0].settings} ${rows[0].losses}`);
+  return rows;
+}
 if (isCuda && !unprepared)
-  for (const one of chosen) for (const stage of stages) await attempt(one.title, () => own(one, stage, false));
+  for (const one of chosen)
+    for (const stage of stages)
+      for (const settings of Object.keys(backends))
+        await attempt(one.title, () => own(one, stage, { settings, timed: false }));
 await Promise.all(preparing);
 if (given.prepare) {
   const failed = results.problems.filter(({ reason }) => !reason.startsWith('not given'));
@@ -241,11 +267,11 @@ say('all is compiled; from here one program at a time');
 for (const one of chosen) {
   const { key, name, title, folder, facts } = one;
   for (const stage of stages) {
-    const row = await attempt(title, () => own(one, stage, true));
-    if (!row) continue;
-    add(title, row);
+    const rows = await attempt(title, () => ownRows(one, stage));
+    if (!rows) continue;
+    for (const row of rows) add(title, row);
     if (stage === 'float')
-      writeFileSync(join(folder, 'problem.json'), JSON.stringify({ ...facts, losses: row.losses }));
+      writeFileSync(join(folder, 'problem.json'), JSON.stringify({ ...facts, losses: rows[0].losses }));
   }
   const others = async (task, more, limit) => {
     const words = [task, '--network', name, '--folder', folder, '--repeats', String(repeats), ...more];
@@ -289,7 +315,7 @@ if (!without.has('layers')) {
 }
 // The first figure once more: what the machine has changed meanwhile.
 const [first] = chosen;
-const again = await attempt(first.title, () => own(first, 'float', true));
+const again = await attempt(first.title, () => own(first, 'float'));
 if (again) results.again = { network: first.title, ...again };
 save();
 console.log(markdown(results));

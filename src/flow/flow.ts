@@ -4,6 +4,7 @@
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { describeData } from '../data/dataset.ts';
 import type { FigureFormat } from '../report/formats.ts';
 import { DivergedError, UserError } from '../tensor/errors.ts';
@@ -12,7 +13,7 @@ import { version } from '../version.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
 import { openLogs } from './logs/logs.ts';
 import { requireReachable } from './multipliers/targets.ts';
-import { expectedGraphs } from './phases/expected.ts';
+import { expectPhases } from './phases/expected.ts';
 import { explore } from './phases/explore.ts';
 import { harms } from './phases/harms.ts';
 import { map } from './phases/map.ts';
@@ -28,7 +29,7 @@ import type { RunSummary } from './results/summary.ts';
 import { phasesToTake, takePhases } from './run/branch.ts';
 import { devicesOfResumePoint } from './run/checkpoint.ts';
 import type { Asked, RunContext } from './run/context.ts';
-import { type DeviceOptions, deviceRecord, openBackend } from './run/device.ts';
+import { type DeviceOptions, deviceRecord, openBackend, prepareBackend } from './run/device.ts';
 import type { Listener } from './run/events.ts';
 import { files, inFolder, makeFolders, type RunFolder } from './run/folder.ts';
 import { inputsOf, openTask } from './run/inputs.ts';
@@ -151,6 +152,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   if (asked.includes('explore')) requireReachable(configuration);
   const known = (old ?? source)?.inputs;
   const tell = (text: string) => options.listener?.({ kind: 'note', text: `data: ${text}` });
+  await prepareBackend(options.device);
   const opened = await openTask(configuration, known, options, tell);
   const vouched = inputsOf(configuration, opened, said, old ?? source);
   const { kept, discarding }: Plan = old
@@ -184,7 +186,9 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
     const { dataset, task, layers } = opened;
     const run = { dataset, task, layers, backend, emulation, recompute: options.device?.recompute ?? false };
     const begun = { ...run, ...accepted, folder, manifest, configuration: withSearchedWidths(manifest) };
-    backend.expect?.(expectedGraphs(begun, toDo));
+    expectPhases(begun, toDo);
+    // A device that prepares what comes may have to hear from others.
+    await setImmediate();
     const skips = new Map(taken.filter((phase) => !kept[phase]).map((phase) => [phase, `taken from ${from}`]));
     return await doPhases(options, manifest, wanted, lock, skips, { ...run, ...accepted });
   } finally {
