@@ -24,7 +24,7 @@ import type { PhaseResult } from './phases/result.ts';
 import { rivals } from './phases/rivals.ts';
 import { trainFloat } from './phases/train.ts';
 import { devicesSoFar, requireFinite } from './phases/training.ts';
-import { summarize } from './results/summarize.ts';
+import { summarize, summaryOf } from './results/summarize.ts';
 import type { RunSummary } from './results/summary.ts';
 import { phasesToTake, takePhases } from './run/branch.ts';
 import { devicesOfResumePoint } from './run/checkpoint.ts';
@@ -216,6 +216,7 @@ async function doPhases(
   }
   const logs = await openLogs(options.logs, { folder, manifest, listener });
   let ending: Ending = 'failed';
+  let last: Phase | undefined;
   try {
     for (const [at, phase] of wanted.entries()) {
       const isDone = (one: Phase) => manifest.phases[one] !== undefined && !isView(one);
@@ -225,6 +226,7 @@ async function doPhases(
       }
       const toCome = wanted.slice(at + 1).filter((one) => !isDone(one));
       manifest = await doPhase(options, manifest, { phase, toCome }, lock, logs, opened);
+      last = phase;
       signal?.throwIfAborted();
     }
     ending = 'done';
@@ -234,7 +236,8 @@ async function doPhases(
   } finally {
     await logs.close(ending);
   }
-  return summarize(folder);
+  // The report has compared the files with the manifest a moment ago, and added nothing but views.
+  return last === 'report' ? summaryOf(folder, readManifest(folder)) : summarize(folder);
 }
 
 /** Does one phase; returns the manifest, as it is written then, with its record. */
