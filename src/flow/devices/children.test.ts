@@ -1,7 +1,6 @@
 // How a replica's process ends, as the process that has started it sees it.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test, vi } from 'vitest';
@@ -44,16 +43,4 @@ test('nothing waits on behind the end of one that has closed its pipes', async (
   const replica = startReplica(order);
   expect(describeEnd(await replica.ended)).toBe('rank 1 ended with code 3');
   expect(timers()).toBeLessThanOrEqual(before);
-});
-
-test.runIf(process.platform === 'linux')('a process of which threads hang has ended, too', async () => {
-  const koffi = JSON.stringify(createRequire(import.meta.url).resolve('koffi'));
-  // The first thread ends alone, as where others do not come back from a driver.
-  first(`
-    require('node:fs').writeSync(2, 'the device is on fire\\n');
-    require(${koffi}).load('libc.so.6').func('long syscall(long number, long code)')(${process.arch === 'arm64' ? 93 : 60}, 0);
-  `);
-  const replica = startReplica(order);
-  expect(describeEnd(await replica.ended)).toBe('rank 1 ended, but for threads that hang: the device is on fire');
-  await replica.close();
 });

@@ -1,11 +1,8 @@
 // Replicas of this host as child processes (replica-process.ts). Invariant: a replica ends with whoever started it,
 // however that ends: the connection that it serves closes, and where it hangs in a device, it is killed. What it prints
 // is kept and shown only where it matters, with its rank in front.
-// A killed process whose other threads hang in a driver has no end that the system tells, and its connection stays
-// open: that it is a zombie is looked up.
 
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { LocalOptions } from './local.ts';
@@ -35,8 +32,6 @@ export interface ReplicaEnd {
   readonly signal: string | null;
   /** The last lines that it printed. */
   readonly said: string;
-  /** Whether some of its threads are still there, and may stay. */
-  readonly hangs?: boolean;
 }
 
 export interface Replica {
@@ -47,8 +42,6 @@ export interface Replica {
 }
 
 const KEPT_CHARACTERS = 2000;
-/** How often it is looked up whether a replica is a zombie, in milliseconds; one that is at two looks in a row hangs. */
-const LOOK_MS = 1000;
 /** How long what a replica said last may take to come behind its end, in milliseconds. */
 const LAST_WORDS_MS = 500;
 /** Milliseconds that a replica has to give its device back once its connection is closed. */
@@ -68,14 +61,6 @@ export function startReplica(order: ReplicaOrder): Replica {
     });
   }
   const ended = new Promise<ReplicaEnd>((done) => {
-    let looks = 0;
-    const look = setInterval(() => {
-      looks = isZombie(child.pid) ? looks + 1 : 0;
-      if (looks < 2) return;
-      clearInterval(look);
-      done({ rank, code: null, signal: null, said, hangs: true });
-    }, LOOK_MS).unref();
-    for (const end of ['error', 'exit'] as const) child.once(end, () => clearInterval(look));
     child.once('error', (error) => done({ rank, code: null, signal: null, said: error.message }));
     child.once('exit', (code, signal) => {
       const tell = () => done({ rank, code, signal, said });
@@ -95,30 +80,16 @@ export function startReplica(order: ReplicaOrder): Replica {
     ended,
     async close() {
       child.ref();
-      const isOver = await Promise.race([ended.then(({ hangs }) => !hangs), pause(GRACE, false, { ref: false })]);
+      const isOver = await Promise.race([ended.then(() => true), pause(GRACE, false, { ref: false })]);
       if (!isOver) child.kill('SIGKILL');
       await ended;
-      // What is left of one that hangs may never end.
-      child.unref();
     },
   };
 }
 
-/** Whether the first thread of a process has ended and its parent has not been told: on Linux, else never. */
-function isZombie(pid: number | undefined): boolean {
-  try {
-    // "PID (name) state …"; a name may hold anything.
-    return /\) [ZX] [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-  } catch {
-    return false;
-  }
-}
-
 /** "rank 1 ended by SIGKILL: last line that it said". */
-export function describeEnd({ rank, code, signal, said, hangs }: ReplicaEnd): string {
+export function describeEnd({ rank, code, signal, said }: ReplicaEnd): string {
   const last = said.trim().split('\n').at(-1);
-  const how = hangs
-    ? 'ended, but for threads that hang'
-    : `ended ${signal === null ? `with code ${code}` : `by ${signal}`}`;
-  return `rank ${rank} ${how}${last ? `: ${last}` : ''}`;
+  const how = signal === null ? `with code ${code}` : `by ${signal}`;
+  return `rank ${rank} ended ${how}${last ? `: ${last}` : ''}`;
 }
