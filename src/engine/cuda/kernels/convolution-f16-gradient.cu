@@ -5,6 +5,8 @@
 // those of convolution-f16.cuh.
 #include "convolution-f16.cuh"
 
+#if WGMMA
+
 /**
  * `Values` for codes with one scale and zero point, as multiples of that scale: integers, which f16 holds exactly while
  * they have no more than 11 bits.
@@ -133,3 +135,5 @@ extern "C" __global__ void __launch_bounds__(128 * WARPGROUPS, STRIDE)
     }
   }
 }
+
+#endif

@@ -2,6 +2,8 @@
 // Kernel: lay_out. -D: those of convolution-f16.cuh.
 #include "convolution-f16.cuh"
 
+#if WGMMA
+
 /**
  * tiles[column tile][chunk][tap, sorted by class] = 64 inner × 64 column halves, shifts[column tile][chunk] their power
  * of two. w is [tap][inner][column], or, transposed, [last tap − tap][column][inner].
@@ -51,3 +53,5 @@ extern "C" __global__ void __launch_bounds__(512)
     }
   }
 }
+
+#endif

@@ -6,6 +6,8 @@
 // convolution-f16.cuh.
 #include "convolution-f16.cuh"
 
+#if WGMMA
+
 #define BM 128
 #define STAGES 4
 #define TILE_BYTES 8192
@@ -138,3 +140,5 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     }
   }
 }
+
+#endif

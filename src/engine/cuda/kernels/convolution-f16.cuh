@@ -15,7 +15,7 @@
 // its launches take, and nothing is compiled beside it.
 // Channels on both sides are multiples of 64. Shared tiles have rows of 128 bytes (64 halves), 16-byte chunk c of row r
 // at c ^ (r % 8).
-// -D: STRIDE (1 or 2), WGMMA (1).
+// -D: STRIDE (1 or 2), WGMMA.
 #include "common.cuh"
 
 #define CLASSES (STRIDE * STRIDE)
