@@ -66,7 +66,8 @@ function* selectTraining(data: TrainingData, options: TrainingOptions, dropLast:
   for (let step = firstStep; step < steps; step++) {
     const first = step * batchSize;
     const length = fillLast && batchSize <= count ? batchSize : Math.min(batchSize, count - first);
-    const numbers = Int32Array.from({ length }, (_, k) => order[Math.floor(((first + k) % count) / repeat)]!);
+    const numbers = new Int32Array(length);
+    for (let k = 0; k < length; k++) numbers[k] = order[Math.floor(((first + k) % count) / repeat)]!;
     const random = new Random(seed, streams.augmentation, epoch, step);
     yield augmented ? { numbers, augmentation: { options: augment, random } } : { numbers };
   }
@@ -84,5 +85,7 @@ function* selectInOrder(count: number, batchSize: number): Generator<Selection> 
 
 /** `count` examples in their order, from `first` on. */
 export function firstExamples(count: number, first = 0): Selection {
-  return { numbers: Int32Array.from({ length: count }, (_, k) => first + k) };
+  const numbers = new Int32Array(count);
+  for (let k = 0; k < count; k++) numbers[k] = first + k;
+  return { numbers };
 }

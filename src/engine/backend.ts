@@ -37,9 +37,9 @@ export interface Backend {
   /**
    * Graphs that may be compiled later, for a device that has something to prepare for them where it has time. A guess:
    * none has to come, others may, and no result depends on it. Each is formed when the device asks for it, if it does;
-   * what throws there ends the list, and nothing else.
+   * what throws there ends the list, and nothing else. A list of the `name` of an earlier one is that one.
    */
-  expect?(graphs: Iterable<Graph>): void;
+  expect?(graphs: Iterable<Graph>, name?: string): void;
   /** Parts from other processes, where there are some: their devices are given back. Behind the last session. */
   close?(): Promise<void>;
 }

@@ -4,6 +4,7 @@
 
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { describeData } from '../data/dataset.ts';
 import type { FigureFormat } from '../report/formats.ts';
 import { DivergedError, UserError } from '../tensor/errors.ts';
@@ -12,7 +13,7 @@ import { version } from '../version.ts';
 import { lookAhead, requireNewFolder } from './ahead.ts';
 import { openLogs } from './logs/logs.ts';
 import { requireReachable } from './multipliers/targets.ts';
-import { expectedGraphs } from './phases/expected.ts';
+import { expectPhases } from './phases/expected.ts';
 import { explore } from './phases/explore.ts';
 import { harms } from './phases/harms.ts';
 import { map } from './phases/map.ts';
@@ -23,12 +24,12 @@ import type { PhaseResult } from './phases/result.ts';
 import { rivals } from './phases/rivals.ts';
 import { trainFloat } from './phases/train.ts';
 import { devicesSoFar, requireFinite } from './phases/training.ts';
-import { summarize } from './results/summarize.ts';
+import { summarize, summaryOf } from './results/summarize.ts';
 import type { RunSummary } from './results/summary.ts';
 import { phasesToTake, takePhases } from './run/branch.ts';
 import { devicesOfResumePoint } from './run/checkpoint.ts';
 import type { Asked, RunContext } from './run/context.ts';
-import { type DeviceOptions, deviceRecord, openBackend } from './run/device.ts';
+import { type DeviceOptions, deviceRecord, openBackend, prepareBackend } from './run/device.ts';
 import type { Listener } from './run/events.ts';
 import { files, inFolder, makeFolders, type RunFolder } from './run/folder.ts';
 import { inputsOf, openTask } from './run/inputs.ts';
@@ -151,6 +152,7 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
   if (asked.includes('explore')) requireReachable(configuration);
   const known = (old ?? source)?.inputs;
   const tell = (text: string) => options.listener?.({ kind: 'note', text: `data: ${text}` });
+  await prepareBackend(options.device);
   const opened = await openTask(configuration, known, options, tell);
   const vouched = inputsOf(configuration, opened, said, old ?? source);
   const { kept, discarding }: Plan = old
@@ -184,7 +186,9 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
     const { dataset, task, layers } = opened;
     const run = { dataset, task, layers, backend, emulation, recompute: options.device?.recompute ?? false };
     const begun = { ...run, ...accepted, folder, manifest, configuration: withSearchedWidths(manifest) };
-    backend.expect?.(expectedGraphs(begun, toDo));
+    expectPhases(begun, toDo);
+    // A device that prepares what comes may have to hear from others.
+    await setImmediate();
     const skips = new Map(taken.filter((phase) => !kept[phase]).map((phase) => [phase, `taken from ${from}`]));
     return await doPhases(options, manifest, wanted, lock, skips, { ...run, ...accepted });
   } finally {
@@ -212,6 +216,7 @@ async function doPhases(
   }
   const logs = await openLogs(options.logs, { folder, manifest, listener });
   let ending: Ending = 'failed';
+  let last: Phase | undefined;
   try {
     for (const [at, phase] of wanted.entries()) {
       const isDone = (one: Phase) => manifest.phases[one] !== undefined && !isView(one);
@@ -221,6 +226,7 @@ async function doPhases(
       }
       const toCome = wanted.slice(at + 1).filter((one) => !isDone(one));
       manifest = await doPhase(options, manifest, { phase, toCome }, lock, logs, opened);
+      last = phase;
       signal?.throwIfAborted();
     }
     ending = 'done';
@@ -230,7 +236,8 @@ async function doPhases(
   } finally {
     await logs.close(ending);
   }
-  return summarize(folder);
+  // The report has compared the files with the manifest a moment ago, and added nothing but views.
+  return last === 'report' ? summaryOf(folder, readManifest(folder)) : summarize(folder);
 }
 
 /** Does one phase; returns the manifest, as it is written then, with its record. */

@@ -29,8 +29,11 @@ export function errorOfRemoval({
         if ((w >> i) & 1) lost[j]! += removed[i * activationBits + j]! * 2 ** (i + j);
       }
     }
-    for (let x = 0; x < activations; x++) {
-      for (let j = 0; j < activationBits; j++) if ((x >> j) & 1) errors[w * activations + x]! -= lost[j]!;
+    const row = errors.subarray(w * activations, (w + 1) * activations);
+    // Of a code with the highest bit j: that of the code without it, less what is lost of j.
+    for (let j = 0; j < activationBits; j++) {
+      const first = 2 ** j;
+      for (let rest = 0; rest < first; rest++) row[first + rest] = row[rest]! - lost[j]!;
     }
   }
   return errors;

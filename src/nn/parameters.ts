@@ -1,6 +1,7 @@
 // Parameters as they start and as they are stored: seeded initialisation, and the translation between the engine's
 // layout (channel axis last) and the one of PyTorch checkpoints (weights [O, I/groups, kh, kw], linear weights [O, I]).
 
+import { reverseAxes } from '../tensor/axes.ts';
 import { UserError } from '../tensor/errors.ts';
 import { Random, streams } from '../tensor/random.ts';
 import { f32, formatShape, type HostTensor, type Shape, sameShape, sizeOf } from '../tensor/tensor.ts';
@@ -25,27 +26,13 @@ export function initialTensor({ value, initial }: Parameter, seed: number, posit
 /** [kh, kw, I, O] → [O, I, kh, kw]. */
 function toOihw({ shape, data }: HostTensor): HostTensor {
   const [kh, kw, i, o] = shape as [number, number, number, number];
-  const area = kh * kw;
-  const out = new Float32Array(data.length);
-  for (let tap = 0; tap < area; tap++)
-    for (let input = 0; input < i; input++)
-      for (let output = 0; output < o; output++) {
-        out[(output * i + input) * area + tap] = data[(tap * i + input) * o + output]!;
-      }
-  return f32([o, i, kh, kw], out);
+  return f32([o, i, kh, kw], reverseAxes(data, [kh * kw, i, o]));
 }
 
 /** [O, I, kh, kw] → [kh, kw, I, O]. */
 function toHwio({ shape, data }: HostTensor): HostTensor {
   const [o, i, kh, kw] = shape as [number, number, number, number];
-  const area = kh * kw;
-  const out = new Float32Array(data.length);
-  for (let output = 0; output < o; output++)
-    for (let input = 0; input < i; input++)
-      for (let tap = 0; tap < area; tap++) {
-        out[(tap * i + input) * o + output] = data[(output * i + input) * area + tap]!;
-      }
-  return f32([kh, kw, i, o], out);
+  return f32([kh, kw, i, o], reverseAxes(data, [o, i, kh * kw]));
 }
 
 const weightName = ({ name }: MultiplyingLayer): string => `${name}.weight`;

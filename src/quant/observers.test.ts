@@ -43,6 +43,47 @@ describe('values are counted', () => {
     expect(Array.from(one.bins().counts)).toEqual(bins.map(([, count]) => count));
   });
 
+  // From 32 768 values on they are counted in two tables.
+  test.each([1, 2, 577, 32_767, 32_768, 32_769])('%i of them as one by one', (count) => {
+    const random = new Random(7, count);
+    const edges = [0, -0, 2 ** -149, -(2 ** -149), -1, 1, 2 ** -12, -(2 ** -12), -3 * 2 ** -11, 1 - 2 ** -24];
+    const kinds = {
+      normal: () => random.normal(),
+      'none below 0': () => Math.max(random.normal(), 0),
+      'none above 0': () => -Math.abs(random.normal()),
+      'far from 0': () => 5 + random.uniform() / 8,
+      'on edges': (at: number) => edges[at % edges.length]!,
+      zeros: () => 0,
+    };
+    for (const [kind, drawn] of Object.entries(kinds)) {
+      const values = Float32Array.from({ length: count }, (_, at) => drawn(at));
+      const histogram = histogramOf(values);
+      const [min, max] = [values.reduce((a, b) => Math.min(a, b)) + 0, values.reduce((a, b) => Math.max(a, b)) + 0];
+      expect([histogram.min + 0, histogram.max + 0, histogram.count], kind).toEqual([min, max, count]);
+      for (const [most, withZeros] of [
+        [8192, true],
+        [8192, false],
+        [100, false],
+        [1, true],
+      ] as const) {
+        let wide = histogram.width;
+        while ((max - min) / wide > most) wide *= 2;
+        const counts = new Map<number, number>();
+        for (const x of values) {
+          if (x !== 0 || withZeros) counts.set(Math.floor(x / wide), (counts.get(Math.floor(x / wide)) ?? 0) + 1);
+        }
+        const bins = [...counts].toSorted(([a], [b]) => a - b);
+        const found = histogram.bins({ most, withZeros });
+        expect(Array.from(found.counts), kind).toEqual(bins.map(([, times]) => times));
+        const middles = bins.map(([bin]) => Math.min(Math.max((bin + 0.5) * wide, min), max));
+        expect(
+          Array.from(found.middles, (x) => x + 0),
+          kind,
+        ).toEqual(middles.map((x) => x + 0));
+      }
+    }
+  });
+
   test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])('but none that is %d', (wrong) => {
     const message = `x holds ${wrong}; finite values were expected`;
     for (const values of [[wrong], [wrong, 1], [-1, 1, wrong, 0]]) {

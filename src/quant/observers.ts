@@ -32,6 +32,54 @@ const BINS_PER_CODE = 8;
 /** Bins on either side of 0. */
 const SIDE = 4096;
 
+/** The extremes of values; `name` is for the UserError where one is not a number. */
+function extremesOf(values: ArrayLike<number>, name: string): Range {
+  const { length } = values;
+  let min = Number.POSITIVE_INFINITY;
+  let max = Number.NEGATIVE_INFINITY;
+  for (let k = 0; k < length; k++) {
+    const value = values[k]!;
+    // Hundreds of millions of values come here, and all but a few leave at once; what is not finite does not.
+    if (value >= min && value <= max) continue;
+    if (!Number.isFinite(value)) {
+      throw new UserError(
+        `${name} holds ${value}; finite values were expected: look at the weights of the float model`,
+      );
+    }
+    if (value < min) min = value;
+    if (value > max) max = value;
+  }
+  return { min, max };
+}
+
+/** From how many values on a table more is worth its own counting. */
+const MANY_VALUES = 8 * SIDE;
+
+/** Counts values in bins whose width is a power of two; gives how many of them are 0. */
+function countInBins(values: ArrayLike<number>, width: number, counts: Float64Array): number {
+  const { length } = values;
+  // Of a power of two the inverse is exact, and so are products with it.
+  const bins = 1 / width;
+  // Neighbours are often in one bin, as those that are 0: in two tables by turns they do not wait for each other.
+  const others = length < MANY_VALUES ? counts : new Float64Array(2 * SIDE);
+  let zeros = 0;
+  let at = 0;
+  for (; at + 1 < length; at += 2) {
+    const value = values[at]!;
+    const other = values[at + 1]!;
+    zeros += Number(value === 0) + Number(other === 0);
+    counts[(Math.floor(value * bins) | 0) + SIDE]!++;
+    others[(Math.floor(other * bins) | 0) + SIDE]!++;
+  }
+  if (at < length) {
+    const value = values[at]!;
+    zeros += Number(value === 0);
+    counts[(Math.floor(value * bins) | 0) + SIDE]!++;
+  }
+  if (others !== counts) for (let bin = 0; bin < counts.length; bin++) counts[bin]! += others[bin]!;
+  return zeros;
+}
+
 /** Values in bins: bin k counts those from k·width to (k + 1)·width, k from −SIDE to SIDE − 1. */
 export class Histogram {
   /** At first the least one. */
@@ -47,33 +95,11 @@ export class Histogram {
 
   /** Counts values; `name` is for the error where one is not a number. */
   add(values: ArrayLike<number>, name: string): void {
-    let low = Number.POSITIVE_INFINITY;
-    let high = Number.NEGATIVE_INFINITY;
-    for (let k = 0; k < values.length; k++) {
-      const value = values[k]!;
-      // Hundreds of millions of values come here, and all but a few leave at once; what is not finite does not.
-      if (value >= low && value <= high) continue;
-      if (!Number.isFinite(value)) {
-        throw new UserError(
-          `${name} holds ${value}; finite values were expected: look at the weights of the float model`,
-        );
-      }
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
+    const { min: low, max: high } = extremesOf(values, name);
     if (!this.average) this.width = Math.max(this.width, 2 ** Math.floor(Math.log2(Math.max(-low, high) / SIDE)));
     while (low < -SIDE * this.width || high >= SIDE * this.width) this.#widen();
     this.count += values.length;
-    const counts = this.#counts;
-    // Of a power of two the inverse is exact, and so are products with it.
-    const bins = 1 / this.width;
-    let zeros = 0;
-    for (let k = 0; k < values.length; k++) {
-      const value = values[k]!;
-      zeros += Number(value === 0);
-      counts[Math.floor(value * bins) + SIDE]!++;
-    }
-    this.#zeros += zeros;
+    this.#zeros += countInBins(values, this.width, this.#counts);
     this.min = Math.min(this.min, low);
     this.max = Math.max(this.max, high);
     const { average } = this;
@@ -96,20 +122,23 @@ export class Histogram {
    * the values that are 0.
    */
   bins({ most = 2 * SIDE, withZeros = true } = {}): Bins {
-    let times = 1;
-    while ((this.max - this.min) / (times * this.width) > most) times *= 2;
+    let shift = 0;
+    while ((this.max - this.min) / (2 ** shift * this.width) > most) shift++;
+    const wide = 2 ** shift * this.width;
     const seen = this.#counts;
-    const [middles, counts] = [new Float64Array(seen.length), new Float64Array(seen.length)];
+    const [first, end] = [Math.floor(this.min / this.width), Math.floor(this.max / this.width) + 1];
+    const length = Math.max(Math.min(end - first, this.count), 0);
+    const [middles, counts] = [new Float64Array(length), new Float64Array(length)];
     let found = 0;
     let last = Number.NEGATIVE_INFINITY;
-    for (let at = 0; at < seen.length; at++) {
-      const count = withZeros || at !== SIDE ? seen[at]! : seen[at]! - this.#zeros;
+    for (let at = first; at < end; at++) {
+      const count = withZeros || at !== 0 ? seen[at + SIDE]! : seen[SIDE]! - this.#zeros;
       if (count === 0) continue;
-      const bin = Math.floor((at - SIDE) / times);
+      const bin = at >> shift;
       if (bin !== last) {
         last = bin;
         // The extremes are known exactly: no middle lies beyond them.
-        middles[found++] = within((bin + 0.5) * times * this.width, this);
+        middles[found++] = within((bin + 0.5) * wide, this);
       }
       counts[found - 1]! += count;
     }

@@ -1,7 +1,7 @@
 // Steps begin where the mean squared error is least, against a search over all candidates with the values themselves.
 
 import { describe, expect, test } from 'vitest';
-import { SMALLEST_SCALE } from '../engine/reference/quantization.ts';
+import { roundedCode, SMALLEST_SCALE } from '../engine/reference/quantization.ts';
 import { Random } from '../tensor/random.ts';
 import { Histogram, observerNames } from './observers.ts';
 import { inputStart, type Start, weightStart } from './starts.ts';
@@ -100,5 +100,27 @@ test.each(observerNames)('%s gives a step above 0 and a zero point that is a cod
         expect(Number.isInteger(zero) && zero >= 0 && zero < 2 ** bits).toBe(true);
       }
     }
+  }
+});
+
+test('a search that leaves an error once it is too large finds what the whole errors say', () => {
+  const bits = 4;
+  for (const values of [normal(500), normal(500).map(gelu), normal(60).map((x) => x ** 3), new Float32Array(9)]) {
+    const histogram = counted(values);
+    const { middles, counts } = histogram.bins({ most: 64 * 2 ** bits });
+    const errorBy = ({ scale, zero }: Start): number =>
+      middles.reduce((sum, x, at) => {
+        const code = Math.min(Math.max(roundedCode(x / scale, zero), 0), 2 ** bits - 1);
+        return sum + counts[at]! * (x - (code - zero) * scale) ** 2;
+      }, 0);
+    const zero = 2 ** (bits - 1);
+    const whole = Math.max(Math.max(-histogram.min / zero, histogram.max / (2 ** bits - 1 - zero)), Number.MIN_VALUE);
+    let best = { scale: whole, error: errorBy({ scale: whole, zero }) };
+    for (let factor = 0.97, worse = 0; worse < 12; factor *= 0.97, worse++) {
+      const error = errorBy({ scale: whole * factor, zero });
+      if (error < best.error) [best, worse] = [{ scale: whole * factor, error }, -1];
+    }
+    const found = weightStart('mse', histogram, { ...options, bits }, 'middle');
+    expect(found).toEqual({ scale: Math.max(best.scale, SMALLEST_SCALE), zero });
   }
 });

@@ -89,33 +89,40 @@ export function inputStart(name: ObserverName, histogram: Histogram, options: Ob
       min: low === 1 && (holdsZero || from.min < 0) ? from.min * factor : from.min,
       max: high === 1 && (holdsZero || from.max > 0) ? from.max * factor : from.max,
     });
-    const errorOf = (factor: number) => meanError(bins, startOf(candidate(factor)), bits);
+    const errorOf = (factor: number, least: number) => meanError(bins, startOf(candidate(factor)), bits, least);
     range = candidate(leastFactor(errorOf).factor);
   }
   return startOf(range);
 }
 
 function shrunk(bins: Bins, { scale, zero }: Start, bits: number): Start & { readonly error: number } {
-  const { factor, error } = leastFactor((by) => meanError(bins, { scale: scale * by, zero }, bits));
+  const { factor, error } = leastFactor((by, least) => meanError(bins, { scale: scale * by, zero }, bits, least));
   return { scale: scale * factor, zero, error };
 }
 
-/** The factor 1, SHRINK, SHRINK², … of the least error, up to where it no longer falls. */
-function leastFactor(errorOf: (factor: number) => number): { readonly factor: number; readonly error: number } {
-  let best = { factor: 1, error: errorOf(1) };
+/**
+ * The factor 1, SHRINK, SHRINK², … of the least error, up to where it no longer falls. `errorOf` may give any number
+ * that is no less than `least` where the error is not.
+ */
+function leastFactor(errorOf: (factor: number, least: number) => number): {
+  readonly factor: number;
+  readonly error: number;
+} {
+  let best = { factor: 1, error: errorOf(1, Number.POSITIVE_INFINITY) };
   for (let factor = SHRINK, worse = 0; worse < PATIENCE; factor *= SHRINK) {
-    const error = errorOf(factor);
+    const error = errorOf(factor, best.error);
     worse = error < best.error ? 0 : worse + 1;
     if (worse === 0) best = { factor, error };
   }
   return best;
 }
 
-/** Σ (x − x_fq)² over the counted values. */
-function meanError({ middles, counts }: Bins, { scale, zero }: Start, bits: number): number {
+/** Σ (x − x_fq)² over the counted values, or a part of it that is no less than `least`. */
+function meanError({ middles, counts }: Bins, { scale, zero }: Start, bits: number, least: number): number {
   const most = 2 ** bits - 1;
   let sum = 0;
-  for (let at = 0; at < middles.length; at++) {
+  // No term is below 0: once it is as large, the sum stays so.
+  for (let at = 0; at < middles.length && !(sum >= least); at++) {
     const x = middles[at]!;
     const code = Math.min(Math.max(roundedCode(x / scale, zero), 0), most);
     sum += counts[at]! * (x - (code - zero) * scale) ** 2;

@@ -59,11 +59,30 @@ describe('Random', () => {
     expect(() => random.integer(0)).toThrow('internal: the bound 0');
   });
 
+  test.each([1, 2, 3, 2 ** 31, 2 ** 31 + 1, 2 ** 32 - 1, 2 ** 32])(
+    'integers below %i are what is left of the first bits in whole ranges of it',
+    (bound) => {
+      const [random, bits] = [new Random(19, bound), new Random(19, bound)];
+      for (let i = 0; i < 500; i++) {
+        let value = bits.bits();
+        while (value >= 2 ** 32 - (2 ** 32 % bound)) value = bits.bits();
+        expect(random.integer(bound)).toBe(value % bound);
+      }
+    },
+  );
+
   test('a permutation holds every index once', () => {
     const order = new Random(17).permutation(1000);
     expect([...order].sort((a, b) => a - b)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
     expect([...order.subarray(0, 3)]).not.toEqual([0, 1, 2]);
     expect(new Random(17).permutation(0).length).toBe(0);
+    const random = new Random(17);
+    const shuffled = Array.from({ length: 1000 }, (_, i) => i);
+    for (let last = 999; last > 0; last--) {
+      const other = random.integer(last + 1);
+      [shuffled[last], shuffled[other]] = [shuffled[other]!, shuffled[last]!];
+    }
+    expect([...order]).toEqual(shuffled);
   });
 
   test('refuses a fractional seed', () => {

@@ -102,18 +102,29 @@ export class Random {
 
   /** Uniform integer in 0 … bound − 1, without bias; 1 ≤ bound ≤ 2^32. */
   integer(bound: number): number {
-    invariant(Number.isInteger(bound) && bound >= 1 && bound <= 2 ** 32, `the bound ${bound} is not in 1..2^32`);
-    const limit = 2 ** 32 - (2 ** 32 % bound);
-    let value = this.bits();
-    while (value >= limit) value = this.bits();
-    return value % bound;
+    // Where it holds, no message is put together: millions are drawn.
+    if (!(Number.isInteger(bound) && bound >= 1 && bound <= 2 ** 32)) {
+      invariant(false, `the bound ${bound} is not in 1..2^32`);
+    }
+    return bound === 2 ** 32 ? this.bits() : this.below(bound);
+  }
+
+  /** As `integer`, for bounds below 2^32: a value that lies in no whole range of the bound is drawn again. */
+  private below(bound: number): number {
+    const range = bound >>> 0;
+    for (;;) {
+      const value = this.bits();
+      const rest = value % range;
+      if (value - rest <= 2 ** 32 - range) return rest;
+    }
   }
 
   /** A random order of 0 … count − 1 (Fisher–Yates). */
   permutation(count: number): Int32Array {
-    const order = Int32Array.from({ length: count }, (_, index) => index);
+    const order = new Int32Array(count);
+    for (let index = 0; index < count; index++) order[index] = index;
     for (let last = count - 1; last > 0; last--) {
-      const other = this.integer(last + 1);
+      const other = this.below(last + 1);
       const value = order[last]!;
       order[last] = order[other]!;
       order[other] = value;

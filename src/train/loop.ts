@@ -77,8 +77,11 @@ export interface LoopOptions<M extends string = string> extends Learning, Schedu
     readonly harden?: number | undefined;
     /** Where λ is not said. */
     readonly target?: Target<M> | undefined;
-    /** Sets what else of the session follows from θ: at the beginning of each epoch, and where θ becomes hard. */
-    readonly follow?: (() => Promise<void>) | undefined;
+    /**
+     * Sets what else of the session follows from θ: at the beginning of each epoch, and where θ becomes hard; from
+     * there on `isFixed`, as it learns no more.
+     */
+    readonly follow?: ((isFixed: boolean) => Promise<void>) | undefined;
   } & RateOptions;
   /** Activations are computed again instead of being kept (see StepOptions); default: false. */
   readonly recompute?: Recompute;
@@ -200,7 +203,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
     });
     let { step } = position;
     // In the middle of an epoch it is what it was at its beginning: a variable of the session, which saving keeps.
-    if (structure && step === 0) await followTheta(session, structure);
+    if (structure && step === 0) await followTheta(session, structure, epoch * steps > (hardening?.fixed ?? Infinity));
     // Saves the position, and ends the loop there where that is wanted.
     const pause = async () => {
       await inFlight.settle();
@@ -235,7 +238,7 @@ export async function trainEpochs<M extends string>(options: LoopOptions<M>): Pr
             };
             const harden = (limit?: number) => hardenMeasured(choice, limit);
             await (control ? control.harden(harden) : harden());
-            await followTheta(session, structure);
+            await followTheta(session, structure, true);
           }
           const { result } = await trainer.start(batch, examples, {
             rate: rateAt(options.learningRate, step),
@@ -326,9 +329,13 @@ export function stepSizes(options: Filling & Pick<LoopOptions, 'batchSize'>, cou
 }
 
 /** What the host takes from θ anew. */
-async function followTheta(session: Session, { power, follow }: NonNullable<LoopOptions['structure']>): Promise<void> {
+async function followTheta(
+  session: Session,
+  { power, follow }: NonNullable<LoopOptions['structure']>,
+  isFixed: boolean,
+): Promise<void> {
   await linearisePower(session, power);
-  await follow?.();
+  await follow?.(isFixed);
 }
 
 const controlOf = (control: Controller<string> | undefined) => (control ? { control: control.state } : {});

@@ -21,6 +21,11 @@ export interface LocalOptions {
 
 export const openLocal = ({ name, ...options }: LocalOptions): Promise<Backend> => backends[name](options);
 
+/** Lets a device that is opened later begin with what takes it long, beside whatever comes before. */
+export async function prepareLocal(name: DeviceName): Promise<void> {
+  if (name === 'cuda') (await import('../../engine/cuda/runtime/backend.ts')).prepareCuda();
+}
+
 const backends: Readonly<Record<DeviceName, (options: Omit<LocalOptions, 'name'>) => Promise<Backend>>> = {
   reference: async () => (await import('../../engine/reference/backend.ts')).referenceBackend(),
   cuda: async ({ index, precision }) => {

@@ -4,17 +4,21 @@
 import { errorByCodes } from '../../multiplier/error.ts';
 import { concreteMultiplier, type Multiplier } from '../../multiplier/multiplier.ts';
 import { networkPower } from '../../multiplier/power.ts';
-import type { ProductTable } from '../../multiplier/table.ts';
+import { tableOfRemoval } from '../../multiplier/removal.ts';
+import { removalOf, type Structure } from '../../multiplier/structure.ts';
+import { type ProductTable, productTable } from '../../multiplier/table.ts';
 import { readNpy } from '../../netlist/formats/npy.ts';
 import { weightZeros } from '../../quant/starts.ts';
 import { UserError } from '../../tensor/errors.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
 import { multiplierFiles } from '../../workbench/files.ts';
+import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { OpenRun } from '../run/context.ts';
 import { type MultiplierRecord, type PhaseRecord, verifiedBytes } from '../run/manifest.ts';
 import type { Configuration } from '../settings/config.ts';
 import { approximateLayers, layerWidths } from '../settings/layers.ts';
 import { quantizedArithmetic } from './multipliers.ts';
+import type { FoundStructure } from './theta.ts';
 
 /** Arithmetic of the network with each layer's concrete multiplier. */
 export function mappedArithmetic(
@@ -33,6 +37,35 @@ export function mappedArithmetic(
     );
   });
   return { ...arithmetic, weightCodes: run.configuration.map.weightCodes };
+}
+
+/** Layers that share a multiplier, and what it is made from: θ of a structure, or one that is there. */
+export interface Mappable extends Pick<FoundStructure, 'layers' | 'theta'> {
+  readonly structure?: FoundStructure['structure'];
+  readonly imported?: ImportedMultiplier;
+}
+
+/**
+ * The tables of all layers, where they are known before anything is mapped: multipliers that are there, and θ of 0 and
+ * 1 that are mapped to exactly what they say.
+ */
+export function knownTables(
+  { map: { search, errorBound } }: Configuration,
+  wanted: readonly Mappable[],
+): ReadonlyMap<string, ProductTable> | undefined {
+  const isExact = search === 'exact' && errorBound === undefined;
+  const tables = new Map<string, ProductTable>();
+  for (const { layers, structure, theta, imported } of wanted) {
+    const table = imported?.table ?? (isExact && structure ? tableOfHardTheta(structure, theta) : undefined);
+    if (!table) return undefined;
+    for (const layer of layers) tables.set(layer, table);
+  }
+  return tables;
+}
+
+function tableOfHardTheta(structure: Structure, theta: readonly number[]): ProductTable {
+  const products = tableOfRemoval(removalOf(structure, theta));
+  return productTable(structure.weightBits, structure.activationBits, false, Int32Array.from(products));
 }
 
 /** A mapped or imported multiplier as the layers of a run use it. */

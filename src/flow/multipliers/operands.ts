@@ -5,6 +5,7 @@
 // shares of the work.
 // The joint distribution is taken as the product of the two, which is what `--histograms` and the mapping know.
 
+import { setImmediate } from 'node:timers/promises';
 import { evaluationBatches } from '../../data/batches.ts';
 import { readAhead } from '../../data/read-ahead.ts';
 import type { Split } from '../../data/split.ts';
@@ -58,6 +59,8 @@ export async function visitLayers(
   for await (const { request, result } of batches) {
     const valid = Math.min(request.numbers.length, images - done);
     if (valid <= 0) break;
+    // Lets timers and sockets have their turn: neither what is read nor a device need ever wait.
+    await setImmediate();
     writeBatch(program, result);
     await program.run();
     for (const [at, { layer, node }] of products.entries()) {

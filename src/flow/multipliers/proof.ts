@@ -118,16 +118,8 @@ export function checkLayer(
     const at = k < LAST_OUTPUTS ? y.length - 1 - k : random.integer(y.length);
     const channel = at % channels;
     const scale = xScale[0]! * wScale[channel]!;
-    let exact = 0;
-    let effect = 0;
-    let magnitude = 0;
-    forEachTap(node, taps, at, (xAt, wAt) => {
-      const product = (w[wAt]! - wZero[channel]!) * (x[xAt]! - xZero[0]!);
-      const e = error[(w[wAt]! << node.attributes.activationBits) | x[xAt]!]!;
-      exact += product;
-      effect += e;
-      magnitude += Math.abs(product) + Math.abs(e);
-    });
+    const zeros = { x: xZero[0]!, w: wZero[channel]! };
+    const { exact, effect, magnitude } = sumOverTaps(node, taps, at, { x, w, zeros, error });
     const expected = scale * (exact + effect);
     if (!(Math.abs(y[at]! - expected) <= tolerance * scale * magnitude + 1e-12)) {
       throw new UserError(
@@ -139,15 +131,22 @@ export function checkLayer(
   return { layer, outputs, largestEffect };
 }
 
-/** Visits the valid taps of one output element. */
-function forEachTap(
+interface Operands {
+  readonly x: TensorData;
+  readonly w: TensorData;
+  readonly zeros: Readonly<Record<'x' | 'w', number>>;
+  readonly error: Float64Array;
+}
+
+/** Over the valid taps of one output element: exact products, their errors, and how large both are. */
+function sumOverTaps(
   node: Node<'axmConv2d'>,
   { rows, columns }: ReturnType<typeof convolutionTaps>,
   output: number,
-  visit: (x: number, w: number) => void,
-): void {
-  const { groups } = node.attributes;
-  const [, h, width, inputs] = node.inputs[0]!.shape as Shape & [number, number, number, number];
+  { x, w, zeros, error }: Operands,
+): Readonly<Record<'exact' | 'effect' | 'magnitude', number>> {
+  const { groups, activationBits } = node.attributes;
+  const [, height, width, inputs] = node.inputs[0]!.shape as Shape & [number, number, number, number];
   const [, kw, perGroup, outputs] = node.inputs[1]!.shape as Shape & [number, number, number, number];
   const [, oh, ow] = node.outputs[0]!.shape as Shape & [number, number, number, number];
   const o = output % outputs;
@@ -155,9 +154,24 @@ function forEachTap(
   const oy = Math.floor(output / (outputs * ow)) % oh;
   const image = Math.floor(output / (outputs * ow * oh));
   const firstInput = Math.floor(o / (outputs / groups)) * perGroup;
-  for (const { tap: ky, at: y } of rows[oy]!)
-    for (const { tap: kx, at: x } of columns[ox]!)
-      for (let i = 0; i < perGroup; i++) {
-        visit(((image * h + y) * width + x) * inputs + firstInput + i, ((ky * kw + kx) * perGroup + i) * outputs + o);
+  const { x: xZero, w: wZero } = zeros;
+  let exact = 0;
+  let effect = 0;
+  let magnitude = 0;
+  for (const row of rows[oy]!) {
+    for (const column of columns[ox]!) {
+      const first = ((image * height + row.at) * width + column.at) * inputs + firstInput;
+      let wAt = (row.tap * kw + column.tap) * perGroup * outputs + o;
+      for (let xAt = first; xAt < first + perGroup; xAt++) {
+        const [wCode, xCode] = [w[wAt]!, x[xAt]!];
+        const product = (wCode - wZero) * (xCode - xZero);
+        const e = error[(wCode << activationBits) | xCode]!;
+        exact += product;
+        effect += e;
+        magnitude += Math.abs(product) + Math.abs(e);
+        wAt += outputs;
       }
+    }
+  }
+  return { exact, effect, magnitude };
 }

@@ -237,15 +237,26 @@ async function checkGradient(
   const slope = slopes && (await read(slopes));
   const { activationBits } = node.attributes;
   const byPairs = slopes?.shape.length === 2;
-  const slopeAt = (wAt: number, xAt: number) => slope![(byPairs ? w![wAt]! << activationBits : 0) | x[xAt]!]!;
-  const factor = (wAt: number, xAt: number) =>
-    xScale![0]! * ((exact ? x[xAt]! - xZero![0]! : 0) + (slope ? slopeAt(wAt, xAt) : 0));
+  // What a cotangent is multiplied with, by the code of x that it meets.
+  const factorsOf = (at: number) =>
+    Float64Array.from({ length: 2 ** activationBits }, (_, code) => {
+      const moved = slope ? slope[(byPairs ? w![at]! << activationBits : 0) | code]! : 0;
+      return xScale![0]! * ((exact ? code - xZero![0]! : 0) + moved);
+    });
   const random = new Random(2, streams.sample);
-  for (let k = 0; k < Math.min(GRADIENTS_PER_LAYER, dw.length); k++) {
+  const sampled = Array.from({ length: Math.min(GRADIENTS_PER_LAYER, dw.length) }, (_, k) => {
     const at = k === 0 ? dw.length - 1 : random.integer(dw.length);
-    const sum = new Sum();
-    // Kernels sum over codes or bits and round there, also where all codes that a weight meets are zero points.
-    forEachPosition(node, at, (xAt, gAt) => sum.add(g[gAt]! * factor(at, xAt), g[gAt]! * xScale![0]!));
+    return { at, sum: new Sum(), factors: factorsOf(at), positions: positionsOf(node, at) };
+  });
+  const images = node.inputs[0]!.shape[0]!;
+  const [xLength, gLength] = [x.length / images, g.length / images];
+  // All of them in one image before the next: a batch of cotangents is larger than any cache.
+  for (let image = 0; image < images; image++) {
+    const xs = x.subarray(image * xLength, (image + 1) * xLength);
+    const gs = g.subarray(image * gLength, (image + 1) * gLength);
+    for (const { sum, factors, positions } of sampled) sum.addPositions(xs, gs, positions, factors, xScale![0]!);
+  }
+  for (const { at, sum } of sampled) {
     if (sum.fits(dw[at]!)) continue;
     throw new UserError(
       `layer ${layer}: weight gradient ${at} of the training step is ${dw[at]}, but the batch gives ${sum.value}; the gradient is not what was asked for`,
@@ -256,7 +267,7 @@ async function checkGradient(
   const [m, given] = [await read(node.inputs[6]!), await read(dm)];
   const outputs = wScale!.length;
   const products = new Sum();
-  for (let at = 0; at < g.length; at++) products.add(g[at]! * y![at]!);
+  products.addProducts(g, y!);
   const ofOutputs = Math.abs(products.value);
   for (let at = 0; at < dw.length; at++) {
     products.add(-dw[at]! * (w![at]! - wZero![at % outputs]!) * wScale![at % outputs]!);
@@ -298,16 +309,22 @@ function sumsOfBits(
   const [step, zero] = [xScale![0]!, xZero![0]!];
   const outputs = wScale!.length;
   const ofCodes = Array.from({ length: 2 ** weightBits }, () => ({ set: new Sum(), unset: new Sum() }));
-  for (let at = 0; at < dw.length; at++) {
-    const scale = -wScale![at % outputs]!;
-    const [ofValue, ofZero] = [scale * dw[at]!, scale * step * sums(at)];
-    const { set, unset } = ofCodes[w![at]!]!;
-    set.add(ofValue);
-    set.add(ofZero * zero, ofZero);
-    // A bit that is not set takes no part, but kernels round there too.
-    unset.add(0, ofValue);
-    unset.add(0, ofZero);
-  }
+  const ofTap = dw.length / sums.length;
+  sums.forEach((ofOutputs, tap) => {
+    for (let at = tap * ofTap; at < (tap + 1) * ofTap; ) {
+      for (let o = 0; o < outputs; o++, at++) {
+        const scale = -wScale![o]!;
+        const ofValue = scale * dw[at]!;
+        const ofZero = scale * step * ofOutputs[o]!;
+        const { set, unset } = ofCodes[w![at]!]!;
+        set.add(ofValue);
+        set.add(ofZero * zero, ofZero);
+        // A bit that is not set takes no part, but kernels round there too.
+        unset.add(0, ofValue);
+        unset.add(0, ofZero);
+      }
+    }
+  });
   return Array.from({ length: weightBits }, (_, bit) => {
     const ofBit = new Sum();
     ofCodes.forEach(({ set, unset }, code) => {
@@ -317,29 +334,27 @@ function sumsOfBits(
   });
 }
 
-/** Of a weight, by its place, the sum of the cotangents g where its tap is inside the image. */
-function tapSums(node: Node<'axmConv2d'>, g: TensorData): (weight: number) => number {
-  const [, kw, perGroup, outputs] = node.inputs[1]!.shape as readonly [number, number, number, number];
+/** Of each tap the sums of the cotangents g, by output, where it is inside the image. */
+function tapSums(node: Node<'axmConv2d'>, g: TensorData): readonly Float64Array[] {
+  const [kh, kw, , outputs] = node.inputs[1]!.shape as readonly [number, number, number, number];
   const { rows, columns } = convolutionTaps(node.inputs[0]!.shape, node.inputs[1]!.shape, node.attributes);
   const ofImages = new Float64Array(rows.length * columns.length * outputs);
   for (let first = 0; first < g.length; first += ofImages.length) {
     for (let at = 0; at < ofImages.length; at++) ofImages[at]! += g[first + at]!;
   }
-  const sums = new Map<number, Float64Array>();
+  const sums = Array.from({ length: kh * kw }, () => new Float64Array(outputs));
   for (const [oy, ys] of rows.entries()) {
     for (const [ox, xs] of columns.entries()) {
       const first = (oy * columns.length + ox) * outputs;
       for (const { tap: ky } of ys) {
         for (const { tap: kx } of xs) {
-          const tap = ky * kw + kx;
-          if (!sums.has(tap)) sums.set(tap, new Float64Array(outputs));
-          const ofTap = sums.get(tap)!;
+          const ofTap = sums[ky * kw + kx]!;
           for (let o = 0; o < outputs; o++) ofTap[o]! += ofImages[first + o]!;
         }
       }
     }
   }
-  return (weight) => sums.get(Math.floor(weight / (outputs * perGroup)))?.[weight % outputs] ?? 0;
+  return sums;
 }
 
 /** A sum, and whether another is equal to it up to the rounding of its terms. */
@@ -353,6 +368,35 @@ class Sum {
     this.value += term;
     this.#squares += term ** 2;
     this.#magnitudes += Math.max(Math.abs(term), Math.abs(rounded));
+  }
+
+  /** Adds the products of two equally long lists, in their order. */
+  addProducts(a: TensorData, b: TensorData): void {
+    let [value, squares, magnitudes] = [this.value, this.#squares, this.#magnitudes];
+    for (let at = 0; at < a.length; at++) {
+      const term = a[at]! * b[at]!;
+      value += term;
+      squares += term * term;
+      magnitudes += Math.abs(term);
+    }
+    [this.value, this.#squares, this.#magnitudes] = [value, squares, magnitudes];
+  }
+
+  /**
+   * Adds each cotangent of an image that a weight meets times the factor of the code of x there. Kernels sum over codes
+   * or bits and round there, also where all codes that a weight meets are zero points: `step` times the cotangent.
+   */
+  addPositions(x: TensorData, g: TensorData, positions: Positions, factors: Float64Array, step: number): void {
+    let [value, squares, magnitudes] = [this.value, this.#squares, this.#magnitudes];
+    const { x: xs, output: outputs } = positions;
+    for (let k = 0; k < xs.length; k++) {
+      const cotangent = g[outputs[k]!]!;
+      const term = cotangent * factors[x[xs[k]!]!]!;
+      value += term;
+      squares += term * term;
+      magnitudes += Math.max(Math.abs(term), Math.abs(cotangent * step));
+    }
+    [this.value, this.#squares, this.#magnitudes] = [value, squares, magnitudes];
   }
 
   /** Adds the terms of another sum, each times a positive factor. */
@@ -369,26 +413,29 @@ class Sum {
   }
 }
 
-/** Visits the positions of the batch that one weight meets: elements of x and of the output. */
-function forEachPosition(node: Node<'axmConv2d'>, weight: number, visit: (x: number, output: number) => void): void {
+/** Elements of x and of the output in an image: the same in every one. */
+interface Positions {
+  readonly x: Int32Array;
+  readonly output: Int32Array;
+}
+
+/** What one weight meets in an image. */
+function positionsOf(node: Node<'axmConv2d'>, weight: number): Positions {
   const { groups } = node.attributes;
-  const [n, h, w, inputs] = node.inputs[0]!.shape as readonly [number, number, number, number];
+  const [, , width, inputs] = node.inputs[0]!.shape as readonly [number, number, number, number];
   const [, kw, perGroup, outputs] = node.inputs[1]!.shape as readonly [number, number, number, number];
   const { rows, columns } = convolutionTaps(node.inputs[0]!.shape, node.inputs[1]!.shape, node.attributes);
-  const [oh, ow] = [rows.length, columns.length];
   const o = weight % outputs;
   const channel = Math.floor(o / (outputs / groups)) * perGroup + (Math.floor(weight / outputs) % perGroup);
   const tap = Math.floor(weight / (outputs * perGroup));
-  // The same in every image.
   const pairs = rows.flatMap((ys, oy) => {
     const y = ys.find((of) => of.tap === Math.floor(tap / kw))?.at;
     if (y === undefined) return [];
     return columns.flatMap((xs, ox) => {
       const x = xs.find((of) => of.tap === tap % kw)?.at;
-      return x === undefined ? [] : [{ x: (y * w + x) * inputs + channel, output: (oy * ow + ox) * outputs + o }];
+      if (x === undefined) return [];
+      return [{ x: (y * width + x) * inputs + channel, output: (oy * columns.length + ox) * outputs + o }];
     });
   });
-  for (let image = 0; image < n; image++) {
-    for (const { x, output } of pairs) visit(image * h * w * inputs + x, image * oh * ow * outputs + output);
-  }
+  return { x: Int32Array.from(pairs, ({ x }) => x), output: Int32Array.from(pairs, ({ output }) => output) };
 }

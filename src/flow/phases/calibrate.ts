@@ -7,12 +7,13 @@
 import { noAugmentation } from '../../data/augment.ts';
 import { trainingBatches } from '../../data/batches.ts';
 import type { Session } from '../../engine/backend.ts';
-import type { Graph } from '../../engine/graph/graph.ts';
+import type { Graph, Value } from '../../engine/graph/graph.ts';
 import { scaleOfRange } from '../../engine/reference/quantization.ts';
 import { foldBatchNorms } from '../../quant/fold.ts';
 import { Histogram, observedRange, type Range } from '../../quant/observers.ts';
 import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
 import { inputStart, type Start, weightStart } from '../../quant/starts.ts';
+import { reverseAxes } from '../../tensor/axes.ts';
 import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import { type Arithmetic, buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
@@ -211,36 +212,48 @@ function ofChannels<T>(
 export async function observedInputs(context: Calibrated, session: Session): Promise<ReadonlyMap<string, Histogram>> {
   const { graph, observed, feed, images, batchSize } = observedNetwork(context, session);
   const program = await session.compile(graph);
-  const histograms = new Map(observed.map(({ layer }) => [layer, new Histogram()]));
+  // Layers that read the same, as a block's first one and its shortcut, are counted once.
+  const histograms = new Map<
+    string,
+    { readonly outputs: readonly string[]; readonly layer: string; readonly seen: Histogram }
+  >();
+  for (const [layer, outputs] of observed) {
+    const key = outputs.join();
+    if (!histograms.has(key)) histograms.set(key, { outputs, layer, seen: new Histogram() });
+  }
   let left = images;
   for (const selection of calibrationBatches(context, batchSize)) {
     writeBatch(program, await feed.read(selection, batchSize));
     await program.run();
-    for (const { layer, output } of observed) {
-      const values = await program.read(output);
-      const wanted = left < batchSize ? values.subarray(0, (values.length / batchSize) * left) : values;
-      histograms.get(layer)!.add(wanted, `the input of ${layer}`);
+    for (const { outputs, layer, seen } of histograms.values()) {
+      for (const output of outputs) {
+        const values = await program.read(output);
+        const wanted = left < batchSize ? values.subarray(0, (values.length / batchSize) * left) : values;
+        seen.add(wanted, `the input of ${layer}`);
+      }
     }
     left -= batchSize;
     if (left <= 0) break;
   }
   await program.dispose();
-  return histograms;
+  return new Map([...observed].map(([layer, outputs]) => [layer, histograms.get(outputs.join())!.seen]));
 }
 
-/** The float network that yields what each layer reads. */
+/** The float network that yields what each layer reads: names of outputs, of most layers one. */
 function observedNetwork({ configuration, layers, dataset, task }: Calibrated, session: Pick<Session, 'backend'>) {
   const images = Math.min(configuration.quantize.images, dataset.train.count);
   const batchSize = Math.min(OBSERVED_BATCH, images);
   const feed = feedOf(session, task, dataset.train);
-  const observed: { readonly layer: string; readonly output: string }[] = [];
+  const names = new Map<Value, string>();
+  const observed = new Map<string, string[]>();
   const arithmetic: Arithmetic = {
     kind: 'float',
     folded: foldedBatchNorms({ configuration, layers }),
     inputOf: (layer, x) => {
-      const output = `observed.${observed.length}`;
-      observed.push({ layer, output });
-      x.graph.output(output, x);
+      const output = names.get(x) ?? `observed.${names.size}`;
+      if (!names.has(x)) x.graph.output(output, x);
+      names.set(x, output);
+      observed.set(layer, [...(observed.get(layer) ?? []), output]);
       return x;
     },
   };
@@ -252,11 +265,8 @@ function observedNetwork({ configuration, layers, dataset, task }: Calibrated, s
 function channelsOf({ data }: HostTensor, channels: number): readonly ArrayLike<number>[] {
   if (channels === 1) return [data];
   const length = data.length / channels;
-  return Array.from({ length: channels }, (_, c) => {
-    const values = new Float32Array(length);
-    for (let k = 0; k < length; k++) values[k] = data[k * channels + c]!;
-    return values;
-  });
+  const values = reverseAxes(data, [length, 1, channels]);
+  return Array.from({ length: channels }, (_, c) => values.subarray(c * length, (c + 1) * length));
 }
 
 interface Chosen {

@@ -1,12 +1,14 @@
 // What a run's phases will compile, as far as that can be said before they begin: for a device that prepares it while
 // the network trains (Backend.expect). A guess with no say in anything: a phase forms its own graphs, and what is left
 // out here, or stands here in vain, costs time alone. Whatever a phase compiles is named, be it a batch of another size
-// alone: a device may have other kernels for it. Mapped multipliers are known when they are mapped: that phase says by
-// itself what they need. Left out are searches for widths and multipliers for groups of layers, which few runs ask for.
+// alone: a device may have other kernels for it. Of mapped multipliers whoever comes to know them says what they need
+// (`expectMapped`): exploration where θ is fixed, or else mapping. Left out are searches for widths and multipliers for
+// groups of layers, which few runs ask for.
 
 import type { Graph } from '../../engine/graph/graph.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import type { ProductTable } from '../../multiplier/table.ts';
+import { sha256 } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
 import { evaluationGraph } from '../../train/evaluation.ts';
 import { feedOf } from '../../train/feed.ts';
@@ -22,12 +24,12 @@ import { activityGraph } from '../multipliers/proof.ts';
 import { hasTarget } from '../multipliers/targets.ts';
 import { type OpenRun, type RunContext, requirePhase } from '../run/context.ts';
 import { files } from '../run/folder.ts';
+import { approximateLayers } from '../settings/layers.ts';
 import type { Phase, TrainingPhase } from '../settings/phases.ts';
 import { exploringArithmetic } from '../start/following-biases.ts';
 import { startGraphs } from '../start/start.ts';
-import { statisticsGraph } from '../start/statistics.ts';
+import { SETTLING, statisticsGraph } from '../start/statistics.ts';
 import { calibrationGraph } from './calibrate.ts';
-import { SETTLING } from './explore.ts';
 import { mayReplaceRanges, probedGraph } from './harm.ts';
 import { lossSample } from './target.ts';
 import { teacherToCome } from './teacher.ts';
@@ -35,8 +37,17 @@ import { batchNormOf, fitOf, learntFrom } from './training.ts';
 
 type Run = OpenRun & Partial<Pick<RunContext, 'floatModel'>>;
 
+/** Lets the device expect these phases, and a multiplier that is given. */
+export function expectPhases(run: Run & Pick<RunContext, 'imported'>, phases: readonly Phase[]): void {
+  run.backend.expect?.(expectedGraphs(run, phases));
+  const { imported, configuration, layers } = run;
+  if (!imported || !phases.includes('map')) return;
+  const tables = new Map(approximateLayers(configuration, layers).map(({ name }) => [name, imported.table]));
+  expectMapped(run, tables, phases.slice(phases.indexOf('map')));
+}
+
 /** Graphs of these phases, each formed when it is asked for. */
-export function* expectedGraphs(run: Run, phases: readonly Phase[]): Generator<Graph> {
+function* expectedGraphs(run: Run, phases: readonly Phase[]): Generator<Graph> {
   if (phases.includes('train')) yield* expectedTraining(run, 'train', { kind: 'float' });
   if (phases.includes('quantize')) {
     const arithmetic = quantizedArithmetic(run, exactMultiplier);
@@ -84,8 +95,18 @@ function* expectedExploration(run: Run): Generator<Graph> {
   }
 }
 
+/** Lets the device expect what these phases need of known multipliers, by layer; said again, it is heard once. */
+export function expectMapped(run: Run, tables: ReadonlyMap<string, ProductTable>, phases: readonly Phase[]): void {
+  const hashes = new Map([...new Set(tables.values())].map((table) => [table, hashOf(table)]));
+  const name = JSON.stringify([phases, [...tables].map(([layer, table]) => [layer, hashes.get(table)])]);
+  run.backend.expect?.(expectedMapped(run, tables, phases), name);
+}
+
+const hashOf = ({ weightBits, activationBits, signed, data }: ProductTable): string =>
+  sha256(`${weightBits}×${activationBits} ${signed}`, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+
 /** What known multipliers, by layer, need of these phases: the network as it is mapped, and its recovery. */
-export function* expectedMapped(
+function* expectedMapped(
   run: Run,
   tables: ReadonlyMap<string, ProductTable>,
   phases: readonly Phase[],

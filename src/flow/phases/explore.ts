@@ -11,6 +11,7 @@ import { type Evaluation, evaluator } from '../../train/evaluation.ts';
 import type { Position } from '../../train/loop.ts';
 import { linearisePower, readStructures } from '../../train/step.ts';
 import type { QuantizedArithmetic } from '../../train/task.ts';
+import { knownTables } from '../multipliers/mapped.ts';
 import {
   kindsIn,
   type Network,
@@ -31,7 +32,8 @@ import { type RunContext, sessionFrom } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import type { TargetOutcome, TypesRecord } from '../run/manifest.ts';
 import { clearConstants, exploringArithmetic, foldConstants, measureConstants } from '../start/following-biases.ts';
-import { reestimateStatistics } from '../start/statistics.ts';
+import { reestimateStatistics, SETTLING } from '../start/statistics.ts';
+import { expectMapped } from './expected.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
 import { explorationTarget, measuredLoss, outcomeOf } from './target.ts';
@@ -85,7 +87,11 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
         weightDecay: settings.thetaWeightDecay,
         // A target is one of hard θ, be it in the last step alone.
         harden: settings.harden || (target ? Number.MIN_VALUE : 0),
-        ...{ target, follow },
+        target,
+        follow: async (isFixed: boolean) => {
+          await follow?.();
+          if (isFixed) await expectFixed({ ...context, ...given({ types }) }, now);
+        },
       };
       const fit = { ...fitOf(settings), arithmetic: now.arithmetic, structure, until };
       return trainPhase(context, { phase: 'explore', session: now.session, fit, types }, start);
@@ -143,8 +149,19 @@ function structured(network: Network & Pick<RunContext, 'task'>, session: Sessio
   };
 }
 
-/** Training images, changed as in the phase, that batch norm's statistics are taken from in the end. */
-export const SETTLING = 2048;
+/** Lets the device expect the multipliers of θ that learns no more, where they are what will be mapped. */
+async function expectFixed(
+  context: RunContext & Pick<Network, 'types'>,
+  { session, power, structures }: ReturnType<typeof structured>,
+): Promise<void> {
+  if (!context.backend.expect) return;
+  const { theta } = await readStructures(session, power);
+  const found = structures.map(({ name, structure, layers }) => {
+    return { structure, theta: theta[name]!, layers: layers.map((layer) => layer.name) };
+  });
+  const tables = knownTables(context.configuration, found);
+  if (tables) expectMapped(context, tables, context.toCome);
+}
 
 /**
  * Takes batch norm's statistics anew from the network as it is. Those of training are moving averages of what the last

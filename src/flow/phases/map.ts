@@ -7,17 +7,15 @@
 import type { Session } from '../../engine/backend.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import { asSignedPatterns, sumOfOperands } from '../../multiplier/operands.ts';
-import { tableOfRemoval } from '../../multiplier/removal.ts';
-import { removalOf, type Structure } from '../../multiplier/structure.ts';
-import { type ProductTable, productTable } from '../../multiplier/table.ts';
+import type { ProductTable } from '../../multiplier/table.ts';
 import { describeCertificate } from '../../netlist/certify.ts';
 import { describeDominated, dominatingExact } from '../../netlist/exact-cost.ts';
 import { mapStructure } from '../../netlist/mapping/map.ts';
 import { invariant } from '../../tensor/errors.ts';
 import { evaluator } from '../../train/evaluation.ts';
 import { checkModuleNames, writeImported, writeMultiplier } from '../../workbench/files.ts';
-import { type ImportedMultiplier, importMultiplier } from '../../workbench/import.ts';
-import { mappedArithmetic, mappedGateCost } from '../multipliers/mapped.ts';
+import { importMultiplier } from '../../workbench/import.ts';
+import { knownTables, type Mappable, mappedArithmetic, mappedGateCost } from '../multipliers/mapped.ts';
 import { arithmeticToMap, groupsOfWidths, kindsIn, structuresOf } from '../multipliers/multipliers.ts';
 import { measureOperands } from '../multipliers/operands.ts';
 import { type FoundStructure, foundStructures, parseTheta } from '../multipliers/theta.ts';
@@ -26,9 +24,8 @@ import { exactMultiplierOf } from '../multipliers/widths.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
 import { files } from '../run/folder.ts';
 import { type MultiplierRecord, verifiedBytes } from '../run/manifest.ts';
-import type { Configuration } from '../settings/config.ts';
 import { approximateLayers, EXACT } from '../settings/layers.ts';
-import { expectedMapped } from './expected.ts';
+import { expectMapped } from './expected.ts';
 import type { PhaseResult } from './result.ts';
 
 export async function map(context: RunContext): Promise<PhaseResult> {
@@ -41,11 +38,7 @@ export async function map(context: RunContext): Promise<PhaseResult> {
   }
 }
 
-/** Layers that share a multiplier, and what it is made from: a structure, or one that is there. */
-interface Wanted extends Pick<FoundStructure, 'name' | 'layers' | 'theta'> {
-  readonly structure?: FoundStructure['structure'];
-  readonly imported?: ImportedMultiplier;
-}
+interface Wanted extends Mappable, Pick<FoundStructure, 'name'> {}
 
 /** For the layers of each pair of widths the cheapest exact multiplier. */
 async function exactOnes({ configuration, layers }: RunContext): Promise<readonly Wanted[]> {
@@ -74,9 +67,8 @@ function structuresToMap(context: RunContext): readonly Wanted[] {
 }
 
 async function mapAndMeasure(context: RunContext, wanted: readonly Wanted[], session: Session): Promise<PhaseResult> {
-  const { configuration, dataset, task, listener, backend, toCome } = context;
-  const expect = (of: ReadonlyMap<string, ProductTable>) =>
-    backend.expect?.(expectedMapped(context, of, ['map', ...toCome]));
+  const { configuration, dataset, task, listener, toCome } = context;
+  const expect = (of: ReadonlyMap<string, ProductTable>) => expectMapped(context, of, ['map', ...toCome]);
   const known = knownTables(configuration, wanted);
   if (known) expect(known);
   const trained = arithmeticToMap(context);
@@ -107,29 +99,6 @@ async function mapAndMeasure(context: RunContext, wanted: readonly Wanted[], ses
     stages: [{ stage: 'mapped', accuracy: metrics.accuracy, loss, ...mappedGateCost(context, multipliers) }],
     multipliers,
   };
-}
-
-/**
- * The tables of all layers, where they are known before anything is mapped: multipliers that are there, and θ of 0 and
- * 1 that are mapped to exactly what they say.
- */
-function knownTables(
-  { map: { search, errorBound } }: Configuration,
-  wanted: readonly Wanted[],
-): ReadonlyMap<string, ProductTable> | undefined {
-  const isExact = search === 'exact' && errorBound === undefined;
-  const tables = new Map<string, ProductTable>();
-  for (const { layers, structure, theta, imported } of wanted) {
-    const table = imported?.table ?? (isExact && structure ? tableOfHardTheta(structure, theta) : undefined);
-    if (!table) return undefined;
-    for (const layer of layers) tables.set(layer, table);
-  }
-  return tables;
-}
-
-function tableOfHardTheta(structure: Structure, theta: readonly number[]): ProductTable {
-  const products = tableOfRemoval(removalOf(structure, theta));
-  return productTable(structure.weightBits, structure.activationBits, false, Int32Array.from(products));
 }
 
 /** `multiplier`, or `multiplier-layer1.0.conv1` where each layer has its own. */

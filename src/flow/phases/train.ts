@@ -1,6 +1,7 @@
 // The float model: trained from scratch, taken from a checkpoint or from the file of the model, or trained on from
 // there. The quantisers of a quantised checkpoint are kept for phase 0.
 
+import { setImmediate } from 'node:timers/promises';
 import { initialTensor } from '../../nn/parameters.ts';
 import { stateName } from '../../quant/quantized.ts';
 import { significant } from '../../tensor/numbers.ts';
@@ -27,9 +28,11 @@ export async function trainFloat(context: RunContext): Promise<PhaseResult> {
     }
     if (!floatModel) {
       const { parameters } = buildNetwork(task, arithmetic, 'evaluate', 1).layers;
-      parameters.forEach((parameter, position) => {
+      for (const [position, parameter] of parameters.entries()) {
         session.write(parameter.name, initialTensor(parameter, configuration.seed, position));
-      });
+        // Drawing takes a while, in which what compiles wants to be heard.
+        await setImmediate();
+      }
     }
     if (!isTaken) {
       const start = resumePosition(context, 'train', session);

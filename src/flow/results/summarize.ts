@@ -26,6 +26,11 @@ import { verdictOf } from './verdict.ts';
 export function summarize(folder: string): RunSummary {
   const manifest = readManifest(folder);
   requireIntact(folder, manifest.phases);
+  return summaryOf(folder, manifest);
+}
+
+/** The same of a run whose files have been compared with the manifest. */
+export function summaryOf(folder: string, manifest: Manifest): RunSummary {
   const { configuration, inputs, program, created } = manifest;
   const said = withoutSearchedWidths(manifest);
   const phases = phasesOf(configuration);

@@ -6,7 +6,7 @@ import { type EmulationName, emulations } from '../../multiplier/error.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { unknownName } from '../../tensor/names.ts';
 import type { Recompute } from '../../train/step.ts';
-import { type DeviceName, deviceNames, openLocal, precisions } from '../devices/local.ts';
+import { type DeviceName, deviceNames, openLocal, precisions, prepareLocal } from '../devices/local.ts';
 import type { DeviceSet } from '../devices/team.ts';
 
 /** What `emulation` may be; results are the same to the last bit, so it is no part of a run's configuration. */
@@ -163,6 +163,11 @@ export async function openBackend(options: DeviceOptions = {}, open: OpenOptions
     );
   }
   return backend;
+}
+
+/** Lets the device begin with what takes it long, before it is opened; what is wrong is said then. */
+export async function prepareBackend({ name = 'wasm', devices }: DeviceOptions = {}): Promise<void> {
+  if (devices === undefined) await prepareLocal(name);
 }
 
 /** Throws a UserError where several devices are asked for, of which there is nothing to gain. */

@@ -16,6 +16,9 @@ import { type Arithmetic, buildNetwork, type Task } from '../../train/task.ts';
 
 const BATCH = 128;
 
+/** Training images, changed as in the phase, that exploration takes them from in the end. */
+export const SETTLING = 2048;
+
 /**
  * Over `images` images (whole batches of them, at least one) in the order of the seed; returns how many batch norms
  * there are.

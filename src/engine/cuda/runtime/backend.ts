@@ -8,10 +8,11 @@ import type { Graph } from '../../graph/graph.ts';
 import type { KernelSource, Precision, Target } from '../lower/launch.ts';
 import { sourcesOf } from '../lower/sources.ts';
 import { type CollectiveOptions, Communicator } from './communicator.ts';
+import type { Compiler } from './compiler.ts';
 import { CompilerProcesses } from './compiler-processes.ts';
-import { OLDEST_CAPABILITY, openCuda, openNccl } from './device.ts';
+import { OLDEST_CAPABILITY, openCompiler, openCuda, openNccl } from './device.ts';
 import { Context, type DeviceProperties } from './driver.ts';
-import { KernelLibrary } from './kernel-library.ts';
+import { isEmpty, KernelLibrary } from './kernel-library.ts';
 import { CudaProgram } from './program.ts';
 import { CudaSession, type SessionParts, type SharedTarget } from './session.ts';
 
@@ -43,8 +44,44 @@ export interface CudaBackend extends Backend {
   close(): Promise<void>;
 }
 
-/** Processes that compile at once: a step of ResNet18 has 27 kernels, and each process takes 40 MB. */
+/** Processes that compile at once: a step of ResNet18 has 29 modules, and each process takes 40 MB. */
 const MOST_COMPILERS = 16;
+
+interface Compilers {
+  /** Compiles what is needed. */
+  readonly now: CompilerProcesses;
+  /** Compiles what will be, at the lowest priority. */
+  readonly ahead: CompilerProcesses;
+}
+
+/** For one of so many ranks of this host. */
+function compilersOf(compiler: Compiler, ranks: number): Compilers {
+  const processes = Math.max(1, Math.min(Math.floor(availableParallelism() / ranks), MOST_COMPILERS));
+  return {
+    now: new CompilerProcesses(compiler, { processes, priority: 0, isAwaited: true, instead: compiler }),
+    ahead: new CompilerProcesses(compiler, {
+      processes: Math.max(1, processes - 1),
+      ...{ priority: constants.priority.PRIORITY_LOW, isAwaited: false },
+    }),
+  };
+}
+
+let started: Compilers | undefined;
+
+/**
+ * Where no kernel is kept, starts what compiles for the one GPU that will be opened, beside whatever comes first:
+ * reading data, by which this process grows, and the larger it is the longer it takes to start others. What is lacking
+ * is for `cudaBackend` to say.
+ */
+export function prepareCuda(): void {
+  if (started || !isEmpty()) return;
+  try {
+    started = compilersOf(openCompiler(), 1);
+  } catch {
+    return;
+  }
+  for (const compilers of Object.values(started)) compilers.start();
+}
 
 /** Opens the GPU; a UserError says why there is none. */
 export function cudaBackend(options: CudaOptions = {}): CudaBackend {
@@ -54,12 +91,8 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
   if (!properties) throw new UserError(`there is no GPU ${device}; the machine has ${devices.length}, counted from 0`);
   // Ranks of this host compile at the same time; their GPUs are among those that are seen.
   const ranks = Math.min(collective?.ranks ?? 1, devices.length);
-  const processes = Math.max(1, Math.min(Math.floor(availableParallelism() / ranks), MOST_COMPILERS));
-  const now = new CompilerProcesses(compiler, { processes, priority: 0, isAwaited: true, instead: compiler });
-  const ahead = new CompilerProcesses(compiler, {
-    processes: Math.max(1, processes - 1),
-    ...{ priority: constants.priority.PRIORITY_LOW, isAwaited: false },
-  });
+  const { now, ahead } = (!collective && started) || compilersOf(compiler, ranks);
+  if (!collective) started = undefined;
   const keptFor = { capability: properties.capability, device: properties.name, driverVersion: driver.version };
   const kernels = new KernelLibrary(() => now, keptFor, undefined, ahead);
   if (properties.capability < OLDEST_CAPABILITY) {
@@ -88,7 +121,7 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
       return new CudaSession({ backend, context, kernels, target, poison, group, compile });
     },
     lose: async (reason) => (await group?.lose(reason)) ?? true,
-    expect: (graphs) => kernels.expect(sourcesOfEach(graphs, target)),
+    expect: (graphs, name) => kernels.expect(sourcesOfEach(graphs, target), name),
     close: async () => {
       kernels.close();
       for (const compilers of [now, ahead]) compilers.close();

@@ -65,6 +65,8 @@ function library(): { readonly library: string; readonly version: string } {
 
 const compiled = JSON.stringify(import.meta.url.replace('/src/', '/dist/').replace('.test.ts', '.js'));
 const processOf = (image: Uint8Array) => new Int32Array(image.slice().buffer)[0]!;
+const children = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
 const isAlive = (pid: number): boolean => {
   try {
     return !/^\S+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
@@ -94,6 +96,23 @@ describeC('compiler processes', () => {
     await expect(wrong).rejects.toThrow('e.cu does not compile with -DX=1: refused\nline');
     compiler.close();
     await vi.waitFor(() => expect([one, two].filter(isAlive)).toEqual([]), 4000);
+  });
+
+  test('are all started beforehand where that is wanted, and then there are no others', async () => {
+    const compiler = new CompilerProcesses(library(), options);
+    const before = children(process.pid);
+    compiler.start();
+    const own = () => children(process.pid).filter((pid) => !before.includes(pid));
+    const started = own();
+    expect(started).toHaveLength(2);
+    const gate = join(folderOf(new Map()), 'gate');
+    const images = [1, 2, 3].map(() => compiler.compile(`wait ${gate}`, 'a.cu', []));
+    writeFileSync(gate, '');
+    const used = new Set((await Promise.all(images)).map(processOf));
+    expect([...used].every((pid) => started.includes(pid))).toBe(true);
+    expect(own()).toEqual(started);
+    compiler.close();
+    await vi.waitFor(() => expect(started.filter(isAlive)).toEqual([]), 4000);
   });
 
   test('are busy while a kernel waits, and while more than half of them compile', async () => {

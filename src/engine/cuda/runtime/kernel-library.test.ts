@@ -1,9 +1,10 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
 import type { CompilerProcesses } from './compiler-processes.ts';
-import { KernelLibrary } from './kernel-library.ts';
+import { KernelLibrary, type KernelNews } from './kernel-library.ts';
 
 const target = { capability: 90, device: 'A GPU', driverVersion: 13000 };
 const parent = mkdtempSync(join(tmpdir(), 'tram-kernel-library-'));
@@ -37,7 +38,9 @@ let [now, ahead, folder, pulled] = [new Later(), new Later(), '', 0];
 
 beforeEach(() => {
   [now, ahead, folder, pulled] = [new Later(), new Later(), mkdtempSync(join(parent, 'kernels-')), 0];
+  writeFileSync(other(), 'of another program');
 });
+const other = () => join(folder, 'other.cubin');
 
 const library = () => new KernelLibrary(() => now, target, folder, ahead as unknown as CompilerProcesses);
 
@@ -93,7 +96,7 @@ test('what is expected is compiled once something was, each kernel once, and not
   await askedAhead('-DX=2', '-DX=3');
   ahead.ends.get('-DX=2')!.done(image(2));
   // Kept for the next run, and there in this one.
-  await vi.waitFor(() => expect(readdirSync(folder)).toHaveLength(1));
+  await vi.waitFor(() => expect(readdirSync(folder)).toHaveLength(2));
   expect([...(await kernels.image(source(2)))]).toEqual([2]);
   expect(now.asked).toEqual(['-DX=1']);
 });
@@ -139,18 +142,51 @@ test('a program that cannot be formed ends what is expected, and nothing else', 
   await askedAhead('-DX=2', '-DX=3');
 });
 
+test('where no kernel is kept the first program is compiled at once, and who waits for it is told from then on', async () => {
+  const told: KernelNews[] = [];
+  const hear = (message: unknown) => void told.push(message as KernelNews);
+  subscribe('tram:kernels', hear);
+  rmSync(other());
+  const kernels = library();
+  kernels.expect(programs([1, 2], [3]));
+  expect(now.asked).toEqual(['-DX=1', '-DX=2']);
+  now.ends.get('-DX=1')!.done(image(1));
+  await soon();
+  // Nobody has waited for the first, and nobody does any more.
+  expect([...(await kernels.image(source(1)))]).toEqual([1]);
+  const asked = performance.now();
+  const images = [1, 2].map(() => kernels.image(source(2)));
+  now.ends.get('-DX=2')!.done(image(2));
+  await Promise.all(images);
+  unsubscribe('tram:kernels', hear);
+  expect(told.map(({ kind }) => kind)).toEqual(['compiled', 'compiled', 'needed']);
+  expect(told[2]!.begin).toBeGreaterThanOrEqual(asked);
+  expect(now.asked).toHaveLength(2);
+  await askedAhead('-DX=3');
+});
+
+test('of the first program what does not compile fails where it is needed', async () => {
+  rmSync(other());
+  const kernels = library();
+  kernels.expect(programs([1]));
+  now.ends.get('-DX=1')!.fail(new Error('does not compile'));
+  await soon();
+  await expect(kernels.image(source(1))).rejects.toThrow('does not compile');
+});
+
 test('neither a source that is not there ahead nor a folder that is none is anything to a run', async () => {
   writeFileSync(join(folder, 'file'), '');
   const kernels = new KernelLibrary(() => now, target, join(folder, 'file'), ahead as unknown as CompilerProcesses);
   kernels.expect([[{ file: 'no-such-kernel.cu', defines: {} }]].values());
-  kernels.expect(programs([3]));
+  kernels.expect(programs([3], [4]));
   const needed = kernels.image(source(1));
-  await askedAhead('-DX=3');
+  await askedAhead('-DX=4');
   for (const compiler of [now, ahead]) for (const { done } of compiler.ends.values()) done(image(1));
   expect([...(await needed)]).toEqual([1]);
 });
 
 test('a file that is empty, as after a fall of the machine, is made anew', async () => {
+  rmSync(other());
   for (const value of [1, 2]) {
     const needed = library().image(source(1));
     now.ends.get('-DX=1')!.done(image(value));
@@ -158,6 +194,16 @@ test('a file that is empty, as after a fall of the machine, is made anew', async
     writeFileSync(join(folder, readdirSync(folder)[0]!), '');
   }
   expect(now.asked).toHaveLength(2);
+});
+
+test('what is expected again under its name is not formed again', async () => {
+  const kernels = library();
+  for (const name of ['a', 'a', 'b', undefined, undefined]) kernels.expect(programs([2]), name);
+  void kernels.image(source(1));
+  await askedAhead('-DX=2');
+  await vi.waitFor(() => expect(pulled).toBe(4));
+  await soon();
+  expect(pulled).toBe(4);
 });
 
 test('nothing is begun behind the end', async () => {

@@ -1,11 +1,12 @@
 // The kernels of one device: each compiled once per process when it is first needed, and kept on disk. The first that
 // is missing there means that later ones will be, too: then what was said to come (`expect`) is compiled ahead, with
-// what the machine has left. Invariant: that changes nothing but when a kernel is there. It is compiled from the same
-// text with the same options, and one that fails ahead is compiled again where it is needed, and fails there.
+// what the machine has left. Where none is kept at all, the first program that is expected is taken for needed.
+// Invariant: that changes nothing but when a kernel is there. It is compiled from the same text with the same options,
+// and one that fails ahead is compiled again where it is needed, and fails there.
 // Machine code that lacks products is kept as any other, and refused wherever it comes from.
 
 import { channel } from 'node:diagnostics_channel';
-import { existsSync, mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { threadId } from 'node:worker_threads';
@@ -44,6 +45,20 @@ interface Kernel {
   readonly path: string;
 }
 
+/** Where kernels are kept, unless somebody says otherwise. */
+const usualFolder = () => userCacheFolder('kernels');
+
+/** Whether no kernel is kept there: nothing that is needed will be there. */
+export function isEmpty(folder = usualFolder()): boolean {
+  try {
+    return !readdirSync(folder).some((file) => file.endsWith(ENDING));
+  } catch {
+    return true;
+  }
+}
+
+const ENDING = '.cubin';
+
 /** Milliseconds between two looks at whether what is needed is under way. */
 const PAUSE = 20;
 
@@ -57,6 +72,9 @@ export class KernelLibrary {
   readonly #early = new Map<string, Promise<Uint8Array>>();
   readonly #texts = new Map<string, string>();
   readonly #expected: Iterator<readonly KernelSource[]>[] = [];
+  readonly #named = new Set<string>();
+  /** Names of what is compiled and nobody waits for yet. */
+  readonly #begun = new Set<string>();
   #isPreparing = false;
   #isClosed = false;
   /** Compilations that were not in the cache. */
@@ -66,7 +84,7 @@ export class KernelLibrary {
   constructor(
     compiler: () => KernelCompiler,
     target: Omit<CompileTarget, 'compilerVersion'>,
-    folder = userCacheFolder('kernels'),
+    folder = usualFolder(),
     ahead?: CompilerProcesses,
   ) {
     this.#compiler = compiler;
@@ -85,7 +103,7 @@ export class KernelLibrary {
   }
 
   image(source: KernelSource): Promise<Uint8Array> {
-    return this.#image(this.#kernel(source));
+    return this.#needed(this.#kernel(source));
   }
 
   /** The machine code of several sources by their names, what takes longest to compile first. */
@@ -93,22 +111,39 @@ export class KernelLibrary {
     const kernels = this.#largestFirst(sources);
     // What is under way already may be there before its turn comes.
     kernels.sort((a, b) => Number(this.#early.has(a.name)) - Number(this.#early.has(b.name)));
-    return new Map(kernels.map((kernel) => [kernel.name, this.#image(kernel)]));
+    return new Map(kernels.map((kernel) => [kernel.name, this.#needed(kernel)]));
   }
 
   /**
    * What programs to come will need, one program after the other. They are only asked for when a kernel was missing,
-   * and while the compiler is not busy with those that are needed. What the iterator throws is its end.
+   * and while the compiler is not busy with those that are needed; the first of all at once where no kernel is kept.
+   * What the iterator throws is its end. What has the `name` of something earlier is nothing new.
    */
-  expect(programs: Iterator<readonly KernelSource[]>): void {
-    if (!this.#ahead) return;
+  expect(programs: Iterator<readonly KernelSource[]>, name?: string): void {
+    if (!this.#ahead || (name !== undefined && this.#named.has(name))) return;
+    if (name !== undefined) this.#named.add(name);
     this.#expected.push(programs);
+    if (this.compiled === 0 && isEmpty(this.#folder)) {
+      for (const kernel of this.#nextOf(programs) ?? []) this.#image(kernel).catch(() => {});
+    }
     if (this.compiled > 0) void this.#prepare();
   }
 
   /** Nothing is compiled ahead any more. */
   close(): void {
     this.#isClosed = true;
+  }
+
+  /** The machine code for somebody who waits for it. */
+  #needed(kernel: Kernel): Promise<Uint8Array> {
+    const begin = performance.now();
+    const image = this.#image(kernel);
+    const { name, file } = kernel;
+    if (this.#begun.delete(name)) {
+      const told = () => tell({ file, kind: 'needed', begin, end: performance.now() });
+      image.then(told, () => {});
+    }
+    return image;
   }
 
   #image(kernel: Kernel): Promise<Uint8Array> {
@@ -126,17 +161,19 @@ export class KernelLibrary {
   }
 
   async #produce(kernel: Kernel): Promise<Uint8Array> {
-    const { name, file, path } = kernel;
+    const { name, path } = kernel;
     const kept = keptAt(path);
     if (kept) return kept;
-    const begin = performance.now();
+    this.#begun.add(name);
     const early = this.#early.get(name);
     const compiling = this.#compile(kernel);
     // What was begun ahead has the lowest priority, and may never end where others compute: it is not relied upon.
     const isUnderWay = early !== undefined && !this.#ahead!.withdraw(early);
-    const image = await (isUnderWay ? Promise.race([compiling, early.catch(() => compiling)]) : compiling);
-    tell({ file, kind: 'needed', begin, end: performance.now() });
-    return image;
+    try {
+      return await (isUnderWay ? Promise.race([compiling, early.catch(() => compiling)]) : compiling);
+    } finally {
+      this.#begun.delete(name);
+    }
   }
 
   #compile({ text, file, options, path }: Kernel): Promise<Uint8Array> {
@@ -201,7 +238,7 @@ export class KernelLibrary {
     const text = this.#text(source);
     const options = compileOptions(source, this.#target.capability);
     const key = cacheKey(text, options, { ...this.#target, compilerVersion: this.#compiler().version });
-    const path = join(this.#folder, `${key}.cubin`);
+    const path = join(this.#folder, key + ENDING);
     return { name: KernelLibrary.nameOf(source), file: source.file, text, options, path };
   }
 

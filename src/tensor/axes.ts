@@ -1,0 +1,24 @@
+// Axes turned about in memory. Of a large tensor every element of a column lies in another line of the cache: it is
+// read again for the next column, so tiles are no longer than what is still there then.
+
+import type { TensorData } from './tensor.ts';
+
+/** Rows of a tile. */
+const ROWS = 64;
+
+/** [a, b, c] → [c, b, a]. */
+export function reverseAxes(data: TensorData, [a, b, c]: readonly [number, number, number]): Float32Array {
+  const reversed = new Float32Array(data.length);
+  const step = b * c;
+  for (let y = 0; y < b; y++) {
+    for (let first = 0; first < a; first += ROWS) {
+      const end = Math.min(first + ROWS, a);
+      for (let z = 0; z < c; z++) {
+        const row = (z * b + y) * a;
+        for (let x = first, from = first * step + y * c + z; x < end; x++, from += step)
+          reversed[row + x] = data[from]!;
+      }
+    }
+  }
+  return reversed;
+}
