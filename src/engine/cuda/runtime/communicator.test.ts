@@ -141,7 +141,7 @@ describe('a rank that is gone', () => {
     const message = 'another GPU of the group cannot be reached: remote process exited';
     expect(() => communicator.check()).toThrow(message);
     expect(() => communicator.check()).toThrow(UserError);
-    // Whoever destroys a graph that is under way waits for it, here for ever: the library first, and what then runs out.
+    // To destroy a graph that is under way waits for it, here for ever: the library first, and what runs then ends.
     await Promise.resolve();
     expect(calls.slice(1)).toEqual(['abort']);
     drain();
