@@ -73,11 +73,25 @@ const childrenOf = (pid) =>
 /** Those of them that have a device of their own, and do not only compile. */
 const replicasOf = (pid) =>
   childrenOf(pid).filter((child) => readFileSync(`/proc/${child}/environ`, 'latin1').includes('TRAM_REPLICA='));
-/** How a process stands with the system, for people. */
-const stateOf = (pid) =>
-  existsSync(`/proc/${pid}/status`)
-    ? /State:\s*(.*)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]
-    : 'no process any more';
+/** How a process stands with the system, for people: its state, and what its threads wait in. */
+function stateOf(pid) {
+  const of = (path) => {
+    try {
+      return readFileSync(`/proc/${path}`, 'utf8').trim();
+    } catch (error) {
+      return error.code;
+    }
+  };
+  if (!existsSync(`/proc/${pid}/status`)) return 'no process any more';
+  const state = (path) => /State:\s*(\S)/.exec(of(`${path}/status`))?.[1];
+  const threads = readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const path = `${pid}/task/${thread}`;
+    return `${of(`${path}/comm`)} ${state(path)} ${of(`${path}/wchan`)}`;
+  });
+  const counts = new Map();
+  for (const thread of threads) counts.set(thread, (counts.get(thread) ?? 0) + 1);
+  return `${state(pid)}; ${[...counts].map(([thread, count]) => `${count} × ${thread}`).join(', ')}`;
+}
 const lives = (pid) => existsSync(`/proc/${pid}/stat`) && !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
 const hasEpoch = (folder) => () =>
   existsSync(join(parent, folder, 'metrics.jsonl')) && read(folder, 'metrics.jsonl').length > 0;

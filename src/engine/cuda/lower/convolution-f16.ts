@@ -1,5 +1,5 @@
 // Convolutions of f32 tensors that keep the size of the image or halve it, on the f16 matrix units: operands are laid
-// out as tiles of f16, with a power of two per block in place of the exponent's range; see kernels/convolution-f16.cu.
+// out as tiles of f16, with a power of two per block in place of the exponent's range; see kernels/convolution-f16.cuh.
 // Which ones qualify, how their sums are cut into parts, and the launches: forward and input gradient are one kernel,
 // with the weights laid out first; the gradient of the weights takes its first operand as codes too.
 
@@ -14,7 +14,7 @@ import {
   roundUp,
   WEIGHT_GRADIENT,
 } from './geometry.ts';
-import { addresses, integers, launch, type Target } from './launch.ts';
+import { addresses, integers, type KernelSource, launch, type Target } from './launch.ts';
 import { type Lowered, sumParts } from './lowering.ts';
 
 /** Channels of a tile, on both sides; a tile has 64 rows of 128 bytes. */
@@ -89,9 +89,9 @@ const withMargins = (g: Convolution, stride: Stride, count: number): number =>
 /** Shared memory for the pixels that the threads' vectors cover, and the row of zeros. */
 const pixelBytes = (loads: number, threads: number): number => 2 * CHANNELS * ((4 * loads * threads) / CHANNELS + 1);
 
-const sourceOf = (loads: number, stride: Stride, codes: 0 | 1 = 0) => ({
-  file: 'convolution-f16.cu',
-  defines: { STRIDE: stride, LOADS: loads, CODES: codes, WGMMA: 1 },
+const sourceOf = (part: '' | '-weights' | '-gradient', own: KernelSource['defines']): KernelSource => ({
+  file: `convolution-f16${part}.cu`,
+  defines: { ...own, WGMMA: 1 },
 });
 
 /** Blocks are two to a multiprocessor where the inner chunks can be cut into so many parts. */
@@ -108,7 +108,6 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
   const parts = ceilDivide(chunks, chunksPerPart);
   const taps = g.kh * g.kw;
   const count = classes * g.pixels * g.outputs;
-  const source = sourceOf(loads, stride);
   const tilesBytes = 2 * taps * g.inputs * g.outputs;
   const shiftBytes = roundUp(4 * chunks * (g.outputs / CHANNELS), 256);
   const transposed = mode === INPUT_GRADIENT ? 1 : 0;
@@ -120,7 +119,7 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
       const partials = shifts + BigInt(shiftBytes);
       return [
         launch(
-          source,
+          sourceOf('-weights', { STRIDE: stride }),
           'lay_out',
           { grid: [chunks, g.outputs / CHANNELS], block: LAYING_THREADS },
           {
@@ -129,7 +128,7 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
           },
         ),
         launch(
-          source,
+          sourceOf('', { STRIDE: stride, LOADS: loads }),
           'convolve_same',
           { grid: [blocks, parts, classes], block: THREADS, shared: STAGES * TILE_BYTES + pixelBytes(loads, THREADS) },
           {
@@ -170,7 +169,7 @@ function weightGradient(
       const [unit, zero, gradient] = first === 'codes' ? others : [0n, 0n, ...others];
       return [
         launch(
-          sourceOf(loads, stride, first === 'codes' ? 1 : 0),
+          sourceOf('-gradient', { STRIDE: stride, LOADS: loads, CODES: first === 'codes' ? 1 : 0 }),
           'weight_gradient',
           { grid: [tiles, parts, classes], block: threads, shared },
           {

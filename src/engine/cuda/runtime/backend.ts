@@ -44,7 +44,7 @@ export interface CudaBackend extends Backend {
   close(): Promise<void>;
 }
 
-/** Processes that compile at once: a step of ResNet18 has 27 kernels, and each process takes 40 MB. */
+/** Processes that compile at once: a step of ResNet18 has 29 modules, and each process takes 40 MB. */
 const MOST_COMPILERS = 16;
 
 interface Compilers {

@@ -9,7 +9,7 @@ const id = new Uint8Array(128);
 /** A library and a device that write down what they are asked for; `state` answers whether work is settled. */
 function group(options: Partial<CollectiveOptions> = {}) {
   const calls: string[] = [];
-  const control = { state: (): boolean => true, abort: async () => {} };
+  const control = { state: (): boolean => true, abort: async () => {}, drained: async () => {} };
   const library = {
     join: () => {
       calls.push('join');
@@ -36,7 +36,11 @@ function group(options: Partial<CollectiveOptions> = {}) {
     dispose: () => void calls.push('dispose'),
   };
   const communicator = new Communicator(library, () => device, { rank: 0, ranks: 2, id, ...options });
-  const session = { destroyGraphs: () => void calls.push('graphs'), idle: async () => {} };
+  const session = {
+    destroyGraphs: () => void calls.push('graphs'),
+    idle: async () => {},
+    drained: () => control.drained(),
+  };
   return { communicator, control, calls, session };
 }
 
@@ -80,7 +84,7 @@ test('sessions run one after the other', async () => {
   const { communicator } = group();
   const idle: string[] = [];
   const session = (name: string) => {
-    const made = { destroyGraphs: () => {}, idle: async () => void idle.push(name) };
+    const made = { destroyGraphs: () => {}, idle: async () => void idle.push(name), drained: async () => {} };
     communicator.enter(made);
     return made;
   };
@@ -116,10 +120,12 @@ describe('a rank that is gone', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout'] }));
   afterEach(() => void vi.useRealTimers());
 
-  test('is asked about once a second; graphs end before the library, and everything throws from then on', async () => {
+  test('is asked about once a second; the library ends what runs, then graphs go, and everything throws from then on', async () => {
     const { communicator, control, calls, session } = group();
     await communicator.join();
     communicator.enter(session);
+    let drain = () => {};
+    control.drained = () => new Promise<void>((done) => (drain = done));
     let asked = 0;
     control.state = () => {
       asked++;
@@ -135,7 +141,12 @@ describe('a rank that is gone', () => {
     const message = 'another GPU of the group cannot be reached: remote process exited';
     expect(() => communicator.check()).toThrow(message);
     expect(() => communicator.check()).toThrow(UserError);
-    expect(calls.slice(1)).toEqual(['graphs', 'abort']);
+    // To destroy a graph that is under way waits for it, here for ever: the library first, and what runs then ends.
+    await Promise.resolve();
+    expect(calls.slice(1)).toEqual(['abort']);
+    drain();
+    for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+    expect(calls.slice(1)).toEqual(['abort', 'graphs']);
     await expect(communicator.join().then(() => communicator.capture(collective))).rejects.toThrow(message);
     // What was given up is not touched again.
     const { length } = calls;

@@ -26,7 +26,7 @@ export interface CollectiveOptions {
 }
 
 /** Of a session whose graphs hold reductions. */
-type Runner = Pick<Context, 'destroyGraphs' | 'idle'>;
+type Runner = Pick<Context, 'destroyGraphs' | 'idle' | 'drained'>;
 type Device = Pick<Context, 'use' | 'stream' | 'beginCapture' | 'endCapture' | 'dispose'>;
 type Library = Pick<Nccl, 'join' | 'settled' | 'allReduce' | 'destroy' | 'abort'>;
 
@@ -168,17 +168,19 @@ export class Communicator {
   }
 
   async #end(): Promise<boolean> {
-    // The library waits for the end of all graphs with its reductions; they end when they are given up and have run.
-    for (const session of this.#sessions) {
+    // Reductions that wait for others end by this; it returns when all graphs that hold some are destroyed. To destroy
+    // one that is started several times keeps the thread until it has run as often: so that comes when nothing runs.
+    const aborted = this.#handle === undefined ? undefined : this.#library.abort(this.#handle);
+    const destroyed = [...this.#sessions].map(async (session) => {
+      await session.drained();
       try {
         session.destroyGraphs();
       } catch {
         // The device itself has failed; then nothing runs there that could be ended.
       }
-    }
-    if (this.#handle === undefined) return true;
+    });
     let timer: NodeJS.Timeout | undefined;
-    const ended = this.#library.abort(this.#handle).then(
+    const ended = Promise.all([aborted, ...destroyed]).then(
       () => true,
       () => false,
     );

@@ -365,6 +365,19 @@ export class Context {
     this.destroyEvent(event);
   }
 
+  /** Resolves when nothing that was issued so far runs any more, done or failed; nobody is asked whether to wait. */
+  async drained(): Promise<void> {
+    try {
+      this.use();
+      const event = this.createEvent();
+      this.record(event);
+      while (!this.driver.reached(event)) await new Promise((next) => setTimeout(next, 1));
+      this.destroyEvent(event);
+    } catch {
+      // A device that has failed runs nothing.
+    }
+  }
+
   /** Bytes of the device that nobody has taken, in this process or another. */
   freeBytes(): number {
     this.use();
@@ -434,7 +447,7 @@ export class Context {
     this.driver.call('cuGraphLaunch', executable, this.stream);
   }
 
-  /** Also while it runs: it then ends first. */
+  /** Where it was started several times and runs, this waits for it. */
   destroyGraph(executable: Handle): void {
     this.use();
     if (this.#graphs.delete(executable)) this.driver.call('cuGraphExecDestroy', executable);
