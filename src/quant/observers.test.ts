@@ -90,6 +90,11 @@ describe('values are counted', () => {
       expect(() => histogramOf(values)).toThrow(message);
       expect(() => histogramOf([-2, 2], values)).toThrow(message);
     }
+    for (let at = 0; at < 11; at++) {
+      const values = [-1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+      values[at] = wrong;
+      expect(() => histogramOf(values)).toThrow(message);
+    }
   });
 
   test('those that are 0 by themselves, in wider bins, too', () => {

@@ -9,6 +9,8 @@ test.each([
   [65, 3, 9],
   [200, 1, 130],
   [1, 70, 3],
+  [70, 66, 1],
+  [1, 66, 1],
   [4, 0, 2],
 ] as const)('reverses the axes of %i×%i×%i elements', (a, b, c) => {
   const random = new Random(5, 0);

@@ -8,11 +8,14 @@ const ROWS = 64;
 
 /** [a, b, c] → [c, b, a]. */
 export function reverseAxes(data: TensorData, [a, b, c]: readonly [number, number, number]): Float32Array {
+  // Of two axes alone, neither is the middle one.
+  if (a === 1 && b > 1) return reverseAxes(data, [b, 1, c]);
+  if (c === 1 && b > 1) return reverseAxes(data, [a, 1, b]);
   const reversed = new Float32Array(data.length);
   const step = b * c;
-  for (let y = 0; y < b; y++) {
-    for (let first = 0; first < a; first += ROWS) {
-      const end = Math.min(first + ROWS, a);
+  for (let first = 0; first < a; first += ROWS) {
+    const end = Math.min(first + ROWS, a);
+    for (let y = 0; y < b; y++) {
       for (let z = 0; z < c; z++) {
         const row = (z * b + y) * a;
         for (let x = first, from = first * step + y * c + z; x < end; x++, from += step)

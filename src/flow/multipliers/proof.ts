@@ -163,7 +163,8 @@ function sumOverTaps(
       const first = ((image * height + row.at) * width + column.at) * inputs + firstInput;
       let wAt = (row.tap * kw + column.tap) * perGroup * outputs + o;
       for (let xAt = first; xAt < first + perGroup; xAt++) {
-        const [wCode, xCode] = [w[wAt]!, x[xAt]!];
+        const wCode = w[wAt]!;
+        const xCode = x[xAt]!;
         const product = (wCode - wZero) * (xCode - xZero);
         const e = error[(wCode << activationBits) | xCode]!;
         exact += product;

@@ -103,6 +103,7 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
   const group =
     collective && new Communicator(openNccl(), () => new Context(driver, properties, { urgent: true }), collective);
   const { multiprocessors, sharedBytesPerBlock, capability } = properties;
+  let releaseContext: (() => void) | undefined;
   const target = { now: { multiprocessors, sharedBytesPerBlock, precision, warpgroups: capability === 90, ...as } };
   const backend: CudaBackend = {
     device: {
@@ -115,7 +116,9 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
       emulations: ['lowrank', 'table'],
     },
     openSession: async () => {
-      await group?.join();
+      // A group has a context of its own, which does the same.
+      if (group) await group.join();
+      else releaseContext ??= driver.keepContext(properties.ordinal);
       const context = new Context(driver, properties, group ? { watch: () => group.check() } : {});
       const compile: SessionParts['compile'] = (...asked) => CudaProgram.create(...asked);
       return new CudaSession({ backend, context, kernels, target, poison, group, compile });
@@ -126,6 +129,8 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
       kernels.close();
       for (const compilers of [now, ahead]) compilers.close();
       await group?.dispose();
+      releaseContext?.();
+      releaseContext = undefined;
     },
   };
   return backend;

@@ -213,6 +213,12 @@ export class Driver {
     return this.#koffi.view(pointer, bytes);
   }
 
+  /** Keeps a device's context beyond those who use it, until the result is called: to make one takes 0.1 to 0.2 s. */
+  keepContext(ordinal: number): () => void {
+    this.handle('cuDevicePrimaryCtxRetain', ordinal);
+    return () => this.call('cuDevicePrimaryCtxRelease', ordinal);
+  }
+
   devices(): DeviceProperties[] {
     const count = new Int32Array(1);
     this.call('cuDeviceGetCount', count);
