@@ -38,7 +38,11 @@ static int number_of(handle stream) { return (int)((uintptr_t)stream % 4096); }
 /* For tests. */
 int fake_left(int kind) { return counts[kind]; }
 int fake_blocked(void) { return blocked; }
-void fake_hang(int on) { hanging = on; }
+/* What is recorded from now on does not happen, until it is off again: then all does. */
+void fake_hang(int on) {
+  hanging = on;
+  if (!on) memset(happens, 0, sizeof happens);
+}
 int fake_written(uint64_t *into) {
   int count = lines;
   memcpy(into, written, (size_t)count * sizeof *into);
@@ -185,7 +189,11 @@ int cuGraphLaunch(handle executable, handle stream) {
   return busy[number_of(stream)] = (before > start ? before : start) + 0.003, 0;
 }
 int cuGraphDestroy(handle graph) { return (void)graph, counts[GRAPHS]--, 0; }
-int cuGraphExecDestroy(handle executable) { return (void)executable, counts[EXECUTABLES]--, 0; }
+/* The driver waits here for a graph that was started several times. */
+int cuGraphExecDestroy(handle executable) {
+  blocked += hanging;
+  return (void)executable, counts[EXECUTABLES]--, 0;
+}
 
 int nvrtcVersion(int *major, int *minor) { return *major = 13, *minor = 0, 0; }
 const char *nvrtcGetErrorString(int status) { return status ? "a fault" : "none"; }
