@@ -238,16 +238,20 @@ async function own(one, stage, { settings = Object.keys(backends)[0], timed = tr
   };
 }
 /**
- * A row for each of this program's settings. Losses of three steps in bf16 lie no further from those of the first
- * settings than PyTorch's may (TOLERANCE of peers/training.py).
+ * A row for each of this program's settings whose losses of three steps lie no further from those of the first settings
+ * than PyTorch's in bf16 may (TOLERANCE of peers/training.py).
  */
 async function ownRows(one, stage) {
   const rows = [];
-  for (const settings of Object.keys(backends)) rows.push(await own(one, stage, { settings }));
-  for (const { settings, losses } of rows.slice(1))
-    for (const [at, loss] of losses.entries())
-      if (!(Math.abs(loss / rows[0].losses[at] - 1) < (at === 0 ? 0.02 : 0.35)))
-        throw new Error(`validation failed: losses in ${settings} ${losses}, in ${rows[0].settings} ${rows[0].losses}`);
+  for (const settings of Object.keys(backends)) {
+    const row = await own(one, stage, { settings });
+    const [first] = rows;
+    const isApart = (loss, at) => !(Math.abs(loss / first.losses[at] - 1) < (at === 0 ? 0.02 : 0.35));
+    if (first && row.losses.some(isApart)) {
+      const reason = `validation failed: losses in ${settings} ${row.losses}, in ${first.settings} ${first.losses}`;
+      results.problems.push({ what: one.title, reason });
+    } else rows.push(row);
+  }
   return rows;
 }
 if (isCuda && !unprepared)

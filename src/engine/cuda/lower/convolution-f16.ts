@@ -89,8 +89,15 @@ const withMargins = (g: Convolution, stride: Stride, count: number): number =>
 /** Shared memory for the pixels that the threads' vectors cover, and the row of zeros. */
 const pixelBytes = (loads: number, threads: number): number => 2 * CHANNELS * ((4 * loads * threads) / CHANNELS + 1);
 
-const sourceOf = (part: '' | '-weights' | '-gradient', own: KernelSource['defines']): KernelSource => ({
-  file: `convolution-f16${part}.cu`,
+/** A kernel to a module: launches of one layer need one or two of them. */
+const files = {
+  product: 'convolution-f16.cu',
+  weights: 'convolution-f16-weights.cu',
+  gradient: 'convolution-f16-gradient.cu',
+} as const;
+
+const sourceOf = (kernel: keyof typeof files, own: KernelSource['defines']): KernelSource => ({
+  file: files[kernel],
   defines: { ...own, WGMMA: 1 },
 });
 
@@ -119,7 +126,7 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
       const partials = shifts + BigInt(shiftBytes);
       return [
         launch(
-          sourceOf('-weights', { STRIDE: stride }),
+          sourceOf('weights', { STRIDE: stride }),
           'lay_out',
           { grid: [chunks, g.outputs / CHANNELS], block: LAYING_THREADS },
           {
@@ -128,7 +135,7 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
           },
         ),
         launch(
-          sourceOf('', { STRIDE: stride, LOADS: loads }),
+          sourceOf('product', { STRIDE: stride, LOADS: loads }),
           'convolve_same',
           { grid: [blocks, parts, classes], block: THREADS, shared: STAGES * TILE_BYTES + pixelBytes(loads, THREADS) },
           {
@@ -169,7 +176,7 @@ function weightGradient(
       const [unit, zero, gradient] = first === 'codes' ? others : [0n, 0n, ...others];
       return [
         launch(
-          sourceOf('-gradient', { STRIDE: stride, LOADS: loads, CODES: first === 'codes' ? 1 : 0 }),
+          sourceOf('gradient', { STRIDE: stride, LOADS: loads, CODES: first === 'codes' ? 1 : 0 }),
           'weight_gradient',
           { grid: [tiles, parts, classes], block: threads, shared },
           {

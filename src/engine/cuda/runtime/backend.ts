@@ -10,7 +10,7 @@ import { sourcesOf } from '../lower/sources.ts';
 import { type CollectiveOptions, Communicator } from './communicator.ts';
 import type { Compiler } from './compiler.ts';
 import { CompilerProcesses } from './compiler-processes.ts';
-import { OLDEST_CAPABILITY, openCompiler, openCuda, openNccl } from './device.ts';
+import { hasDriver, OLDEST_CAPABILITY, openCompiler, openCuda, openNccl } from './device.ts';
 import { Context, type DeviceProperties } from './driver.ts';
 import { isEmpty, KernelLibrary } from './kernel-library.ts';
 import { CudaProgram } from './program.ts';
@@ -71,11 +71,11 @@ let started: Compilers | undefined;
 /**
  * Where no kernel is kept, starts what compiles for the one GPU that will be opened, beside whatever comes first:
  * reading data, by which this process grows, and the larger it is the longer it takes to start others. What is lacking
- * is for `cudaBackend` to say.
+ * is for `cudaBackend` to say. Where it is not opened, or only long after, they have ended by themselves.
  */
 export function prepareCuda(): void {
-  if (started || !isEmpty()) return;
   try {
+    if (started || !isEmpty() || !hasDriver()) return;
     started = compilersOf(openCompiler(), 1);
   } catch {
     return;
@@ -130,7 +130,6 @@ export function cudaBackend(options: CudaOptions = {}): CudaBackend {
       for (const compilers of [now, ahead]) compilers.close();
       await group?.dispose();
       releaseContext?.();
-      releaseContext = undefined;
     },
   };
   return backend;

@@ -132,6 +132,18 @@ function open(): Cuda {
   return opened;
 }
 
+/** Whether the driver's library is there; it is not asked for its devices yet, which takes longer. */
+export function hasDriver(): boolean {
+  const ffi = loadFfi();
+  return driverCandidates().some((library) => {
+    try {
+      return Boolean(ffi.load(library));
+    } catch {
+      return false;
+    }
+  });
+}
+
 /** The run-time compiler alone: it needs neither a driver nor a GPU. Throws where there is none. */
 export function openCompiler(ffi = loadFfi()): Compiler {
   return openFirst(

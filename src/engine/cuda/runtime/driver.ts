@@ -216,7 +216,12 @@ export class Driver {
   /** Keeps a device's context beyond those who use it, until the result is called: to make one takes 0.1 to 0.2 s. */
   keepContext(ordinal: number): () => void {
     this.handle('cuDevicePrimaryCtxRetain', ordinal);
-    return () => this.call('cuDevicePrimaryCtxRelease', ordinal);
+    let isKept = true;
+    return () => {
+      // Of a device that has failed whoever used it has been told.
+      if (isKept) this.#calls.cuDevicePrimaryCtxRelease(ordinal);
+      isKept = false;
+    };
   }
 
   devices(): DeviceProperties[] {
@@ -371,13 +376,16 @@ export class Context {
     this.destroyEvent(event);
   }
 
-  /** Resolves when nothing that was issued so far runs any more, done or failed; nobody is asked whether to wait. */
+  /**
+   * Resolves when nothing that was issued so far runs any more, done or failed; nobody is asked whether to wait, and no
+   * process stays for it.
+   */
   async drained(): Promise<void> {
     try {
       this.use();
       const event = this.createEvent();
       this.record(event);
-      while (!this.driver.reached(event)) await new Promise((next) => setTimeout(next, 1));
+      while (!this.driver.reached(event)) await new Promise((next) => setTimeout(next, 1).unref());
       this.destroyEvent(event);
     } catch {
       // A device that has failed runs nothing.

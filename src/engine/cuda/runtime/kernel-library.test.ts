@@ -165,13 +165,16 @@ test('where no kernel is kept the first program is compiled at once, and who wai
   await askedAhead('-DX=3');
 });
 
-test('of the first program what does not compile fails where it is needed', async () => {
+test('of the first program what does not compile is compiled again where it is needed, and fails there', async () => {
   rmSync(other());
   const kernels = library();
   kernels.expect(programs([1]));
   now.ends.get('-DX=1')!.fail(new Error('does not compile'));
   await soon();
-  await expect(kernels.image(source(1))).rejects.toThrow('does not compile');
+  const needed = kernels.image(source(1));
+  expect(now.asked).toEqual(['-DX=1', '-DX=1']);
+  now.ends.get('-DX=1')!.fail(new Error('does not compile'));
+  await expect(needed).rejects.toThrow('does not compile');
 });
 
 test('neither a source that is not there ahead nor a folder that is none is anything to a run', async () => {

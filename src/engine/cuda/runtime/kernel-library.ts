@@ -124,7 +124,9 @@ export class KernelLibrary {
     if (name !== undefined) this.#named.add(name);
     this.#expected.push(programs);
     if (this.compiled === 0 && isEmpty(this.#folder)) {
-      for (const kernel of this.#nextOf(programs) ?? []) this.#image(kernel).catch(() => {});
+      for (const kernel of this.#nextOf(programs) ?? []) {
+        this.#image(kernel).catch(() => this.#images.delete(kernel.name));
+      }
     }
     if (this.compiled > 0) void this.#prepare();
   }
