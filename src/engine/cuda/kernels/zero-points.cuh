@@ -9,7 +9,11 @@ struct ZeroPoints {
   const float *xScale, *xZero, *wScale, *wZero;
 };
 
+/** `rest`: inputSum − xZero·count of the row; `scale`: xScale·wScale. */
+INLINE float dequantized(double sum, double weightSum, double rest, double scale, double xZero, double wZero) {
+  return (float)(scale * (sum - xZero * weightSum - wZero * rest));
+}
 INLINE float dequantized(double sum, double weightSum, double inputSum, double count, double xScale, double xZero, double wScale,
                          double wZero) {
-  return (float)(xScale * wScale * (sum - xZero * weightSum - wZero * (inputSum - xZero * count)));
+  return dequantized(sum, weightSum, inputSum - xZero * count, xScale * wScale, xZero, wZero);
 }
