@@ -21,7 +21,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { root } from './cuda-setup.mjs';
-import { optionsOf } from './options.mjs';
+import { mistake, optionsOf } from './options.mjs';
 import { layersOfResNet18 } from './peers/layers.mjs';
 import { build, commitOf, howToGet, run } from './peers/programs.mjs';
 import { markdown } from './peers/table.mjs';
@@ -135,7 +135,7 @@ async function attempt(what, work) {
 }
 
 const chosen = given.networks.split(',').map((key) => {
-  if (!networks[key]) throw new Error(`--networks: no ${key}; expected some of ${Object.keys(networks)}`);
+  if (!networks[key]) throw mistake(`--networks: no ${key}; expected some of ${Object.keys(networks)}`);
   const { name, title, ...problem } = { ...networks[key], ...(given.tiny ? tiny : {}) };
   const model = withoutDropout(findModel(name));
   const shown = given.tiny ? `${title.split(',')[0]}, ${tiny.size}×${tiny.size}, batch ${tiny.batch}` : title;

@@ -88,8 +88,23 @@ describe('options of benches and checks', () => {
     for (const path of scripts) expect(readFileSync(path, 'utf8'), path).not.toContain('parseArgs(');
     for (const path of called)
       expect(openingComment(readFileSync(path, 'utf8')).join('\n'), path).toMatch(
-        /(?:npm run test:|node (?:bench|scripts)\/)\S+ /,
+        /(?:npm run test:|node (?:bench|scripts)\/)\S+(?: |$)/,
       );
+  });
+
+  test.each([
+    ...[
+      'bench/cuda-gemm.mjs',
+      'bench/cuda-slopes.mjs',
+      'bench/cuda-training.mjs',
+      'bench/cold.mjs --data digits --sample 64',
+    ],
+    ...['bench/depthwise.mjs --device cuda', 'bench/networks.mjs --device cuda', 'scripts/check-replicas.mjs'],
+  ])('%s without a GPU: what is missing in one line, and code 2', (call) => {
+    const env = { ...process.env, CUDA_VISIBLE_DEVICES: '' };
+    const { status, stderr } = spawnSync(process.execPath, call.split(' '), { encoding: 'utf8', env });
+    expect(stderr).toMatch(/^[\w-]+\.mjs: .*(driver|GPU).*; .*\n$/);
+    expect(status).toBe(2);
   });
 
   test('help is the comment; a wrong option and a mistake of the user are one line', () => {

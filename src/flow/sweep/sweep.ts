@@ -72,7 +72,10 @@ export async function sweep(options: SweepOptions): Promise<SweepReport> {
   return await reportSweep(options);
 }
 
-/** Makes the folder with its plan, or checks that it has this one; trains nothing. */
+/**
+ * Makes the folder with its plan, or checks that it has this one; trains nothing. A UserError where a trial could not
+ * run, or where the folder has another plan, or something else, in it.
+ */
 export async function planSweep(
   options: Pick<SweepOptions, 'folder' | 'plan' | 'rungs' | 'from' | 'question'>,
 ): Promise<SweepPlan> {
@@ -88,6 +91,7 @@ export async function planSweep(
   );
 }
 
+/** What one worker is to do of a sweep that is there. */
 export interface WorkerOptions extends Omit<SweepOptions, 'plan' | 'rungs' | 'from' | 'question' | 'loss' | 'power'> {
   /** Trials after which it ends; default: it stays until nothing is left. */
   readonly trials?: number;
@@ -95,6 +99,7 @@ export interface WorkerOptions extends Omit<SweepOptions, 'plan' | 'rungs' | 'fr
   readonly sharedOnly?: boolean;
 }
 
+/** What one worker has done, and what is left. */
 export interface WorkerReport extends Worked {
   /** Trials of the whole sweep that have not ended. */
   readonly left: number;
@@ -102,7 +107,11 @@ export interface WorkerReport extends Worked {
   readonly report?: SweepReport;
 }
 
-/** One worker on a sweep that is there: as many trials as it is to do, or until nothing is left that it could. */
+/**
+ * One worker on a sweep that is there: as many trials as it is to do, or until nothing is left that it could. Any
+ * number of them may work at once, in other processes and on other hosts. Throws the signal's reason when it was
+ * stopped, which loses nothing; a UserError where the folder has no sweep.
+ */
 export async function workOnSweep(options: WorkerOptions): Promise<WorkerReport> {
   const { folder, devices = [{}], perform = runFlow, ...rest } = options;
   const plan = readSweep(folder);
