@@ -1,6 +1,6 @@
 // What a run starts before it reads its data: the processes that compile, where no kernel of this program is kept and a
-// driver is there. On libraries that stand in for the driver's and the compiler's, in a process of its own for each run.
-// Its data are not there, so that the run ends where they would be read; what it has started until then is counted.
+// driver is there. On libraries that stand in for the driver's and the compiler's, in a process of its own for each
+// run. Its data are not there, so that the run ends where they would be read; what it has started by then is counted.
 
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
