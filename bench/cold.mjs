@@ -146,7 +146,8 @@ async function compare() {
       told[name] = found;
       describe(name, told[name]);
       const place = join(cache, 'tram', 'kernels');
-      const kernels = existsSync(place) ? readdirSync(place) : [];
+      const files = existsSync(place) ? readdirSync(place) : [];
+      const kernels = files.filter((file) => !file.endsWith('.mark'));
       const bytes = kernels.reduce((sum, file) => sum + statSync(join(place, file)).size, 0);
       console.log(`  cache: ${kernels.length} files, ${(bytes / 2 ** 20).toFixed(1)} MiB`);
       if (kernels.some((file) => !file.endsWith('.cubin'))) throw new Error(`half-written: ${kernels}`);

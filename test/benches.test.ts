@@ -97,7 +97,7 @@ describe('options of benches and checks', () => {
       'bench/cuda-gemm.mjs',
       'bench/cuda-slopes.mjs',
       'bench/cuda-training.mjs',
-      'bench/cold.mjs --data digits --sample 64',
+      'bench/cold.mjs --data digits --model resnet8',
     ],
     ...['bench/depthwise.mjs --device cuda', 'bench/networks.mjs --device cuda', 'scripts/check-replicas.mjs'],
   ])('%s without a GPU: what is missing in one line, and code 2', (call) => {
