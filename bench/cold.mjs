@@ -141,10 +141,13 @@ async function compare() {
   try {
     for (const name of given.only ? [given.only] : ['cold', 'warm']) {
       if (name === 'cold') rmSync(join(cache, 'tram', 'kernels'), { recursive: true, force: true });
-      told[name] = await inProcess(join(folder, name), cache);
+      const found = await inProcess(join(folder, name), cache);
+      if (!found) return;
+      told[name] = found;
       describe(name, told[name]);
       const place = join(cache, 'tram', 'kernels');
-      const kernels = existsSync(place) ? readdirSync(place) : [];
+      const files = existsSync(place) ? readdirSync(place) : [];
+      const kernels = files.filter((file) => !file.endsWith('.mark'));
       const bytes = kernels.reduce((sum, file) => sum + statSync(join(place, file)).size, 0);
       console.log(`  cache: ${kernels.length} files, ${(bytes / 2 ** 20).toFixed(1)} MiB`);
       if (kernels.some((file) => !file.endsWith('.cubin'))) throw new Error(`half-written: ${kernels}`);
@@ -165,6 +168,7 @@ async function compare() {
   if (again.length > 0 || !same) process.exitCode = 1;
 }
 
+/** What a run tells; nothing where it has said what is missing, which is this process's exit code then, too. */
 function inProcess(out, cache) {
   const profiling = given.profile ? ['--cpu-prof', `--cpu-prof-dir=${given.profile}`] : [];
   const words = [...profiling, fileURLToPath(import.meta.url), ...process.argv.slice(2), '--run', out];
@@ -177,6 +181,10 @@ function inProcess(out, cache) {
     child.once('message', done);
     child.once('exit', (code, signal) => {
       clearTimeout(clock);
+      if (code === 2) {
+        process.exitCode = code;
+        done(undefined);
+      }
       fail(new Error(`the run ended ${signal ? `by ${signal}` : `with code ${code}`} without a result`));
     });
   });

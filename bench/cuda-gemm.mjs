@@ -8,6 +8,9 @@
 // multiprocessor and clock on Hopper) that the planes' products are. The low-rank ones must have the same bits as
 // their look-ups, whose time is printed too.
 //   npm run build && node bench/cuda-gemm.mjs [kinds [deit-s]]
+import { mistake, optionsOf } from './options.mjs';
+
+const { positionals } = optionsOf(import.meta.url, { allowPositionals: true });
 const root = process.env.TRAM_BUILD ?? '../dist';
 const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
 const { openCuda } = await import(`${root}/engine/cuda/runtime/device.js`);
@@ -33,8 +36,8 @@ const shapesOf = {
     [64 * 197, 1, 1, 1536, 384],
   ],
 };
-const shapes = shapesOf[process.argv[3] ?? 'resnet18'];
-if (!shapes) throw new Error(`no shapes ${process.argv[3]}; expected ${Object.keys(shapesOf).join(' or ')}`);
+const shapes = shapesOf[positionals[1] ?? 'resnet18'];
+if (!shapes) throw mistake(`no shapes ${positionals[1]}; expected ${Object.keys(shapesOf).join(' or ')}`);
 const random = new Random(4);
 const codes = (shape) =>
   tensor(
@@ -79,7 +82,7 @@ const tables = {
 /** Matrix products that a table's planes are made of; none for look-ups. */
 const planesOf = (kind) =>
   tables[kind] === fullRank ? undefined : factorize(tables[kind].data, { weightBits: 8, activationBits: 8 }, 32);
-const kinds = process.argv[2]?.split(';') ?? ['planes', 'columns', 'structure', ...Object.keys(tables)];
+const kinds = positionals[0]?.split(';') ?? ['planes', 'columns', 'structure', ...Object.keys(tables)];
 
 function errorOf(kind) {
   if (tables[kind]) return (w, x) => tables[kind].data[(w << 8) | x];

@@ -3,6 +3,9 @@
 // first checked against plain sums on sampled elements; then their kernels are timed one by one (device events, mean of
 // 20), beside those of the exact product's gradients.
 //   npm run build && node bench/cuda-slopes.mjs
+import { optionsOf } from './options.mjs';
+
+optionsOf(import.meta.url);
 const root = process.env.TRAM_BUILD ?? '../dist';
 const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
 const { tableOfRemoval } = await import(`${root}/multiplier/removal.js`);

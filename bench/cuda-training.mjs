@@ -5,7 +5,9 @@
 // come from the host as those of a large data set do. STAGES, a pattern of their names, and IMAGES make it shorter.
 //   npm run build && node bench/cuda-training.mjs [profile] [streamed] [tf32|bf16|fp32]
 import { initialize, randomDataset, root, stages, taskOf } from './cuda-setup.mjs';
+import { optionsOf } from './options.mjs';
 
+const { positionals } = optionsOf(import.meta.url, { allowPositionals: true });
 const { cudaBackend } = await import(`${root}/engine/cuda/runtime/backend.js`);
 const { trainingBatches } = await import(`${root}/data/batches.js`);
 const { errorByCodes } = await import(`${root}/multiplier/error.js`);
@@ -13,8 +15,11 @@ const { mapStructure } = await import(`${root}/netlist/mapping/map.js`);
 const { productStructure } = await import(`${root}/multiplier/structure.js`);
 const { trainEpochs, atStart } = await import(`${root}/train/loop.js`);
 
-const profile = process.argv.includes('profile');
-const precision = ['bf16', 'fp32'].find((name) => process.argv.includes(name)) ?? 'tf32';
+const profile = positionals.includes('profile');
+const precision = ['bf16', 'fp32'].find((name) => positionals.includes(name)) ?? 'tf32';
+const streamed = positionals.includes('streamed');
+const opened = cudaBackend({ precision });
+const backend = Object.assign(opened, streamed ? { device: { ...opened.device, memoryBytes: 0 } } : {});
 const images = Number(process.env.IMAGES ?? 50_000);
 const dataset = randomDataset(images, Math.ceil(images / 5), 32);
 const task = taskOf('resnet18', dataset);
@@ -40,9 +45,6 @@ products.structure = {
 };
 const chosen = [...stages, products, ...mapped].filter(({ name }) => new RegExp(process.env.STAGES ?? '').test(name));
 
-const streamed = process.argv.includes('streamed');
-const opened = cudaBackend({ precision });
-const backend = Object.assign(opened, streamed ? { device: { ...opened.device, memoryBytes: 0 } } : {});
 console.log(`${backend.device.description}; ${images} images${streamed ? ' from the host' : ''}, batch 256`);
 for (const { name, arithmetic, structure } of chosen) {
   const session = await backend.openSession();

@@ -17,7 +17,7 @@ import { join, resolve } from 'node:path';
 import { randomDataset, root } from './cuda-setup.mjs';
 import { leastSquares } from './growth/fit.mjs';
 import { compileLayer, layerOf } from './growth/layer.mjs';
-import { optionsOf } from './options.mjs';
+import { mistake, optionsOf } from './options.mjs';
 import { openBackend, prepareStep, problemOf, timeStep } from './training-steps.mjs';
 
 const { referenceBackend } = await import(`${root}/engine/reference/backend.js`);
@@ -256,7 +256,7 @@ const known = (() => {
 })();
 const wanted = given.curves.split(',').filter((name) => !(isCuda && name === 'threads'));
 for (const name of wanted)
-  if (!curves[name]) throw new Error(`--curves: no ${name}; expected some of ${Object.keys(curves)}`);
+  if (!curves[name]) throw mistake(`--curves: no ${name}; expected some of ${Object.keys(curves)}`);
 
 /** The points of a series, measured or from before. */
 async function pointsOf({ xs }, cost, before, isMeasured) {

@@ -8,7 +8,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { optionsOf } from './options.mjs';
+import { mistake, optionsOf } from './options.mjs';
 
 // Words of its own; this answers --help.
 optionsOf(import.meta.url, { allowPositionals: true, strict: false });
@@ -17,7 +17,7 @@ const end = words.indexOf('--');
 const [own, passed] = end < 0 ? [words, []] : [words.slice(0, end), words.slice(end + 1)];
 const option = (name, usual) => (own.includes(`--${name}`) ? own[own.indexOf(`--${name}`) + 1] : usual);
 const [out] = own;
-if (out === undefined || out.startsWith('--')) throw new Error('the first argument is the folder of the sweep');
+if (out === undefined || out.startsWith('--')) throw mistake('the first argument is the folder of the sweep');
 
 const both = (section) => ({ explore: section, recover: section });
 const published = { optimizer: 'sgd' };

@@ -15,6 +15,9 @@ export function openingComment(text) {
   return lines.slice(0, end).map((line) => line.replace(/^\/\/ ?/, ''));
 }
 
+/** A mistake of the user's, to be thrown: one line and exit code 2. */
+export const mistake = (message) => Object.assign(new Error(message), { name: 'UserError' });
+
 /**
  * What `parseArgs` makes of the command line, { values, positionals }, for the script of this address
  * (`import.meta.url`); `config` is that of parseArgs. Does not return where help was asked for or an option is wrong.

@@ -8,7 +8,7 @@ import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
-import { optionsOf } from '../bench/options.mjs';
+import { mistake, optionsOf } from '../bench/options.mjs';
 
 const { values: given } = optionsOf(import.meta.url, {
   options: {
@@ -32,6 +32,8 @@ else await follow(Number(process.env.CHECK_RANK));
 
 /** Starts the processes and tells what they find. */
 async function lead() {
+  const found = given.reference ? { available: true } : (await load('cuda/runtime/device.js')).findCuda();
+  if (!found.available) throw mistake(`${found.reason}; ${found.hint}`);
   const begun = Date.now();
   const seconds = () => `${((Date.now() - begun) / 1000).toFixed(1).padStart(5)} s`;
   let failures = 0;
@@ -521,7 +523,6 @@ async function openGpu(rank, next, tell) {
   const { findCuda, openCuda } = await load('cuda/runtime/device.js');
   const { Context } = await load('cuda/runtime/driver.js');
   const found = findCuda();
-  if (!found.available) throw new Error(`${found.reason}; ${found.hint}`);
   const { name } = found.devices[rank] ?? {};
   tell(
     'libraries',

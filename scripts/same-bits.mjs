@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { optionsOf } from '../bench/options.mjs';
+import { mistake, optionsOf } from '../bench/options.mjs';
 
 const { values: options, positionals } = optionsOf(import.meta.url, {
   allowPositionals: true,
@@ -17,7 +17,7 @@ const { values: options, positionals } = optionsOf(import.meta.url, {
     only: { type: 'string', multiple: true },
   },
 });
-if (positionals.length !== 2) throw new Error('expected the dist folders of two builds');
+if (positionals.length !== 2) throw mistake('expected the dist folders of two builds');
 
 const epochs = (float, quantised, explored, recovered) =>
   `--train-epochs ${float} --quantize-epochs ${quantised} ${explored === undefined ? '' : `--explore-epochs ${explored} `}--recover-epochs ${recovered}`;

@@ -14,6 +14,7 @@ export { referenceBackend } from './engine/reference/backend.ts';
 export { wasmBackend } from './engine/wasm/runtime/backend.ts';
 export { type Examination, examine } from './flow/doctor/examine.ts';
 export { type FlowOptions, runFlow } from './flow/flow.ts';
+export { exportLogs, type LogsExported } from './flow/logs/export.ts';
 export { describeModel, listModels, type ModelFacts, type ModelQuestion } from './flow/models.ts';
 export { type ReportOptions, reportElsewhere } from './flow/phases/report.ts';
 export { type CheckedMultiplier, type CheckFault, type CheckResult, checkRun } from './flow/results/check.ts';
@@ -41,6 +42,7 @@ export type { MultiplierSummary, RunSummary } from './flow/results/summary.ts';
 export { tryFolder } from './flow/results/tried.ts';
 export { type DeviceOptions, openBackend } from './flow/run/device.ts';
 export type { Listener, MetricRecord, RunEvent } from './flow/run/events.ts';
+export type { LogOptions, MlflowOptions } from './flow/run/logs.ts';
 export type { Material } from './flow/run/material.ts';
 export type { Stage, StageResult } from './flow/run/stages.ts';
 export {
@@ -57,10 +59,21 @@ export { type Phase, phases } from './flow/settings/phases.ts';
 export { type Recipe, type RecipeName, recipes } from './flow/settings/recipes.ts';
 export { cheapestGrid } from './flow/sweep/cheapest.ts';
 export type { SweepEvent, SweepListener } from './flow/sweep/events.ts';
+export type { SweepPlan } from './flow/sweep/folder.ts';
 export type { FailedTrial, PointKind, Spread, SweepPoint, SweepReport } from './flow/sweep/front.ts';
-export { type Axis, type GridInput, type ListedTrial, parseAxis, readGridFile } from './flow/sweep/grid.ts';
+export { type Axis, type GridInput, type ListedTrial, parseAxis, readGridFile, type Trial } from './flow/sweep/grid.ts';
 export { frontCsv, frontPicture, frontTex } from './flow/sweep/results.ts';
-export { reportSweep, type SweepOptions, sweep } from './flow/sweep/sweep.ts';
+export { type JobState, type JobStatus, type StatusOptions, type SweepStatus, statusOf } from './flow/sweep/status.ts';
+export {
+  planSweep,
+  reportSweep,
+  type SweepOptions,
+  sweep,
+  type WorkerOptions,
+  type WorkerReport,
+  workOnSweep,
+} from './flow/sweep/sweep.ts';
+export type { Worked } from './flow/sweep/work.ts';
 export type { TryEvent } from './flow/try/events.ts';
 export { tryPicture } from './flow/try/picture.ts';
 export {

@@ -57,6 +57,23 @@ test('ratios of peers are over the same stage of the same network', async () => 
   expect(text).toContain('- ApproxTorch: did not build');
 });
 
+test('a peer that is stopped or fails tells when, behind which result and what it said, not its results', async () => {
+  const { run } = await bench('peers/programs.mjs');
+  const log = join(mkdtempSync(join(tmpdir(), 'tram-peers-')), 'log');
+  const fails = (script: string, limit: number) =>
+    run(process.execPath, ['-e', script], { log, limit }).then(
+      () => expect.fail('it ended well'),
+      (problem: Error) => problem,
+    );
+  const row = { stage: 'float', settings: 'bf16, eager', ms: 1.5 };
+  const says = `console.error('a warning'); console.log('${JSON.stringify(row)}');`;
+  const failed = await fails(`${says} process.exitCode = 3;`, 60);
+  expect(failed).toMatchObject({ message: `ended with 3, behind bf16, eager: a warning (${log})`, found: [row] });
+  await expect.poll(() => readFileSync(log, 'utf8')).toContain('"ms":1.5');
+  const stopped = await fails('setInterval(() => {}, 1000);', 1);
+  expect(stopped.message).toBe(`stopped after 1 s (${log})`);
+});
+
 describe('options of benches and checks', () => {
   const scripts = ['bench', 'scripts'].flatMap((folder) =>
     readdirSync(folder)
@@ -71,8 +88,23 @@ describe('options of benches and checks', () => {
     for (const path of scripts) expect(readFileSync(path, 'utf8'), path).not.toContain('parseArgs(');
     for (const path of called)
       expect(openingComment(readFileSync(path, 'utf8')).join('\n'), path).toMatch(
-        /(?:npm run test:|node (?:bench|scripts)\/)\S+ /,
+        /(?:npm run test:|node (?:bench|scripts)\/)\S+(?: |$)/,
       );
+  });
+
+  test.each([
+    ...[
+      'bench/cuda-gemm.mjs',
+      'bench/cuda-slopes.mjs',
+      'bench/cuda-training.mjs',
+      'bench/cold.mjs --data digits --model resnet8',
+    ],
+    ...['bench/depthwise.mjs --device cuda', 'bench/networks.mjs --device cuda', 'scripts/check-replicas.mjs'],
+  ])('%s without a GPU: what is missing in one line, and code 2', (call) => {
+    const env = { ...process.env, CUDA_VISIBLE_DEVICES: '' };
+    const { status, stderr } = spawnSync(process.execPath, call.split(' '), { encoding: 'utf8', env });
+    expect(stderr).toMatch(/^[\w-]+\.mjs: .*(driver|GPU).*; .*\n$/);
+    expect(status).toBe(2);
   });
 
   test('help is the comment; a wrong option and a mistake of the user are one line', () => {

@@ -126,6 +126,41 @@ describe('the packed tarball in an empty project', () => {
     expect(silent.map(({ name }) => name)).toEqual([]);
   });
 
+  test('a sweep is driven from a program, and typed: planned, worked on, looked at, told to logs', () => {
+    writeFileSync(
+      join(project, 'examples/driving.ts'),
+      `import { exportLogs, parseAxis, planSweep, statusOf, UserError, workOnSweep } from 'tram-axm';
+import type { JobStatus, LogOptions, LogsExported, SweepPlan, SweepStatus, WorkerOptions, WorkerReport } from 'tram-axm';
+const folder = 'sweep';
+const plan: SweepPlan = await planSweep({
+  folder,
+  plan: { settings: { data: 'images:no-such-folder' }, over: [parseAxis('lambda=0.3,1')] },
+});
+console.log('planned', plan.trials.map(({ name }) => name).join());
+const worker: WorkerOptions = { folder, trials: 1, synthesis: null, listener: ({ kind }) => console.log(kind) };
+const { done, left }: WorkerReport = await workOnSweep(worker);
+console.log({ done, left });
+const status: SweepStatus = await statusOf(folder, { watch: 0 });
+const stands = ({ job, state }: JobStatus): string => \`\${job}: \${state}\`;
+console.log(status.jobs.map(stands).join('\\n'));
+try {
+  const logs: LogOptions = { tensorboard: true };
+  const told: LogsExported = await exportLogs('no-run', logs);
+  console.log(told.events);
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  console.log('refused:', error.message);
+}
+`,
+    );
+    run(process.execPath, join(root, 'node_modules/typescript/bin/tsc'), '-p', '.');
+    const said = run(process.execPath, 'out/examples/driving.js');
+    expect(said).toMatch(/^planned lambda0\.3,lambda1\nplan\nbegin\nfailed\n[\s\S]*\{ done: 0, left: 0 \}\n/);
+    // What failed before it began is for the next worker.
+    expect(said).toMatch(/^shared\/quantize-\w+: waiting\ntrials\/lambda0\.3: waiting\ntrials\/lambda1: waiting$/m);
+    expect(said).toMatch(/^refused: no-run is not a run folder/m);
+  });
+
   test('multipliers are tried from a program, and typed', () => {
     writeFileSync(
       join(project, 'examples/trying.ts'),

@@ -2,7 +2,9 @@
 // that are of the same shape as those of this run; the notebook is valid by nbformat 4.5.
 // Figures are not compared: they are those of the run that made page and notebook (npm run docs:tour).
 
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
@@ -77,6 +79,38 @@ test('the notebook is valid, and every code cell shows something', () => {
     const { 'image/svg+xml': svg, 'image/png': png } = picture.data;
     expect([svg].flat().join('')).toMatch(/^<svg [\s\S]*<\/svg>\s*$/);
     expect(Buffer.from([png].flat().join(''), 'base64').subarray(1, 4).toString()).toBe('PNG');
+  }
+});
+
+test('a step before its time is one line: what is missing, and the step that makes it', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tram-tour-'));
+  const startedIn = (step: string) => {
+    const words = [join(root, 'examples/tour', step)];
+    const { status, stdout, stderr } = spawnSync(process.execPath, words, { cwd: folder, encoding: 'utf8' });
+    return { status, stdout, stderr };
+  };
+  const missing = (what: string, step: string) => ({
+    ...{ status: 1, stdout: '' },
+    stderr: `tour/run has no ${what} yet; run ${step} first, in this folder\n`,
+  });
+  try {
+    for (const step of ['03-quantisation.mjs', '08-front.mjs'])
+      expect(startedIn(step), step).toEqual(missing('float network', '02-float-network.mjs'));
+    for (const step of ['04-a-multiplier.mjs', '05-exploring.mjs'])
+      expect(startedIn(step), step).toEqual(missing('quantised network', '03-quantisation.mjs'));
+    // A run that has come half of the way.
+    mkdirSync(join(folder, 'tour/run'), { recursive: true });
+    writeFileSync(join(folder, 'tour/run/manifest.json'), '{ "phases": { "train": {}, "quantize": {} } }');
+    expect(startedIn('06-mapping.mjs')).toEqual(missing('trained structure', '05-exploring.mjs'));
+    for (const step of ['07-recovery.mjs', '09-netlist.mjs'])
+      expect(startedIn(step), step).toEqual(missing('multiplier', '06-mapping.mjs'));
+    // Whatever step is added later: it needs nothing, or says so in one line.
+    const files = tour.stepFiles();
+    expect(files.filter((step) => !read(`examples/tour/${step}`).includes('needs('))).toEqual([
+      ...['01-data.mjs', '02-float-network.mjs', '10-table-1.mjs'],
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });
 

@@ -1,5 +1,6 @@
 """A setup.py with its files compiled side by side, MAX_JOBS at a time. PyTorch's BuildExtension does that only where
-ninja is installed; without it 22 files that include PyTorch's headers take one core minutes.
+ninja is installed; without it one core compiles ApproxTorch's 23 files one by one, which sixteen cores at once do in
+263 s: all include PyTorch's headers.
   python build.py setup.py build_ext --inplace
 """
 import os

@@ -34,8 +34,8 @@ process.on('exit', () => {
 });
 
 /**
- * Runs a program to its end: the objects of those of its lines that are JSON. An error says what it said last; so does
- * one that takes more than `limit` seconds.
+ * Runs a program to its end: the objects of those of its lines that are JSON. An error says how it ended, behind which
+ * result, and what it said last for people; so does that of one which takes more than `limit` seconds.
  */
 export async function run(command, words, { cwd, env = {}, log, limit }) {
   const child = spawn(command, words, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -43,15 +43,12 @@ export async function run(command, words, { cwd, env = {}, log, limit }) {
   const file = createWriteStream(log);
   const last = [];
   const found = [];
-  const keep = (line) => {
-    file.write(`${line}\n`);
-    last.push(line);
-    if (last.length > 6) last.shift();
-  };
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => {
-      keep(line);
+      file.write(`${line}\n`);
       if (stream === child.stdout && line.startsWith('{')) found.push(JSON.parse(line));
+      else last.push(line);
+      if (last.length > 6) last.shift();
     });
   }
   const timer = setTimeout(() => child.kill('SIGKILL'), 1000 * Math.max(1, limit));
@@ -64,7 +61,10 @@ export async function run(command, words, { cwd, env = {}, log, limit }) {
   file.end();
   if (code === 0) return found;
   const how = signal ? `stopped after ${limit.toFixed(0)} s` : `ended with ${code}`;
-  const problem = new Error(`${how}: ${last.join(' | ').slice(-600)} (${log})`);
+  const result = found.findLast(({ settings, prepared }) => settings ?? prepared);
+  const behind = result ? `, behind ${result.settings ?? result.prepared}` : '';
+  const said = last.length > 0 ? `: ${last.join(' | ').slice(-600)}` : '';
+  const problem = new Error(`${how}${behind}${said} (${log})`);
   throw Object.assign(problem, { found });
 }
 
@@ -72,7 +72,7 @@ export async function run(command, words, { cwd, env = {}, log, limit }) {
  * Builds a program's extension in a copy of its sources below `place`, once; the copy's folder. The published program
  * includes a header that CUDA 13 no longer has, and uses nothing of it: an empty one stands in.
  */
-export async function build(name, folder, { place, python, limit, jobs = Math.max(1, cpus().length >> 1) }) {
+export async function build(name, folder, { place, python, limit, jobs = Math.max(1, cpus().length - 1) }) {
   const copy = join(place, name);
   const isBuilt = join(copy, 'built');
   if (existsSync(isBuilt)) return copy;

@@ -6,7 +6,9 @@
 
 // %%
 import { runFlow } from 'tram-axm';
-import { percent, table } from './show.mjs';
+import { needs, percent, table } from './show.mjs';
+
+needs('train');
 
 const widths = [];
 for (const bits of [8, 4, 3, 2]) {

@@ -5,7 +5,9 @@
 
 // %%
 import { drawMultiplier, lastResult, loadMultiplier, tryMultipliers } from 'tram-axm';
-import { percent, show, table } from './show.mjs';
+import { needs, percent, show, table } from './show.mjs';
+
+needs('quantize');
 
 const truncated = await loadMultiplier('truncated:8x8:columns=8');
 const { figures } = await drawMultiplier(truncated);

@@ -6,7 +6,9 @@
 
 // %%
 import { runFlow } from 'tram-axm';
-import { percent } from './show.mjs';
+import { needs, percent } from './show.mjs';
+
+needs('quantize');
 
 await runFlow({
   folder: 'tour/run',

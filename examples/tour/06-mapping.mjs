@@ -6,7 +6,9 @@
 
 // %%
 import { drawMultiplier, loadMultiplier, runFlow } from 'tram-axm';
-import { show } from './show.mjs';
+import { needs, show } from './show.mjs';
+
+needs('explore');
 
 const mapped = await runFlow({ folder: 'tour/run', phases: ['map'] });
 for (const { theta, gateCost, metrics, certificate } of mapped.multipliers) {

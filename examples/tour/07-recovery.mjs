@@ -6,7 +6,9 @@
 // %%
 import { readFileSync } from 'node:fs';
 import { runFlow } from 'tram-axm';
-import { show, stages } from './show.mjs';
+import { needs, show, stages } from './show.mjs';
+
+needs('map');
 
 const recovered = await runFlow({ folder: 'tour/run', phases: ['recover', 'report'] });
 stages(recovered);

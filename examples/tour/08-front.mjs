@@ -6,7 +6,9 @@
 
 // %%
 import { frontPicture, parseAxis, sweep } from 'tram-axm';
-import { percent, show, table } from './show.mjs';
+import { needs, percent, show, table } from './show.mjs';
+
+needs('train');
 
 const front = await sweep({
   folder: 'tour/front',

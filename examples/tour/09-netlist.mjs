@@ -6,6 +6,9 @@
 // %%
 import { readFileSync } from 'node:fs';
 import { loadMultiplier, productsOf, synthesizeMultiplier, verifyMultipliers } from 'tram-axm';
+import { needs } from './show.mjs';
+
+needs('map');
 
 const verilog = await loadMultiplier('tour/run/multiplier.v');
 const products = productsOf(verilog);

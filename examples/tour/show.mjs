@@ -1,9 +1,33 @@
-// What the steps of the tour show: pictures, tables and figures of a run. In a notebook of the Deno kernel a picture
-// appears below its cell; anywhere else it becomes a file in tour/figures, whose name is printed behind an arrow.
+// What the steps of the tour show: pictures, tables and figures of a run; and what they need of each other. In a
+// notebook of the Deno kernel a picture appears below its cell; anywhere else it becomes a file in tour/figures, whose
+// name is printed behind an arrow.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import process from 'node:process';
 
 const notebook = globalThis.Deno?.jupyter;
+
+/** Phases of the run in tour/run that later steps go on with: what comes of them, and the step that does them. */
+const phases = {
+  train: { what: 'float network', step: '02-float-network.mjs' },
+  quantize: { what: 'quantised network', step: '03-quantisation.mjs' },
+  explore: { what: 'trained structure', step: '05-exploring.mjs' },
+  map: { what: 'multiplier', step: '06-mapping.mjs' },
+};
+
+/**
+ * Ends a step with one line where the run has not come so far.
+ * @param {keyof typeof phases} phase
+ */
+export function needs(phase) {
+  const manifest = 'tour/run/manifest.json';
+  if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).phases[phase]) return;
+  const { what, step } = phases[phase];
+  const problem = `tour/run has no ${what} yet; run ${step} first, in this folder`;
+  if (notebook) throw new Error(problem);
+  console.error(problem);
+  process.exit(1);
+}
 
 /**
  * Shows a picture.

@@ -12,9 +12,10 @@ const INTRODUCTION = `# Commands
 Made by \`npm run build && node scripts/commands-doc.mjs\` from the program itself. \`tram COMMAND --help\` says the same, with examples
 (that of \`tram run\` tells once what its training phases share).
 
-Exit codes: 0 done; 2 a mistake in the arguments, the data or the files, told in one line; 130 stopped by Ctrl-C after saving (once: after
-the step in progress, twice: at once); 1 an error of the program, or multipliers that differ under \`tram verify\`. Progress is drawn live on a terminal and written as plain lines into
-a pipe; with \`--json\` the result is the only thing on the standard output. \`NO_COLOR\` and \`FORCE_COLOR\` are respected.
+Exit codes: 0 done; 1 what a command was to examine is not well (\`tram verify\`: multipliers differ; \`check\`: a run is not whole; \`data\`: files that cannot be
+decoded; \`doctor\`; \`export --check\`), a device was lost, or an error of the program; 2 a mistake in the arguments, the data or the files, told in one line, also where it is that of one multiplier
+or trial and all others were done (\`table\`, \`try\`, \`sweep\`); 130 stopped by Ctrl-C after saving (once: after the step in progress, twice: at once). Progress is drawn live on a terminal and
+written as plain lines into a pipe; with \`--json\` the result is the only thing on the standard output. \`NO_COLOR\` and \`FORCE_COLOR\` are respected.
 `;
 
 export async function commandsMarkdown(): Promise<string> {

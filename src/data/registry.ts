@@ -188,6 +188,13 @@ function sourceOf(spec: string): { source: Source | undefined; name: string; loc
   return { source: sources.find((candidate) => candidate.name === detected), name, location: spec };
 }
 
+/** Whether there is anything where a text says that data are: what is built in, or made by a formula, is everywhere. */
+export function isHere(spec: string): boolean {
+  const { source, location } = sourceOf(spec);
+  const isPath = source ? source.usage.includes(':') && !source.isFormula : true;
+  return !isPath || location === '' || statOf(location) !== undefined;
+}
+
 /** Whether a data set is of image files, of which some may be damaged. */
 export function hasImageFiles(spec: string): boolean {
   const takers: readonly string[] = optionsOfSources.badImages;

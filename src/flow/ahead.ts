@@ -62,8 +62,6 @@ export async function lookAhead({
   done,
 }: Ahead): Promise<Given> {
   const { layers, task } = opened;
-  approximateLayers(configuration, layers);
-  for (const phase of toDo) refuseContradictions(configuration, 'settings', phase);
   for (const phase of toDo) {
     if (!isTraining(phase) || configuration[phase].epochs === 0) continue;
     const together = rowsTogether(augmentationOf({ configuration, dataset: opened.dataset }, phase));
@@ -74,14 +72,9 @@ export async function lookAhead({
       `settings: ${phase}.batchSize (--${phase}-batch-size)`,
     );
   }
-  if (toDo.includes('explore')) refuseStructures(configuration, 'settings');
-  // Widths that are searched first are not known here, and what has begun goes on.
   const point = { phase: 'explore', settings: settingsOf(configuration, 'explore', inputs) } as const;
   const hasBegun = () => devicesOfResumePoint(join(folder, files.resume), point).length > 0;
-  if (toDo.includes('explore') && configuration.quantize.layerCost === undefined && !hasBegun()) {
-    requireTimeForTheta(configuration, layers, opened.dataset.train.count);
-  }
-  if (toDo.includes('quantize')) requireLayerCost({ configuration, layers });
+  requireFeasible({ configuration, layers, images: opened.dataset.train.count, toDo }, hasBegun);
   const { parameters } = buildNetwork(task, { kind: 'float' }, 'evaluate', 1).layers;
   const floatModel = toDo.includes('train') ? givenFloatModel(configuration, inputs, opened, parameters) : undefined;
   const isQuantized = floatModel ? floatModel.quantizers : done.train?.files[files.quantizers];
@@ -91,6 +84,29 @@ export async function lookAhead({
   if (toDo.includes('map')) requireOwnZero(configuration, !!isQuantized);
   requireSpace(folder, bytesToWrite(parameters, toDo), freeBytes(folder));
   return { imported, floatModel };
+}
+
+/**
+ * Throws a UserError for settings that phases to do cannot have with these layers, or with so many images to train on.
+ * `hasBegun`: whether exploration goes on, which its rates do not keep from that.
+ */
+export function requireFeasible(
+  {
+    configuration,
+    layers,
+    images,
+    toDo,
+  }: Pick<Ahead, 'configuration' | 'toDo'> & Pick<OpenTask, 'layers'> & { readonly images: number },
+  hasBegun = () => false,
+): void {
+  approximateLayers(configuration, layers);
+  for (const phase of toDo) refuseContradictions(configuration, 'settings', phase);
+  if (toDo.includes('explore')) refuseStructures(configuration, 'settings');
+  // Widths that are searched first are not known here.
+  if (toDo.includes('explore') && configuration.quantize.layerCost === undefined && !hasBegun()) {
+    requireTimeForTheta(configuration, layers, images);
+  }
+  if (toDo.includes('quantize')) requireLayerCost({ configuration, layers });
 }
 
 /** Quantisers that are given have zero points of their own. */

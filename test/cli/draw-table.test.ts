@@ -125,10 +125,10 @@ describe('table', () => {
     expect(gates[3]).toBe(0.14);
   });
 
-  test('marks what is estimated, and keeps the row of a file that is refused, with code 1', async () => {
+  test('marks what is estimated, and keeps the row of a file that is refused, with code 2', async () => {
     const args = ['table', 'truncated:13x13:columns=4', file('none.v'), 'dadda:4x4'];
     const { code, out, err } = await tram(...args);
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     const [head, , wide, failed, exact] = out.split('\n');
     expect(head).toMatch(/ problem \|$/);
     expect(wide).toMatch(/^\| truncated:13x13:columns=4 \| 13x13 \| 2\.\d{4} \| ~\d+\.\d \| ~[\d.]+ .*\| ≥ \d+ \| ~/);

@@ -309,6 +309,11 @@ describe('sensitivity', () => {
     expect(exact.layers.map(({ lossChange, accuracyChange }) => [lossChange, accuracyChange])).toEqual(
       exact.layers.map(() => [0, 0]),
     );
+    // As tram run and tram try name it, there is nothing to measure.
+    for (const approximateWith of ['exact', 'exact:3x3'])
+      await expect(measureSensitivity({ run, approximateWith, device })).rejects.toThrow(
+        `${approximateWith} is what every layer multiplies with here, and none loses anything by it; give a multiplier`,
+      );
     const out = join(parent, 'truncated');
     const events: SensitivityEvent[] = [];
     const other = await measureSensitivity({

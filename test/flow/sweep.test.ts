@@ -178,6 +178,28 @@ test.each([
     ['new', '--over', 'layer-kinds=3,50', '--layer-widths', '4x4', '--multiplier', 'exact'],
     /layer-kinds: expected a whole number from 1 to 49/,
   ],
+  // What is known with data and network alone: as each trial says it, and before any is trained.
+  [
+    ['new', '--over', 'theta-learning-rate=0.1,1e-6', '--explore-optimizer', 'adam', '--explore-epochs', '2'],
+    /^tram: the trial theta-learning-rate1e-6: settings: explore\.thetaLearningRate is 0\.000001: by adam θ moves by /,
+  ],
+  [
+    ['new', '--over', 'model=resnet8,resnet18'],
+    /^tram: the trial model-resnet18: the model resnet18 needs images of at least 16×16 pixels; those of digits have 8×8/,
+  ],
+  [
+    ['new', '--over', 'exact-layers=first,all'],
+    /^tram: the trial exact-layers-all: every layer keeps the exact multiplier /,
+  ],
+  [['new', '--over', 'layer-bits=nolayer=4', '--bits', '5'], /^tram: the trial layer-bits-nolayer-4: .*'nolayer'/],
+  [
+    ['new', '--over', 'data=digits,cifar10'],
+    /^tram: the trial data-cifar10: the data set 'cifar10' lacks its location/,
+  ],
+  [
+    ['new', '--over', 'quantizer=steps,clips', '--zero-product', 'own', '--multiplier', 'truncated:8x8:columns=6'],
+    /^tram: the trial quantizer-clips: --zero-product own needs one zero point for all weights: those of --quantizer/,
+  ],
   [['new', '--report'], /new is not the folder of a sweep: it has no sweep\.json/],
   [['new', '--over', 'lambda=1', '--power', '0.3'], /explore\.lambda is 1, but explore\.power 0\.3/],
   [['.', '--over', 'lambda=1'], /is not the folder of a sweep \(no sweep\.json\), but /],

@@ -108,7 +108,7 @@ test('a power that Adam has no time for is refused before anything is trained, w
   const folder = join(parent, 'slow');
   const refusal = runFlow({ folder, settings: { ...settings, explore } });
   await expect(refusal).rejects.toThrow(
-    /thetaLearningRate is 0\.01: by adam θ moves by about that in a step, and in 13 steps before hardening to a power of about 0\.\d+, but explore\.power is 0\.3; give --theta-learning-rate 0\.\d+ or more/,
+    /thetaLearningRate is 0\.01: by adam θ moves by about that in a step, and 13 steps before hardening bring the power down to about 0\.\d+, but explore\.power is 0\.3; give more epochs or --theta-learning-rate 0\.\d+ or --power 0\.\d+$/,
   );
   expect(() => readManifest(folder)).toThrow();
   const { message } = (await refusal.catch((error: unknown) => error)) as Error;
@@ -117,12 +117,18 @@ test('a power that Adam has no time for is refused before anything is trained, w
     requireTimeForTheta(parseConfiguration({ explore: { ...explore, ...own } }, 'test'), [layer], 480);
   expect(() => requireTime({})).toThrow(message);
   requireTime({ thetaLearningRate: Number(/-rate (\S+) or/.exec(message)![1]) });
+  requireTime({ power: Number(/--power (\S+)$/.exec(message)![1]) });
+  // Beside a limit of loss the power may be left out.
+  expect(() => requireTime({ maxLoss: 0.5 })).toThrow(`${message}, or leave the power out: --max-loss 0.5 alone takes`);
+  requireTime({ maxLoss: 0.5, power: undefined });
   requireTime({ epochs: 20 });
   // Where θ is hard from the first step on no rate is high enough.
   expect(() => requireTime({ epochs: 1, batchSize: 480 })).toThrow(
-    /in 0 steps .* explore\.power is 0\.3; give more epochs$/,
+    /and 0 steps .* explore\.power is 0\.3; give more epochs$/,
   );
-  expect(() => requireTime({ epochs: 2, batchSize: 480 })).toThrow(/in 1 step .*-rate 2\.1 or more epochs$/);
+  expect(() => requireTime({ epochs: 2, batchSize: 480 })).toThrow(
+    /and 1 step before .*; give more epochs or --theta-learning-rate 2\.1( |$)/,
+  );
   // λ makes gradients as large as they have to be, and the loss alone may stop anywhere.
   requireTime({ optimizer: 'sgd' });
   requireTime({ power: undefined, maxLoss: 1 });

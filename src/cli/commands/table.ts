@@ -32,8 +32,8 @@ and power, synthesised one after the other as tram synth does. Beyond 12×12 bit
 with ~, and ≥ at the largest error seen; CSV has the number of samples. A figure that is not known is a dash, in CSV an empty
 cell. LaTeX needs the packages booktabs and siunitx. --histograms weighs the errors, and with --synth the power, of all of them.
 
-A multiplier that cannot be read or synthesised keeps its row, with the reason in the column problem. Exit code: 0 all were measured; 1 one or
-more were not; 2 none was, or a mistake in the arguments.
+A multiplier that cannot be read or synthesised keeps its row, with the reason in the column problem. Exit code: 0 all were measured; 2 one or
+more were not, or a mistake in the arguments.
 
 --format json prints one object: multipliers, a list with name, weightBits, activationBits, signed, gates and the errors by the names of
 tram simulate --json (sampled where they are estimates), or with problem; with --synth also area, delay, power, and units.
@@ -112,7 +112,7 @@ async function compare(files: readonly string[], command: Command, { stdout, std
     const units = command.opts().liberty === undefined ? 'gates' : 'library';
     stdout.write(comparisonTable(comparedFigures(rows), format, synth ? units : undefined));
   }
-  if (rows.some(({ failure }) => failure)) throw new Exit(1);
+  if (rows.some(({ failure }) => failure)) throw new Exit(2);
 }
 
 function estimateNote({ spec, simulation }: ComparedRow): string[] {

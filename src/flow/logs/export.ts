@@ -18,10 +18,15 @@ export interface LogsExported {
 }
 
 /**
- * Completes the logs that are asked for. The event file has of weights what the checkpoints behind the phases have. A
- * UserError says what is wrong with the run, or that another process works on it.
+ * Completes the logs that are asked for of the run in a folder. The event file has of weights what the checkpoints
+ * behind the phases have. A server that cannot be reached is told to the listener, and is then not in what is returned.
+ * A UserError says what is wrong with the run, or that another process works on it.
  */
-export async function exportLogs(folder: string, options: LogOptions, listener: Listener): Promise<LogsExported> {
+export async function exportLogs(
+  folder: string,
+  options: LogOptions,
+  listener: Listener = () => {},
+): Promise<LogsExported> {
   const lock = await lockRun(folder);
   try {
     const manifest = readManifest(folder);

@@ -79,7 +79,7 @@ const WAYS = 3;
  * gradient, and λ makes that as large as it has to be. `images` to train on.
  */
 export function requireTimeForTheta(configuration: Configuration, layers: readonly RunLayer[], images: number): void {
-  const { power, epochs, batchSize, harden, thetaLearningRate, ...rule } = configuration.explore;
+  const { power, maxLoss, epochs, batchSize, harden, thetaLearningRate, ...rule } = configuration.explore;
   if (power === undefined || epochs === 0 || !isAdam(rule)) return;
   const steps = batchesPerEpoch(images, Math.min(batchSize, images), false);
   const soft = hardeningOf(harden || Number.MIN_VALUE, epochs * steps)!.pushed;
@@ -105,12 +105,19 @@ export function requireTimeForTheta(configuration: Configuration, layers: readon
     if (moved(middle) > power) low = middle;
     else high = middle;
   }
-  // Without a step before hardening no rate is high enough.
-  const rate = soft > 0 ? `--theta-learning-rate ${significant((WAYS * high) / way, 2)} or ` : '';
+  const within = Math.ceil(least * 1e4 - ROUNDING) / 1e4;
+  const ways = [
+    'more epochs',
+    // Without a step before hardening no rate is high enough.
+    ...(soft > 0 ? [`--theta-learning-rate ${significant((WAYS * high) / way, 2)}`] : []),
+    ...(within < highest ? [`--power ${within}`] : []),
+  ];
+  const alone =
+    maxLoss === undefined ? '' : `, or leave the power out: --max-loss ${maxLoss} alone takes what that allows`;
   throw new UserError(
     `settings: explore.thetaLearningRate is ${thetaLearningRate}: by ${rule.optimizer} θ moves by about that in a step, ` +
-      `and in ${soft} ${soft === 1 ? 'step' : 'steps'} before hardening to a power of about ${fixed(least, 4)}, ` +
-      `but explore.power is ${power}; give ${rate}more epochs`,
+      `and ${soft} ${soft === 1 ? 'step' : 'steps'} before hardening bring the power down to about ${fixed(least, 4)}, ` +
+      `but explore.power is ${power}; give ${ways.join(' or ')}${alone}`,
   );
 }
 

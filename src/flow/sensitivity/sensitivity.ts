@@ -31,7 +31,7 @@ import { lockRun } from '../run/lock.ts';
 import { readManifest, verifiedBytes } from '../run/manifest.ts';
 import type { Material } from '../run/material.ts';
 import type { Configuration } from '../settings/config.ts';
-import { layerWidths, type RunLayer, selectLayers } from '../settings/layers.ts';
+import { isExact, layerWidths, type RunLayer, selectLayers } from '../settings/layers.ts';
 import { ofSensitivity, requireFolder, sensitivityFiles } from '../try/folder.ts';
 import type { Measured } from '../try/treatments.ts';
 import { byHarm, type LayerSensitivity, type SensitivityReport, sensitivityCsv, type Treated } from './report.ts';
@@ -96,6 +96,12 @@ export async function measureSensitivity(options: SensitivityOptions): Promise<S
   const { run: folder, listener = () => {}, signal, images = IMAGES } = options;
   if (!Number.isInteger(images) || images < 1) {
     throw new UserError(`images is ${images}; a whole number of at least 1 was expected`);
+  }
+  const { approximateWith } = options;
+  if (approximateWith !== undefined && isExact(approximateWith)) {
+    throw new UserError(
+      `${approximateWith} is what every layer multiplies with here, and none loses anything by it; give a multiplier that errs, or in its place the widths of --bits, to which layers are quantised then`,
+    );
   }
   const out = options.out ?? sensitivityFolder(folder);
   const run = await openRun(options);

@@ -64,6 +64,7 @@ const planSchema = z.strictObject({
   /** SHA-256 of the rest. */
   digest: z.string(),
 });
+/** The plan of a sweep as its folder has it: its trials, in the order in which they are done, and its question. */
 export type SweepPlan = Omit<z.output<typeof planSchema>, 'digest' | 'trials'> & { readonly trials: readonly Trial[] };
 
 export function hasSweep(folder: string): boolean {

@@ -73,6 +73,10 @@ interface Claimed {
   isAlive: boolean | undefined;
 }
 
+/**
+ * How the sweep in a folder stands now. It only reads, and takes up to `watch` seconds where workers on other hosts
+ * have claims. A UserError where the folder has no sweep.
+ */
 export async function statusOf(folder: string, { watch = 2.5 }: StatusOptions = {}): Promise<SweepStatus> {
   const plan = readSweep(folder);
   const jobs = jobsOf(plan.trials);

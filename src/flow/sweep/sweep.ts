@@ -2,24 +2,19 @@
 // still works. The plan is made once; then any number of processes work on it, here or on other machines, and the last
 // one writes the front.
 
-import { existsSync } from 'node:fs';
-import { isGeneratorSpec, meantAsGenerator } from '../../netlist/generators/registry.ts';
-import { findModel } from '../../nn/models/registry.ts';
-import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
-import { importMultiplier } from '../../workbench/import.ts';
 import { Technology, type TechnologyOptions } from '../../workbench/synthesised-power.ts';
 import { runFlow } from '../flow.ts';
 import type { DeviceOptions } from '../run/device.ts';
 import type { LogOptions } from '../run/logs.ts';
 import { readManifest } from '../run/manifest.ts';
-import { mergeSettings, parseConfiguration, withExactWidths } from '../settings/config.ts';
-import { isModelFile } from '../settings/model-name.ts';
+import { mergeSettings, withExactWidths } from '../settings/config.ts';
+import { acceptTrials } from './accept.ts';
 import type { Question } from './cheapest.ts';
 import type { SweepListener } from './events.ts';
-import { forgetOutcome, openSweep, outcomeOf, readSweep, type SweepPlan } from './folder.ts';
+import { forgetOutcome, hasSweep, openSweep, outcomeOf, readSweep, type SweepPlan } from './folder.ts';
 import { frontOf, type Goal, type SweepReport } from './front.ts';
-import { type GridInput, type Trial, trialsOf } from './grid.ts';
+import { type GridInput, trialsOf } from './grid.ts';
 import { writeResults } from './results.ts';
 import { jobsOf } from './tree.ts';
 import { type Worked, workOn } from './work.ts';
@@ -72,22 +67,27 @@ export async function sweep(options: SweepOptions): Promise<SweepReport> {
   return await reportSweep(options);
 }
 
-/** Makes the folder with its plan, or checks that it has this one; trains nothing. */
+/**
+ * Makes the folder with its plan, or checks that it has this one; trains nothing. A UserError where a trial could not
+ * run, or where the folder has another plan, or something else, in it.
+ */
 export async function planSweep(
   options: Pick<SweepOptions, 'folder' | 'plan' | 'rungs' | 'from' | 'question'>,
 ): Promise<SweepPlan> {
   const { folder, plan: asked, rungs = [], from, question } = options;
-  const { rivals: _, ...base } = from === undefined ? {} : readManifest(from).given;
+  const source = from === undefined ? undefined : readManifest(from);
+  const { rivals: _, ...base } = source?.given ?? {};
   const said = withExactWidths(asked?.settings ?? {}, 'settings');
   const trials = asked && trialsOf({ ...asked, settings: mergeSettings(base, said) });
-  for (const { settings } of trials ?? []) requireModel(settings.model);
-  await requireGenerators(trials ?? []);
+  // One that is there has been accepted, and goes on.
+  if (trials && !hasSweep(folder)) await acceptTrials(trials, source);
   return await openSweep(
     folder,
     trials && { trials, rungs: [...rungs], ...given({ from, question: isEmpty(question) ? undefined : question }) },
   );
 }
 
+/** What one worker is to do of a sweep that is there. */
 export interface WorkerOptions extends Omit<SweepOptions, 'plan' | 'rungs' | 'from' | 'question' | 'loss' | 'power'> {
   /** Trials after which it ends; default: it stays until nothing is left. */
   readonly trials?: number;
@@ -95,6 +95,7 @@ export interface WorkerOptions extends Omit<SweepOptions, 'plan' | 'rungs' | 'fr
   readonly sharedOnly?: boolean;
 }
 
+/** What one worker has done, and what is left. */
 export interface WorkerReport extends Worked {
   /** Trials of the whole sweep that have not ended. */
   readonly left: number;
@@ -102,7 +103,11 @@ export interface WorkerReport extends Worked {
   readonly report?: SweepReport;
 }
 
-/** One worker on a sweep that is there: as many trials as it is to do, or until nothing is left that it could. */
+/**
+ * One worker on a sweep that is there: as many trials as it is to do, or until nothing is left that it could. Any
+ * number of them may work at once, in other processes and on other hosts. Throws the signal's reason when it was
+ * stopped, which loses nothing; a UserError where the folder has no sweep.
+ */
 export async function workOnSweep(options: WorkerOptions): Promise<WorkerReport> {
   const { folder, devices = [{}], perform = runFlow, ...rest } = options;
   const plan = readSweep(folder);
@@ -117,30 +122,6 @@ export function retryFailed(folder: string): number {
   const failed = jobsOf(readSweep(folder).trials).filter(({ path }) => outcomeOf(folder, path)?.state === 'failed');
   for (const { path } of failed) forgetOutcome(folder, path);
   return failed.length;
-}
-
-/** A name that no model has; files are looked at with the trial, where they are then. */
-function requireModel(name: string | undefined): void {
-  if (name !== undefined && !isModelFile(name)) findModel(name);
-}
-
-/** A generator that makes nothing, or nothing of a trial's widths: that is known before anything is trained. */
-async function requireGenerators(trials: readonly Trial[]): Promise<void> {
-  const known = new Set<string>();
-  for (const { name, settings } of trials) {
-    const { bits, map } = parseConfiguration(settings, `the trial ${name}`);
-    const { multiplier, operandOrder } = map;
-    const isGenerated = multiplier !== undefined && (isGeneratorSpec(multiplier) || meantAsGenerator(multiplier));
-    const asked = JSON.stringify([multiplier, bits, operandOrder]);
-    if (!isGenerated || existsSync(multiplier) || known.has(asked)) continue;
-    known.add(asked);
-    try {
-      await importMultiplier(multiplier, bits, given({ operandOrder }));
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      throw new UserError(`the trial ${name}: ${error.message}`);
-    }
-  }
 }
 
 const isEmpty = (question: Question = {}): boolean => Object.keys(question).length === 0;

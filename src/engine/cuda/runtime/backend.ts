@@ -10,9 +10,9 @@ import { sourcesOf } from '../lower/sources.ts';
 import { type CollectiveOptions, Communicator } from './communicator.ts';
 import type { Compiler } from './compiler.ts';
 import { CompilerProcesses } from './compiler-processes.ts';
-import { hasDriver, OLDEST_CAPABILITY, openCompiler, openCuda, openNccl } from './device.ts';
+import { findDriverVersion, OLDEST_CAPABILITY, openCompiler, openCuda, openNccl } from './device.ts';
 import { Context, type DeviceProperties } from './driver.ts';
-import { isEmpty, KernelLibrary } from './kernel-library.ts';
+import { isAnyKept, KernelLibrary } from './kernel-library.ts';
 import { CudaProgram } from './program.ts';
 import { CudaSession, type SessionParts, type SharedTarget } from './session.ts';
 
@@ -69,14 +69,18 @@ function compilersOf(compiler: Compiler, ranks: number): Compilers {
 let started: Compilers | undefined;
 
 /**
- * Where no kernel is kept, starts what compiles for the one GPU that will be opened, beside whatever comes first:
- * reading data, by which this process grows, and the larger it is the longer it takes to start others. What is lacking
- * is for `cudaBackend` to say. Where it is not opened, or only long after, they have ended by themselves.
+ * Where no kernel is kept that this program, compiler and driver have made, starts what compiles for the one GPU that
+ * will be opened, beside whatever comes first: reading data, by which this process grows, and the larger it is the
+ * longer it takes to start others. What is lacking is for `cudaBackend` to say. Where it is not opened, or only long
+ * after, they have ended by themselves.
  */
 export function prepareCuda(): void {
   try {
-    if (started || !isEmpty() || !hasDriver()) return;
-    started = compilersOf(openCompiler(), 1);
+    if (started) return;
+    const driverVersion = findDriverVersion();
+    const compiler = openCompiler();
+    if (isAnyKept({ driverVersion, compilerVersion: compiler.version })) return;
+    started = compilersOf(compiler, 1);
   } catch {
     return;
   }

@@ -3,7 +3,7 @@
 // device). What is compiled where and kept is said in kernel-library.ts and compiler-processes.ts.
 
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import type koffi from 'koffi';
 import type { KernelSource } from '../lower/launch.ts';
@@ -73,7 +73,17 @@ export interface CompileTarget {
 /** The name of the cached machine code: 32 hexadecimal digits. */
 export function cacheKey(text: string, options: readonly string[], target: CompileTarget): string {
   const parts = [text, ...options, target.device, target.capability, target.driverVersion, target.compilerVersion];
-  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
+  return digest(parts);
+}
+
+/** 32 hexadecimal digits, the same for equal values. */
+export const digest = (values: readonly unknown[]): string =>
+  createHash('sha256').update(JSON.stringify(values)).digest('hex').slice(0, 32);
+
+/** The same where the files of all kernels are. */
+export function digestOfKernels(folder = kernelFolder()): string {
+  const files = readdirSync(folder).filter((file) => /\.cuh?$/.test(file));
+  return digest(files.sort().map((file) => [file, readFileSync(join(folder, file), 'utf8')]));
 }
 
 const signatures = {

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import type koffi from 'koffi';
 import { UserError } from '../../../tensor/errors.ts';
 import { Compiler } from './compiler.ts';
-import { type DeviceProperties, Driver } from './driver.ts';
+import { type DeviceProperties, Driver, versionOfDriver } from './driver.ts';
 import { CUDA_PATH_VARIABLE, compilerCandidates, driverCandidates, ncclCandidates } from './libraries.ts';
 import { Nccl } from './nccl.ts';
 
@@ -111,15 +111,15 @@ export function formatVersion(version: number): string {
   return `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
 }
 
+const noDriver = [
+  'the NVIDIA driver cannot be opened',
+  'install the NVIDIA driver for a GPU of this machine; on a cluster give the command to a node that has one',
+] as const;
+
 function open(): Cuda {
   if (opened) return opened;
   const ffi = loadFfi();
-  const driver = openFirst(
-    driverCandidates(),
-    (library) => new Driver(ffi, library),
-    'the NVIDIA driver cannot be opened',
-    'install the NVIDIA driver for a GPU of this machine; on a cluster give the command to a node that has one',
-  );
+  const driver = openFirst(driverCandidates(), (library) => new Driver(ffi, library), ...noDriver);
   const devices = driver.devices();
   if (!devices.some(({ capability }) => capability >= OLDEST_CAPABILITY)) {
     const found = devices.map(({ name, capability }) => `${name} (${capability / 10})`).join(', ') || 'no device';
@@ -132,16 +132,13 @@ function open(): Cuda {
   return opened;
 }
 
-/** Whether the driver's library is there; it is not asked for its devices yet, which takes longer. */
-export function hasDriver(): boolean {
+/**
+ * The version of the driver, as `Driver` has it, whose library is there; it is not asked for its devices yet, which
+ * takes longer. Throws where there is none.
+ */
+export function findDriverVersion(): number {
   const ffi = loadFfi();
-  return driverCandidates().some((library) => {
-    try {
-      return Boolean(ffi.load(library));
-    } catch {
-      return false;
-    }
-  });
+  return openFirst(driverCandidates(), (library) => versionOfDriver(ffi, library), ...noDriver);
 }
 
 /** The run-time compiler alone: it needs neither a driver nor a GPU. Throws where there is none. */

@@ -116,6 +116,14 @@ export interface DeviceProperties {
   readonly sharedBytesPerBlock: number;
 }
 
+/** The version of a driver's library, which need not be initialised for that. Throws where it tells none. */
+export function versionOfDriver(ffi: typeof koffi, library: string): number {
+  const version = new Int32Array(1);
+  const status = ffi.load(library).func(signatures.cuDriverGetVersion)(version) as number;
+  if (status !== 0) throw new Error(`cuDriverGetVersion: status ${status}`);
+  return version[0]!;
+}
+
 /** The loaded driver library. */
 export class Driver {
   readonly library: string;

@@ -1,10 +1,10 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
 import type { CompilerProcesses } from './compiler-processes.ts';
-import { KernelLibrary, type KernelNews } from './kernel-library.ts';
+import { isAnyKept, KernelLibrary, type KernelNews } from './kernel-library.ts';
 
 const target = { capability: 90, device: 'A GPU', driverVersion: 13000 };
 const parent = mkdtempSync(join(tmpdir(), 'tram-kernel-library-'));
@@ -36,11 +36,22 @@ const source = (value: number) => ({ file: 'approximate-codes.cu', defines: { X:
 const image = (value: number) => Uint8Array.of(value);
 let [now, ahead, folder, pulled] = [new Later(), new Later(), '', 0];
 
-beforeEach(() => {
+beforeEach(async () => {
   [now, ahead, folder, pulled] = [new Later(), new Later(), mkdtempSync(join(parent, 'kernels-')), 0];
-  writeFileSync(other(), 'of another program');
+  await keepOne();
+  now = new Later();
 });
-const other = () => join(folder, 'other.cubin');
+
+/** As an earlier run of this program leaves the folder. */
+async function keepOne(): Promise<void> {
+  const compiling = library().image(source(0));
+  now.ends.get('-DX=0')!.done(image(0));
+  await compiling;
+}
+const filesOf = (ending: string) => readdirSync(folder).filter((name) => name.endsWith(ending));
+const forget = () => {
+  for (const name of readdirSync(folder)) rmSync(join(folder, name));
+};
 
 const library = () => new KernelLibrary(() => now, target, folder, ahead as unknown as CompilerProcesses);
 
@@ -96,7 +107,7 @@ test('what is expected is compiled once something was, each kernel once, and not
   await askedAhead('-DX=2', '-DX=3');
   ahead.ends.get('-DX=2')!.done(image(2));
   // Kept for the next run, and there in this one.
-  await vi.waitFor(() => expect(readdirSync(folder)).toHaveLength(2));
+  await vi.waitFor(() => expect(filesOf('.cubin')).toHaveLength(2));
   expect([...(await kernels.image(source(2)))]).toEqual([2]);
   expect(now.asked).toEqual(['-DX=1']);
 });
@@ -146,7 +157,7 @@ test('where no kernel is kept the first program is compiled at once, and who wai
   const told: KernelNews[] = [];
   const hear = (message: unknown) => void told.push(message as KernelNews);
   subscribe('tram:kernels', hear);
-  rmSync(other());
+  forget();
   const kernels = library();
   kernels.expect(programs([1, 2], [3]));
   expect(now.asked).toEqual(['-DX=1', '-DX=2']);
@@ -165,8 +176,35 @@ test('where no kernel is kept the first program is compiled at once, and who wai
   await askedAhead('-DX=3');
 });
 
+test('what another compiler, driver or GPU has left is not what is kept for this one', () => {
+  const [compilerVersion, driverVersion, device] = [now.version, target.driverVersion, 'Another GPU'];
+  // Before a GPU is opened it is that of any.
+  expect(isAnyKept({ compilerVersion, driverVersion }, folder)).toBe(true);
+  expect(isAnyKept({ compilerVersion: '12.9', driverVersion }, folder)).toBe(false);
+  expect(isAnyKept({ compilerVersion, driverVersion: 12080 }, folder)).toBe(false);
+  expect(isAnyKept({ ...target, compilerVersion }, folder)).toBe(true);
+  expect(isAnyKept({ ...target, compilerVersion, device }, folder)).toBe(false);
+  const there = new KernelLibrary(() => now, { ...target, device }, folder, ahead as unknown as CompilerProcesses);
+  there.expect(programs([0, 1]));
+  expect(now.asked).toEqual(['-DX=0', '-DX=1']);
+});
+
+test('of other kernels of the program only what is still the same is taken, and from then on it is kept for these', async () => {
+  for (const name of filesOf('.mark')) renameSync(join(folder, name), join(folder, `0${name.slice(1)}`));
+  const ofThis = { ...target, compilerVersion: now.version };
+  expect(isAnyKept(ofThis, folder)).toBe(false);
+  const kernels = library();
+  kernels.expect(programs([0, 1]));
+  expect(now.asked).toEqual(['-DX=1']);
+  expect([...(await kernels.image(source(0)))]).toEqual([0]);
+  expect(isAnyKept(ofThis, folder)).toBe(true);
+  // Without machine code a mark tells nothing.
+  for (const name of filesOf('.cubin')) rmSync(join(folder, name));
+  expect(isAnyKept(ofThis, folder)).toBe(false);
+});
+
 test('of the first program what does not compile is compiled again where it is needed, and fails there', async () => {
-  rmSync(other());
+  forget();
   const kernels = library();
   kernels.expect(programs([1]));
   now.ends.get('-DX=1')!.fail(new Error('does not compile'));
@@ -189,12 +227,12 @@ test('neither a source that is not there ahead nor a folder that is none is anyt
 });
 
 test('a file that is empty, as after a fall of the machine, is made anew', async () => {
-  rmSync(other());
+  forget();
   for (const value of [1, 2]) {
     const needed = library().image(source(1));
     now.ends.get('-DX=1')!.done(image(value));
     expect([...(await needed)]).toEqual([value]);
-    writeFileSync(join(folder, readdirSync(folder)[0]!), '');
+    writeFileSync(join(folder, filesOf('.cubin')[0]!), '');
   }
   expect(now.asked).toHaveLength(2);
 });

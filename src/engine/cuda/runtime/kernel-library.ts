@@ -1,6 +1,8 @@
 // The kernels of one device: each compiled once per process when it is first needed, and kept on disk. The first that
 // is missing there means that later ones will be, too: then what was said to come (`expect`) is compiled ahead, with
-// what the machine has left. Where none is kept at all, the first program that is expected is taken for needed.
+// what the machine has left. Where none is kept for this program's kernels, this compiler, driver and GPU, the first
+// program that is expected is taken for needed. That some are is told by a mark, an empty file beside them: their own
+// names tell nothing before the kernel is there that they are of.
 // Invariant: that changes nothing but when a kernel is there. It is compiled from the same text with the same options,
 // and one that fails ahead is compiled again where it is needed, and fails there.
 // Machine code that lacks products is kept as any other, and refused wherever it comes from.
@@ -17,6 +19,8 @@ import {
   type CompileTarget,
   cacheKey,
   compileOptions,
+  digest,
+  digestOfKernels,
   type KernelCompiler,
   LackingProducts,
   lacksProducts,
@@ -48,16 +52,33 @@ interface Kernel {
 /** Where kernels are kept, unless somebody says otherwise. */
 const usualFolder = () => userCacheFolder('kernels');
 
-/** Whether no kernel is kept there: nothing that is needed will be there. */
-export function isEmpty(folder = usualFolder()): boolean {
+/**
+ * Whether machine code is kept there that came of this program's kernels by this compiler under this driver, for this
+ * GPU, or for any where none is named: what is needed may be there. Otherwise nothing will be, or little.
+ */
+export function isAnyKept(target: KnownTarget, folder = usualFolder()): boolean {
   try {
-    return !readdirSync(folder).some((file) => file.endsWith(ENDING));
+    const files = readdirSync(folder);
+    const mark = markOf(target);
+    return files.some((file) => file.startsWith(mark)) && files.some((file) => file.endsWith(ENDING));
   } catch {
-    return true;
+    return false;
   }
 }
 
+/** What is known of a target before a GPU is opened, and of the GPU. */
+type KnownTarget = Pick<CompileTarget, 'compilerVersion' | 'driverVersion'> & Partial<CompileTarget>;
+
 const ENDING = '.cubin';
+
+let kernels: string | undefined;
+
+/** The name of a mark, or how it begins where no GPU is named. */
+function markOf({ compilerVersion, driverVersion, device, capability }: KnownTarget): string {
+  kernels ??= digestOfKernels();
+  const known = digest([kernels, compilerVersion, driverVersion]);
+  return device === undefined ? `${known}-` : `${known}-${digest([device, capability])}.mark`;
+}
 
 /** Milliseconds between two looks at whether what is needed is under way. */
 const PAUSE = 20;
@@ -77,6 +98,7 @@ export class KernelLibrary {
   readonly #begun = new Set<string>();
   #isPreparing = false;
   #isClosed = false;
+  #isMarked = false;
   /** Compilations that were not in the cache. */
   compiled = 0;
 
@@ -116,14 +138,14 @@ export class KernelLibrary {
 
   /**
    * What programs to come will need, one program after the other. They are only asked for when a kernel was missing,
-   * and while the compiler is not busy with those that are needed; the first of all at once where no kernel is kept.
+   * and while the compiler is not busy with those that are needed; the first of all at once where none is kept.
    * What the iterator throws is its end. What has the `name` of something earlier is nothing new.
    */
   expect(programs: Iterator<readonly KernelSource[]>, name?: string): void {
     if (!this.#ahead || (name !== undefined && this.#named.has(name))) return;
     if (name !== undefined) this.#named.add(name);
     this.#expected.push(programs);
-    if (this.compiled === 0 && isEmpty(this.#folder)) {
+    if (this.compiled === 0 && !isAnyKept(this.#keptFor(), this.#folder)) {
       for (const kernel of this.#nextOf(programs) ?? []) {
         this.#image(kernel).catch(() => this.#images.delete(kernel.name));
       }
@@ -165,7 +187,10 @@ export class KernelLibrary {
   async #produce(kernel: Kernel): Promise<Uint8Array> {
     const { name, path } = kernel;
     const kept = keptAt(path);
-    if (kept) return kept;
+    if (kept) {
+      this.#mark();
+      return kept;
+    }
     this.#begun.add(name);
     const early = this.#early.get(name);
     const compiling = this.#compile(kernel);
@@ -185,7 +210,7 @@ export class KernelLibrary {
     void this.#prepare();
     return compiling.then((image) => {
       tell({ file, kind: 'compiled', begin, end: performance.now() });
-      keep(path, image);
+      this.#keep(path, image);
       return image;
     });
   }
@@ -224,7 +249,7 @@ export class KernelLibrary {
       (image) => {
         tell({ file, kind: 'ahead', begin, end: performance.now() });
         if (!this.#images.has(name) && !lacksProducts(image)) this.#images.set(name, Promise.resolve(image));
-        keep(path, image);
+        this.#keep(path, image);
       },
       () => this.#early.delete(name),
     );
@@ -239,9 +264,25 @@ export class KernelLibrary {
   #kernel(source: KernelSource): Kernel {
     const text = this.#text(source);
     const options = compileOptions(source, this.#target.capability);
-    const key = cacheKey(text, options, { ...this.#target, compilerVersion: this.#compiler().version });
+    const key = cacheKey(text, options, this.#keptFor());
     const path = join(this.#folder, key + ENDING);
     return { name: KernelLibrary.nameOf(source), file: source.file, text, options, path };
+  }
+
+  #keptFor(): CompileTarget {
+    return { ...this.#target, compilerVersion: this.#compiler().version };
+  }
+
+  #keep(path: string, image: Uint8Array): void {
+    keep(path, image);
+    this.#mark();
+  }
+
+  /** Says that something is kept for this target. */
+  #mark(): void {
+    if (this.#isMarked) return;
+    this.#isMarked = true;
+    isDone(() => writeFileSync(join(this.#folder, markOf(this.#keptFor())), ''));
   }
 
   #text(source: KernelSource): string {

@@ -1,0 +1,68 @@
+// What a trial would refuse before its first epoch is refused with the plan, in the same words: else all trials would
+// refuse it one after the other, behind the float training that they share. What lies elsewhere, where the trials will
+// be, is for these to look at: data, models and multipliers in files that are not here.
+
+import { existsSync } from 'node:fs';
+import { isHere } from '../../data/registry.ts';
+import { isGeneratorSpec, meantAsGenerator } from '../../netlist/generators/registry.ts';
+import { findModel } from '../../nn/models/registry.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { given } from '../../tensor/given.ts';
+import { importMultiplier } from '../../workbench/import.ts';
+import { requireFeasible } from '../ahead.ts';
+import { ownZero } from '../multipliers/mapped.ts';
+import { datasetOptions, type OpenTask, openTask } from '../run/inputs.ts';
+import { type Manifest, withoutSearchedWidths } from '../run/manifest.ts';
+import { type Configuration, parseConfiguration } from '../settings/config.ts';
+import { isModelFile } from '../settings/model-name.ts';
+import type { Trial } from './grid.ts';
+import { phaseKeys } from './keys.ts';
+
+/**
+ * Throws a UserError, with the trial's name, for the first one that cannot run. Each data set and network is opened
+ * once. `source`: the run that trials branch from, whose finished phases are not looked at again.
+ */
+export async function acceptTrials(trials: readonly Trial[], source: Manifest | undefined): Promise<void> {
+  for (const { settings } of trials) requireModel(settings.model);
+  const done = source ? phaseKeys(withoutSearchedWidths(source)).filter(({ phase }) => source.phases[phase]) : [];
+  const taken = new Set(done.map(({ key }) => key));
+  const opened = new Map<string, Pick<OpenTask, 'layers'> & { readonly images: number }>();
+  const imported = new Set<string>();
+  for (const { name, settings } of trials) {
+    const configuration = parseConfiguration(settings, `the trial ${name}`);
+    try {
+      await requireGenerator(configuration, imported);
+      if (!isLocal(configuration)) continue;
+      const { model, data, train } = configuration;
+      const asked = JSON.stringify([model, data, train.checkpoint, datasetOptions(configuration, process.cwd())]);
+      if (!opened.has(asked)) {
+        const { layers, dataset } = await openTask(configuration, source?.inputs);
+        opened.set(asked, { layers, images: dataset.train.count });
+      }
+      const toDo = phaseKeys(configuration).filter(({ key }) => !taken.has(key));
+      requireFeasible({ configuration, ...opened.get(asked)!, toDo: toDo.map(({ phase }) => phase) });
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      throw new UserError(`the trial ${name}: ${error.message}`);
+    }
+  }
+}
+
+/** A name that no model has. */
+function requireModel(name: string | undefined): void {
+  if (name !== undefined && !isModelFile(name)) findModel(name);
+}
+
+/** Whether model and data of a trial are here. */
+const isLocal = ({ model, data }: Configuration): boolean => (!isModelFile(model) || existsSync(model)) && isHere(data);
+
+/** A generator that makes nothing, nothing of the trial's widths, or not what its weights' zero point needs. */
+async function requireGenerator(configuration: Configuration, known: Set<string>): Promise<void> {
+  const { bits, map, quantize } = configuration;
+  const { multiplier, operandOrder, zeroProduct } = map;
+  const isGenerated = multiplier !== undefined && (isGeneratorSpec(multiplier) || meantAsGenerator(multiplier));
+  const asked = JSON.stringify([multiplier, bits, operandOrder, zeroProduct, quantize.quantizer, quantize.weightZero]);
+  if (!isGenerated || existsSync(multiplier) || known.has(asked)) return;
+  known.add(asked);
+  ownZero(configuration, (await importMultiplier(multiplier, bits, given({ operandOrder }))).table);
+}
