@@ -6,8 +6,8 @@
 
 /**
  * tiles[column tiles][chunk][tap, sorted by class] = 64 inner × 64 column halves, shifts[column tiles][chunk] their
- * power of two. w is [tap][inner][column], or, transposed, [last tap − tap][column][inner]. With a single tap `together`
- * neighbouring column tiles lie in the place of taps and share their power of two, else it is 1.
+ * power of two. w is [tap][inner][column], or, transposed, [last tap − tap][column][inner]. With a single tap
+ * `together` neighbouring column tiles lie in the place of taps and share their power of two, else it is 1.
  * Grid: (chunks, column tiles / together).
  */
 extern "C" __global__ void __launch_bounds__(512)

@@ -1,4 +1,5 @@
-// Gradients of the weights of 1×1 windows of stride 1 and of linear layers on f16 matrix units, see convolution-f16.cuh.
+// Gradients of the weights of 1×1 windows of stride 1 and of linear layers on f16 matrix units, see
+// convolution-f16.cuh.
 //   gradient_of_pixels dw[m][n] = Σ_p x[p][m]·g[p][n]; x in f32 or, with CODES, as codes of one scale and zero point
 // -D: CODES (0 or 1), STRIDE 1, WGMMA.
 #include "convolution-f16-codes.cuh"

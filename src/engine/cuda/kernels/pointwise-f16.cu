@@ -1,5 +1,5 @@
-// Products of pixels' channels with a matrix of weights (1×1 windows of stride 1, linear layers) on f16 matrix units and
-// their input gradients, see convolution-f16.cuh; weights are laid out beforehand (convolution-f16-weights.cu).
+// Products of pixels' channels with a matrix of weights (1×1 windows of stride 1, linear layers) on f16 matrix units
+// and their input gradients, see convolution-f16.cuh; weights are laid out beforehand (convolution-f16-weights.cu).
 //   multiply_pixels y[p][n] = Σ_k a[p][k]·b[k][n]
 // Without taps nothing is read twice from shared memory, so the way from L2 is what costs: a block has as many columns
 // as registers allow, and while the unit multiplies one chunk the next one becomes halves.

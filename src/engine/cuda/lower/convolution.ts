@@ -1,6 +1,7 @@
 // Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu.
-// Depthwise ones have kernels of their own (depthwise.ts), and so have, where the device can, those that keep the size
-// of the image (convolution-f16.ts) and those of a single tap (pointwise-f16.ts). The gradients through the error of an approximate multiplier are such products too (approximate-slopes.ts).
+// Depthwise ones have kernels of their own (depthwise.ts), and so have, where the device can, those that keep the
+// size of the image (convolution-f16.ts) and those of a single tap (pointwise-f16.ts). The gradients through the error
+// of an approximate multiplier are such products too (approximate-slopes.ts).
 
 import { invariant } from '../../../tensor/errors.ts';
 import type { Node, Value } from '../../graph/graph.ts';
