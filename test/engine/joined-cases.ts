@@ -190,42 +190,55 @@ const onF16: readonly Window[] = [
   ['64 to 128 channels of many pixels, stride 2', [5, 18, 22, 64], [3, 3, 64, 128], 2, 1],
 ];
 
+/** Products of a single tap: block sizes, tiles of gradients that are half empty, sums in parts, whole devices. */
+const pointwise: readonly Window[] = [
+  ['192 to 64 channels, pointwise', [2, 6, 7, 192], [1, 1, 192, 64], 1, 0],
+  ...[128, 192, 256].map((o) => [`64 to ${o} channels, pointwise`, [2, 9, 17, 64], [1, 1, 64, o], 1, 0] as const),
+  ...[128, 192, 256].map((c) => [`${c} to 128 channels, pointwise`, [3, 9, 17, c], [1, 1, c, 128], 1, 0] as const),
+  ['128 to 64 channels, pointwise', [1, 9, 17, 128], [1, 1, 128, 64], 1, 0],
+  ['64 to 256 channels of many pixels, pointwise', [4, 65, 65, 64], [1, 1, 64, 256], 1, 0],
+  ['192 to 64 channels of many pixels, pointwise', [4, 65, 65, 192], [1, 1, 192, 64], 1, 0],
+];
+
 const ofMagnitudes = floatsOf(31);
 /**
  * Chunks of 64 channels of both operands with magnitudes of their own: f16 has a power of two for each. Pixels of three
  * blocks, so that a device of two multiprocessors sums all chunks in one.
  */
-const magnitudes: readonly Case[] = (
-  [
-    ['that fall and rise', [1e-9, 0, 1e-3], [1e6, 1, 1e-2]],
-    ['ever larger', [1e-20, 1, 1e10], [1e-5, 1e3, 1e6]],
-    ['ever smaller', [1e12, 1, 1e-12], [1e3, 1, 1e-3]],
-    ['of almost nothing', [1e-18, 1e-18, 0], [1e-17, 1e-18, 1]],
-    ['near the largest', [1e18, 1e16, 1], [1e17, 1e18, 1e-30]],
-  ] as const
-).map(([note, ofX, ofW]) => {
-  const chunkOf = (channel: number) => Math.floor((channel % 192) / 64);
-  const scaled = (of: HostTensor, factorAt: (at: number) => number) =>
-    tensor(
-      'f32',
-      of.shape,
-      Float32Array.from(of.data, (value, at) => value * factorAt(at)),
-    );
-  const operands = [
-    scaled(ofMagnitudes([6, 8, 8, 192]), (at) => ofX[chunkOf(at)]!),
-    scaled(ofMagnitudes([3, 3, 192, 64]), (at) => ofW[chunkOf(Math.floor(at / 64))]!),
-  ];
-  return make('conv2d', `192 channels, magnitudes ${note}`, operands, square({ padding: 1 }), {
-    differentiate: [0, 1],
+const magnitudes = (window: 1 | 3): readonly Case[] =>
+  (
+    [
+      ['that fall and rise', [1e-9, 0, 1e-3], [1e6, 1, 1e-2]],
+      ['ever larger', [1e-20, 1, 1e10], [1e-5, 1e3, 1e6]],
+      ['ever smaller', [1e12, 1, 1e-12], [1e3, 1, 1e-3]],
+      ['of almost nothing', [1e-18, 1e-18, 0], [1e-17, 1e-18, 1]],
+      ['near the largest', [1e18, 1e16, 1], [1e17, 1e18, 1e-30]],
+    ] as const
+  ).map(([note, ofX, ofW]) => {
+    const chunkOf = (channel: number) => Math.floor((channel % 192) / 64);
+    const scaled = (of: HostTensor, factorAt: (at: number) => number) =>
+      tensor(
+        'f32',
+        of.shape,
+        Float32Array.from(of.data, (value, at) => value * factorAt(at)),
+      );
+    const operands = [
+      scaled(ofMagnitudes([6, 8, 8, 192]), (at) => ofX[chunkOf(at)]!),
+      scaled(ofMagnitudes([window, window, 192, 64]), (at) => ofW[chunkOf(Math.floor(at / 64))]!),
+    ];
+    const name = `192 channels, ${window === 1 ? 'pointwise, ' : ''}magnitudes ${note}`;
+    return make('conv2d', name, operands, square({ padding: (window - 1) / 2 }), { differentiate: [0, 1] });
   });
-});
 
 const convolutions: readonly Case[] = [
-  ...magnitudes,
+  ...magnitudes(3),
+  ...magnitudes(1),
   ...(
     [
       ['64 channels, pointwise', [2, 6, 7, 64], [1, 1, 64, 64], 1, 0],
       ...onF16,
+      ...pointwise,
+      ['patches of 8×8×3 to 64 channels', [2, 16, 24, 3], [8, 8, 3, 64], 8, 0],
       ['5×5 to 128 channels, stride 2', [3, 12, 10, 64], [5, 5, 64, 128], 2, 2],
       ['128 channels with stride 2', [2, 32, 32, 128], [3, 3, 128, 16], 2, 1],
       ['3 to 640 channels', [2, 5, 5, 3], [3, 3, 3, 640], 1, 1],
@@ -234,7 +247,7 @@ const convolutions: readonly Case[] = [
     make('conv2d', note, [floats(x), floats(w)], square({ stride, padding }), { differentiate: [0, 1] }),
   ),
   // The gradient of the weights from codes in place of values.
-  ...onF16.map(([note, x, w, stride, padding]) =>
+  ...[...onF16, ...pointwise].map(([note, x, w, stride, padding]) =>
     approximateCase(`codes of ${note}`, { x, w, stride, padding }, [4, 5], 'truncation'),
   ),
 ];

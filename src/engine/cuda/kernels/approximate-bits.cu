@@ -35,7 +35,7 @@ INLINE u32 wordOf(Total factor) { return factor; }
 INLINE Total ofWord(u32 factor) { return factor; }
 INLINE Total factorOf(double share, int shift) { return __double2int_rn(share * (1 << shift)); }
 INLINE void addCounts(Total &total, Total factor, int count) { total += factor * (u32)count; }
-INLINE double valueOf(Total total) { return (int)total; }
+INLINE double valueOf(Total total) { return asDouble((int)total); }
 #endif
 /** Of an entry of m, the share of its partial product that is kept. */
 INLINE double shareOf(const float *m, int entry) { return entry == -2 ? 0.0 : entry < 0 ? 1.0 : 1 - (double)m[entry]; }
@@ -73,10 +73,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #pragma unroll
       for (int i = 0; i < 4; i++) addCounts(totals[ni][i], factor, counts[ni][i]);
   };
-  // A tile's rectangles are fetched when it begins and needed when it ends.
+  // A tile's rectangles, and what its columns have in common, are fetched when it begins and needed when it ends.
   constexpr int WORDS = (KH + 1) * (KW + 1) * BN, MINE = (WORDS + COUNTERS - 1) / COUNTERS;
   __shared__ __align__(8) int ofCodes[WORDS];
+  __shared__ __align__(16) double ofColumns[3 * BN];
+  const ColumnTerms terms(ofColumns, BN);
   int fetched[MINE];
+  float wScale = 0, wZero = 0;
   countTiles(
       shared, bits, g, singles,
       [&](int tile) {
@@ -87,6 +90,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
           const int at = thread + i * COUNTERS;
           if (at < WORDS) fetched[i] = rectangles[at / BN * (bits.columnTiles * BN) + bits.column0(tile) + at % BN];
         }
+        if (thread < BN) {
+          const int column = min(bits.column0(tile) + thread, g.o - 1);
+          wScale = zero.wScale[column];
+          wZero = zero.wZero[column];
+        }
       },
       []() {}, [&](auto group, const int(*counts)[4]) { add(factors[decltype(group)::value], counts); },
       [&](int first, auto at, const int(*counts)[4]) { add(ofWord(singles[first + decltype(at)::value].factor), counts); }, [](int) {},
@@ -95,7 +103,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         meet(2, COUNTERS);
 #pragma unroll
         for (int i = 0; i < MINE; i++) {
-          if (thread + i * COUNTERS < WORDS) ofCodes[thread + i * COUNTERS] = fetched[i];
+          const int at = thread + i * COUNTERS;
+          if (at < WORDS) ofCodes[at] = fetched[i];
+          if (at >= WORDS - BN && at < WORDS) terms.ofCodes[at - (WORDS - BN)] = fetched[i];
+        }
+        if (thread < BN) {
+          terms.scale[thread] = (double)*zero.xScale * wScale;
+          terms.zero[thread] = wZero;
         }
 #if WARPS_K > 1
         // The first warpgroup takes over the other's sums.
@@ -111,7 +125,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         meet(2, COUNTERS);
 #endif
         const OutputTile at = {bits.row0(tile), bits.column0(tile), 0, warp * 16, 0, rows.sum, rows.y, rows.x};
-        storeDequantized<1, 8, PAIRS>(at, {ofCodes, BN}, g, zero, y, [&](int, int ni, int element, const TapsInside &, int) {
+        storeDequantized<1, 8, PAIRS>(at, terms, {ofCodes, BN}, g, zero, y, [&](int, int ni, int element, const TapsInside &, int) {
           return make_double2(valueOf(totals[ni][element]), valueOf(totals[ni][element + 1]));
         });
       });

@@ -291,15 +291,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 
   // Sums of the weight codes, and of their constants, over rectangles of taps.
   const Rectangles ofCodes = {(int *)shared, BN}, ofConstants = {ofCodes.sums + (g.kh + 1) * (g.kw + 1) * BN, BN};
+  const int areaWords = (g.kh + 1) * (g.kw + 1) * BN;
+  const ColumnTerms terms((double *)(ofCodes.sums + (1 + OFFSETS) * areaWords), BN);
   for (int i = thread; i < (1 + OFFSETS) * BN; i += THREADS) {
     const int n = i % BN, column = column0 + n < columns ? group * columns + column0 + n : -1;
     sumRectangles(i < BN ? ofCodes : ofConstants, i < BN ? tapSums : tapConstants, n, column, g.o, g.kh, g.kw);
+    if (i >= BN || column < 0) continue;
+    terms.scale[n] = (double)*zero.xScale * zero.wScale[column];
+    terms.zero[n] = zero.wZero[column];
+    terms.ofCodes[n] = ofCodes.sums[areaWords - BN + n];
   }
   __syncthreads();
   if (warpK > 0) return;
 
   const OutputTile tile = {row0, column0, group, warpRow, warpColumn, rowSum, rowY, rowX};
-  storeDequantized<MI, NI, PAIRS>(tile, ofCodes, g, zero, y, [&](int mi, int ni, int element, const TapsInside &taps, int n) {
+  storeDequantized<MI, NI, PAIRS>(tile, terms, ofCodes, g, zero, y, [&](int mi, int ni, int element, const TapsInside &taps, int n) {
     const int2 constants = OFFSETS ? taps(ofConstants.sums + n) : make_int2(0, 0);
     double2 pair = {0, 0};
 #pragma unroll
@@ -307,8 +313,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
       // Added as integers that wrap: only the whole must fit.
       const u32 first = sums[digit][mi][ni][element] + (digit == 0 ? constants.x : 0);
       const u32 second = sums[digit][mi][ni][element + 1] + (digit == 0 ? constants.y : 0);
-      pair.x = pair.x * 0.00390625 + (int)first;
-      pair.y = pair.y * 0.00390625 + (int)second;
+      pair.x = pair.x * 0.00390625 + asDouble((int)first);
+      pair.y = pair.y * 0.00390625 + asDouble((int)second);
     }
     return make_double2(pair.x / (1 << WEIGHT_SHIFT), pair.y / (1 << WEIGHT_SHIFT));
   });

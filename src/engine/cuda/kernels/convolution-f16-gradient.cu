@@ -3,35 +3,10 @@
 //   codes of one scale and zero point
 // -D: LOADS (vectors of four channels that a thread reads per chunk of the operand with margins), CODES (0 or 1), and
 // those of convolution-f16.cuh.
-#include "convolution-f16.cuh"
+#include "convolution-f16-codes.cuh"
 
 #if WGMMA
 
-/**
- * `Values` for codes with one scale and zero point, as multiples of that scale: integers, which f16 holds exactly while
- * they have no more than 11 bits.
- */
-struct Codes {
-  typedef u8 Element;
-  typedef u32 Vector;
-  float scale = 1, unit, zero;
-  INLINE Codes(const float *unit, const float *zero) : unit(*unit), zero(*zero) {}
-  static INLINE Vector zeros() { return 0; }
-  /** Of any codes, so that no chunk has a larger one than those before. */
-  INLINE u32 largest(Vector) const { return max(magnitude(zero), magnitude(255 - zero)); }
-  INLINE uint2 halves(Vector word) const {
-    const float a = word & 0xff, b = word >> 8 & 0xff, c = word >> 16 & 0xff, d = word >> 24;
-    return scaledHalves(make_float4(a - zero, b - zero, c - zero, d - zero), scale);
-  }
-  INLINE float one() const { return unit; }
-};
-
-#if CODES
-typedef Codes Input;
-#else
-typedef Values Input;
-#endif
-typedef Input::Element Element;
 /** As many as a window of 3×3 has rows, or the most of a class of its taps. */
 #define WARPGROUPS (4 - STRIDE)
 /**

@@ -275,9 +275,12 @@ extern "C" __global__ void __launch_bounds__(256)
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= count) return;
   const int pixel = i / g.c, channel = i - pixel * g.c, line = pixel / g.w, x = pixel - line * g.w, image = line / g.h, y = line - image * g.h;
+  // Without dilation every stride-th tap meets a pixel of the grid, with it any may.
+  const int firstY = g.dilationY == 1 ? (y + g.paddingY) % g.strideY : 0, stepY = g.dilationY == 1 ? g.strideY : 1;
+  const int firstX = g.dilationX == 1 ? (x + g.paddingX) % g.strideX : 0, stepX = g.dilationX == 1 ? g.strideX : 1;
   float sum = 0;
-  for (int ky = 0; ky < g.kh; ky++)
-    for (int kx = 0; kx < g.kw; kx++) {
+  for (int ky = firstY; ky < g.kh; ky += stepY)
+    for (int kx = firstX; kx < g.kw; kx += stepX) {
       const int top = y + g.paddingY - ky * g.dilationY, left = x + g.paddingX - kx * g.dilationX;
       const int oy = top / g.strideY, ox = left / g.strideX;
       if (top < 0 || left < 0 || oy * g.strideY != top || ox * g.strideX != left || oy >= g.oh || ox >= g.ow) continue;

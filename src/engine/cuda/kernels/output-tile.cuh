@@ -48,6 +48,16 @@ struct TapsInside {
   }
 };
 
+/**
+ * What all outputs of a tile's columns have in common, in shared memory, as doubles, for conversions cost more than the
+ * arithmetic: xScale·wScale, the zero point of the weights, and the sum of the weight codes over all taps. The memory
+ * is 16-byte aligned and has three for each of an even number of columns.
+ */
+struct ColumnTerms {
+  double *scale, *zero, *ofCodes;
+  INLINE ColumnTerms(double *memory, int columns) : scale(memory), zero(memory + columns), ofCodes(memory + 2 * columns) {}
+};
+
 struct OutputTile {
   int row0, column0, group;
   /** Of this warp, in the tile. */
@@ -58,15 +68,15 @@ struct OutputTile {
 
 /**
  * Stores a warp's outputs. `sumOf(mi, ni, element, taps, n)` gives Σ AxM of two neighbouring columns, the first of
- * which is n in the tile; `ofCodes` has the sums of the weight codes of the tile's columns. PAIRED: the columns are
- * even.
+ * which is n in the tile; `terms` and `ofCodes` (sums of the weight codes) are those of the tile's columns, the latter
+ * for rows whose window reaches beyond the image. PAIRED: the columns are even.
  */
 template <int ROWS16, int COLUMNS8, bool PAIRED, typename SumOf>
-INLINE void storeDequantized(const OutputTile &tile, const Rectangles &ofCodes, const Geometry &g, const ZeroPoints &zero, float *y,
-                             SumOf sumOf) {
+INLINE void storeDequantized(const OutputTile &tile, const ColumnTerms &terms, const Rectangles &ofCodes, const Geometry &g,
+                             const ZeroPoints &zero, float *y, SumOf sumOf) {
   const int lane = threadIdx.x % 32, fragmentGroup = lane / 4, quad = lane % 4;
   const int rows = g.pixels(), columns = g.outputs(), inputs = g.inputs();
-  const double xScale = *zero.xScale, xZero = *zero.xZero;
+  const double xZero = *zero.xZero;
 #pragma unroll
   for (int mi = 0; mi < ROWS16; mi++)
 #pragma unroll
@@ -74,17 +84,22 @@ INLINE void storeDequantized(const OutputTile &tile, const Rectangles &ofCodes, 
       const int r = tile.warpRow + mi * 16 + fragmentGroup + 8 * part, row = tile.row0 + r;
       if (row >= rows) continue;
       const TapsInside taps(tile.rowY[r], tile.rowX[r], ofCodes.span, g);
-      const double inputSum = tile.rowSum[r], count = (double)taps.count * inputs;
+      const bool whole = taps.count == g.kh * g.kw;
+      const double rest = tile.rowSum[r] - xZero * ((double)taps.count * inputs);
       float *ofRow = y + (size_t)row * g.o + tile.group * columns;
 #pragma unroll
       for (int ni = 0; ni < COLUMNS8; ni++) {
         const int n = tile.warpColumn + ni * 8 + 2 * quad, column = tile.column0 + n;
         if (column >= columns) continue;
-        const int2 weights = taps(ofCodes.sums + n);
+        double2 weights = *(const double2 *)(terms.ofCodes + n);
+        if (!whole) {
+          const int2 inside = taps(ofCodes.sums + n);
+          weights = make_double2(asDouble(inside.x), asDouble(inside.y));
+        }
         const double2 sums = sumOf(mi, ni, 2 * part, taps, n);
-        const int o = tile.group * columns + column, next = PAIRED || column + 1 < columns ? o + 1 : o;
-        const float first = dequantized(sums.x, weights.x, inputSum, count, xScale, xZero, zero.wScale[o], zero.wZero[o]);
-        const float second = dequantized(sums.y, weights.y, inputSum, count, xScale, xZero, zero.wScale[next], zero.wZero[next]);
+        const double2 scale = *(const double2 *)(terms.scale + n), wZero = *(const double2 *)(terms.zero + n);
+        const float first = dequantized(sums.x, weights.x, rest, scale.x, xZero, wZero.x);
+        const float second = dequantized(sums.y, weights.y, rest, scale.y, xZero, wZero.y);
         if (PAIRED) {
           *(float2 *)(ofRow + column) = make_float2(first, second);
         } else {

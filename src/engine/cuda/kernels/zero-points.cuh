@@ -5,11 +5,18 @@
 #pragma once
 #include "common.cuh"
 
+/** x as a double by one addition, which is four times as fast as a conversion: its bits behind those of 2^52. */
+INLINE double asDouble(int x) { return __hiloint2double(0x43300000, x ^ 0x80000000) - 4503601774854144.0; }
+
 struct ZeroPoints {
   const float *xScale, *xZero, *wScale, *wZero;
 };
 
+/** `rest`: inputSum − xZero·count of the row; `scale`: xScale·wScale. */
+INLINE float dequantized(double sum, double weightSum, double rest, double scale, double xZero, double wZero) {
+  return (float)(scale * (sum - xZero * weightSum - wZero * rest));
+}
 INLINE float dequantized(double sum, double weightSum, double inputSum, double count, double xScale, double xZero, double wScale,
                          double wZero) {
-  return (float)(xScale * wScale * (sum - xZero * weightSum - wZero * (inputSum - xZero * count)));
+  return dequantized(sum, weightSum, inputSum - xZero * count, xScale * wScale, xZero, wZero);
 }

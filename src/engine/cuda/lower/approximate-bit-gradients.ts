@@ -16,8 +16,7 @@ import {
   packingNames,
   packingOf,
 } from './approximate-bits.ts';
-import { productOf } from './convolution.ts';
-import { f16GradientOfCodes } from './convolution-f16.ts';
+import { gradientOfCodes, productOf } from './convolution.ts';
 import { type Convolution, geometryArgument, WEIGHT_GRADIENT } from './geometry.ts';
 import type { Address, KernelLaunch } from './launch.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
@@ -113,8 +112,8 @@ interface OfCodes {
 
 /** From the codes where the product can read them, else from their values. */
 function gradientOfWeights(g: Convolution, target: Target): OfCodes {
-  const ofCodes = f16GradientOfCodes(g, target);
-  if (ofCodes) return { workspaceBytes: 0, ...ofCodes, valueBytes: 0 };
+  const ofCodes = gradientOfCodes(g, target);
+  if (ofCodes) return { ...ofCodes, workspaceBytes: ofCodes.workspaceBytes ?? 0, valueBytes: 0 };
   const product = productOf(WEIGHT_GRADIENT, g, target);
   const count = g.n * g.h * g.w * g.c;
   return {

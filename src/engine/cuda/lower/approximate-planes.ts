@@ -230,7 +230,8 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
     PAIRS: g.outputs % 2 === 0 ? 1 : 0,
     OFFSETS: factors?.constant ? 1 : 0,
   };
-  const areaBytes = 4 * (factors?.constant ? 2 : 1) * (g.kh + 1) * (g.kw + 1) * tile.columns;
+  // Of each column rectangles of taps and three doubles.
+  const areaBytes = 4 * tile.columns * ((factors?.constant ? 2 : 1) * (g.kh + 1) * (g.kw + 1) + 6);
   const exchangeBytes = tile.warpsK > 1 ? 4 * (1 + fractionDigits) * tile.rows * tile.columns : 0;
   const size = {
     grid: [ceilDivide(g.pixels, tile.rows) * (paddedColumns / tile.columns), 1, g.groups],

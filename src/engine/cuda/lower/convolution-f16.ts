@@ -39,12 +39,12 @@ export interface F16Product extends Pick<Lowered, 'workspaceBytes' | 'launches'>
 export function f16Aspects(mode: Mode) {
   const between = (fewest: number, most: number, stride: Stride) =>
     Array.from({ length: most - fewest + 1 }, (_, more) => loadsName(fewest + more, stride));
-  // Without margins the fewest vectors cover a block's pixels, with the smallest margins those of a weight gradient's
-  // tile.
+  // The fewest vectors cover the pixels of a block or of a weight gradient's tile with the smallest margins, which are
+  // none with a single tap.
   const loads =
     mode === WEIGHT_GRADIENT
       ? [...between(3, gradientLimits[1].loads, 1), ...between(4, gradientLimits[2].loads, 2)]
-      : [...between(8, MOST_LOADS, 1), ...between(8, MOST_LOADS, 2)];
+      : [...between(9, MOST_LOADS, 1), ...between(8, MOST_LOADS, 2)];
   return { parts: COUNTS, loads };
 }
 
@@ -72,9 +72,9 @@ function f16Stride(g: Convolution, target: Target): Stride | undefined {
   const dense = g.dilation.every((step) => step === 1);
   const halves = dense && g.kh === g.kw && g.kh === 2 * padding + 1 && padding === g.padding[1];
   const wholeTiles = g.groups === 1 && g.inputs % CHANNELS === 0 && g.outputs % CHANNELS === 0;
-  const isRight = target.warpgroups && target.precision === 'tf32' && halves && wholeTiles;
-  // Taps inside the image are bits of a word.
-  return isRight && g.kh * g.kw <= 32 ? stride : undefined;
+  const isRight = target.warpgroups && target.precision !== 'fp32' && halves && wholeTiles;
+  // A single tap at every pixel is a plain product (pointwise-f16.ts); taps inside the image are bits of a word.
+  return isRight && (stride === 2 || g.kh > 1) && g.kh * g.kw <= 32 ? stride : undefined;
 }
 
 /** Of both axes, where it divides the image into as many pixels as there are results. */
@@ -131,7 +131,7 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
           { grid: [chunks, g.outputs / CHANNELS], block: LAYING_THREADS },
           {
             ...addresses({ w: w!, tiles, shifts }),
-            ...integers({ inner: g.inputs, columns: g.outputs, taps, transposed, padding: g.padding[0] }),
+            ...integers({ inner: g.inputs, columns: g.outputs, taps, transposed, padding: g.padding[0], together: 1 }),
           },
         ),
         launch(

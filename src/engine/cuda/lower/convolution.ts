@@ -1,7 +1,7 @@
 // Convolutions of f32 tensors: which product, which tile, how a long sum is cut into parts; see kernels/convolution.cu.
-// Depthwise ones have kernels of their own (depthwise.ts), and so have those that keep the size of the image where the
-// device does (convolution-f16.ts). The gradients
-// through the error of an approximate multiplier are such products too (approximate-slopes.ts).
+// Depthwise ones have kernels of their own (depthwise.ts), and so have, where the device can, those that keep the
+// size of the image (convolution-f16.ts) and those of a single tap (pointwise-f16.ts). The gradients through the error
+// of an approximate multiplier are such products too (approximate-slopes.ts).
 
 import { invariant } from '../../../tensor/errors.ts';
 import type { Node, Value } from '../../graph/graph.ts';
@@ -28,6 +28,7 @@ import {
 import type { KernelSource } from './launch.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
 import { type Lowered, type Lowering, type Lowerings, sumParts, type WaysOf } from './lowering.ts';
+import { pointwiseAspects, pointwiseGradientOfCodes, pointwiseProductOf } from './pointwise-f16.ts';
 
 const precisions = { tf32: 0, bf16: 1, fp32: 2 } as const;
 const STAGES = 3;
@@ -123,15 +124,19 @@ const tiling = {
   precision: ['tf32', 'bf16', 'fp32'],
 } as const;
 
+function f16Ways(mode: Mode) {
+  return { f16: f16Aspects(mode), pointwise: pointwiseAspects(mode) };
+}
+
 const ways = {
-  [FORWARD]: { ...depthwiseWays[FORWARD], f16: f16Aspects(FORWARD), tiles: tiling },
+  [FORWARD]: { ...depthwiseWays[FORWARD], ...f16Ways(FORWARD), tiles: tiling },
   [INPUT_GRADIENT]: {
     ...depthwiseWays[INPUT_GRADIENT],
-    f16: f16Aspects(INPUT_GRADIENT),
+    ...f16Ways(INPUT_GRADIENT),
     tiles: tiling,
-    'all taps at once': { parts: COUNTS, precision: tiling.precision },
+    'all taps at once': { parts: COUNTS, precision: [...tiling.precision, 'f16'] },
   },
-  [WEIGHT_GRADIENT]: { ...depthwiseWays[WEIGHT_GRADIENT], f16: f16Aspects(WEIGHT_GRADIENT), tiles: { ...tiling } },
+  [WEIGHT_GRADIENT]: { ...depthwiseWays[WEIGHT_GRADIENT], ...f16Ways(WEIGHT_GRADIENT), tiles: { ...tiling } },
 } as const;
 
 export const convolutionWays: WaysOf<'conv2d' | 'conv2dInputGradient' | 'conv2dWeightGradient'> = {
@@ -150,6 +155,8 @@ export function productOf(mode: Mode, g: Convolution, target: Target): Lowered {
   if (isDepthwise(g)) return depthwiseProduct(mode, g, target);
   const f16 = f16ProductOf(mode, g, target);
   if (f16) return { ...f16, path: pathOf(ways[mode], 'f16', f16.aspects) };
+  const pointwise = pointwiseProductOf(mode, g, target);
+  if (pointwise) return { ...pointwise, path: pathOf(ways[mode], 'pointwise', pointwise.aspects) };
   return (mode === INPUT_GRADIENT ? byTaps(g, target) : undefined) ?? byTiles(mode, g, target);
 }
 
@@ -214,30 +221,35 @@ interface TiledProduct extends Lowered {
 /**
  * The input gradient of an image with few channels: its tiles would be mostly empty and read each gradient once per
  * tap. One product of all taps' weights, taken as channels of a 1×1 convolution, reads each gradient once; then each
- * pixel collects what its windows hold for it.
+ * pixel collects what its windows hold for it. Where windows do not overlap, as those of patches, that is no more
+ * than the image, whatever their size.
  */
 const MOST_TAP_CHANNELS = 64;
 
 function byTaps(g: Convolution, target: Target): Lowered | undefined {
   const c = g.kh * g.kw * g.c;
-  if (g.groups > 1 || g.kh * g.kw === 1 || c > MOST_TAP_CHANNELS) return undefined;
+  const apart = g.stride[0] >= g.kh && g.stride[1] >= g.kw && g.c < MOST_TAP_CHANNELS;
+  if (g.groups > 1 || g.kh * g.kw === 1 || (c > MOST_TAP_CHANNELS && !apart)) return undefined;
   const { n, oh, ow, o, outputs } = g;
-  const geometry = { n, h: oh, w: ow, c, oh, ow, o, kh: 1, kw: 1, inputs: c, outputs, pixels: g.pixels, inner: c };
-  const taps = byTiles(INPUT_GRADIENT, { ...geometry, ...square() }, target);
+  const one = { n, h: oh, w: ow, c, oh, ow, o, kh: 1, kw: 1, inputs: c, outputs, pixels: g.pixels, inner: c };
+  const geometry = { ...one, ...square() };
+  const tiled = byTiles(INPUT_GRADIENT, geometry, target);
+  const pointwise = pointwiseProductOf(INPUT_GRADIENT, geometry, target);
+  const product = pointwise ?? tiled;
   const productBytes = roundUp(4 * g.pixels * c, 256);
   const count = resultCount(INPUT_GRADIENT, g);
   return {
     path: pathOf(ways[INPUT_GRADIENT], 'all taps at once', {
-      parts: oneOrSeveral(taps.parts),
-      precision: target.precision,
+      parts: pointwise?.aspects.parts ?? oneOrSeveral(tiled.parts),
+      precision: pointwise ? 'f16' : target.precision,
     }),
-    workspaceBytes: productBytes + (taps.workspaceBytes ?? 0),
+    workspaceBytes: productBytes + (product.workspaceBytes ?? 0),
     launches: (at) => {
       const products = at.workspace;
       const size = { grid: ceilDivide(count, 256), block: 256 };
       return [
-        ...taps.launches({ ...at, outputs: [products], workspace: products + BigInt(productBytes) }),
-        launch(taps.source, 'collect_taps', size, {
+        ...product.launches({ ...at, outputs: [products], workspace: products + BigInt(productBytes) }),
+        launch(tiled.source, 'collect_taps', size, {
           ...addresses({ products, dx: at.outputs[0]! }),
           geometry: geometryArgument(g),
           ...integers({ count }),
@@ -265,21 +277,31 @@ export const convolution: Lowerings<'conv2d' | 'conv2dInputGradient' | 'conv2dWe
   conv2dWeightGradient: ({ inputs: [x, g], attributes }, target) => {
     const geometry = geometryOfGradient(x!, g!, attributes);
     const product = productOf(WEIGHT_GRADIENT, geometry, target);
-    return { ...product, readsCodes: f16GradientOfCodes(geometry, target) !== undefined };
+    return { ...product, readsCodes: gradientOfCodes(geometry, target) !== undefined };
   },
 };
 
 const geometryOfGradient = (x: Value, g: Value, { weightShape, ...window }: OpAttributes['conv2dWeightGradient']) =>
   convolutionOf(x.shape, weightShape, g.shape, window);
 
+const codesWays = { f16: f16Aspects(WEIGHT_GRADIENT), pointwise: pointwiseAspects(WEIGHT_GRADIENT) };
+
+/** The gradient of weights from codes, scale, zero point and gradient; undefined where values have to be formed. */
+export function gradientOfCodes(g: Convolution, target: Target): Lowered | undefined {
+  const f16 = f16GradientOfCodes(g, target);
+  if (f16) return { ...f16, path: pathOf(codesWays, 'f16', f16.aspects) };
+  const pointwise = pointwiseGradientOfCodes(g, target);
+  return pointwise && { ...pointwise, path: pathOf(codesWays, 'pointwise', pointwise.aspects) };
+}
+
 /** The gradient of weights that reads codes in place of their values (fuse.ts). */
 export const fusedConvolution: {
   readonly weightGradientOfCodes: Lowering<never, FusedNode<'weightGradientOfCodes'>>;
 } = {
   weightGradientOfCodes: ({ inputs: [codes, , , g], attributes }, target) => {
-    const f16 = f16GradientOfCodes(geometryOfGradient(codes!, g!, attributes), target);
-    invariant(f16, 'codes for a product of values');
-    return { ...f16, path: pathOf(fusedConvolutionWays.weightGradientOfCodes, 'f16', f16.aspects) };
+    const product = gradientOfCodes(geometryOfGradient(codes!, g!, attributes), target);
+    invariant(product, 'codes for a product of values');
+    return product;
   },
 };
-export const fusedConvolutionWays = { weightGradientOfCodes: { f16: f16Aspects(WEIGHT_GRADIENT) } } as const;
+export const fusedConvolutionWays = { weightGradientOfCodes: codesWays } as const;
