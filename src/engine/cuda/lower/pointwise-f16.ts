@@ -20,16 +20,33 @@ import { type Lowered, sumParts } from './lowering.ts';
 /** Channels of a tile, on both sides; a tile has 64 rows of 128 bytes. */
 const CHANNELS = 64;
 const TILE_BYTES = 8192;
-/** Pixels of a block, and chunks of weights that it keeps. */
-const ROWS = 128;
-const STAGES = 4;
-const THREADS = 256;
 const LAYING_THREADS = 512;
-/** Column tiles of a block, those with more reads of its pixels saved first. */
-const TILES = [4, 3, 2, 1] as const;
+
+/** What a block has: warpgroups of 64 pixels each, and tiles of 64 columns. */
+interface Block {
+  readonly warpgroups: number;
+  readonly tiles: number;
+}
+const blocks: readonly Block[] = [
+  { warpgroups: 3, tiles: 3 },
+  { warpgroups: 2, tiles: 4 },
+  { warpgroups: 2, tiles: 2 },
+  { warpgroups: 2, tiles: 1 },
+];
+const blockName = ({ warpgroups, tiles }: Block): string => `${64 * warpgroups}×${CHANNELS * tiles}`;
+const PARTS = [1, 2, 3, 4, 6, 8, 12, 16] as const;
+/** Of a multiprocessor, a clock: bytes from L2, bytes to memory. Clocks that a chunk takes beside its products. */
+const READ_RATE = 24;
+const WRITE_RATE = 12;
+const CHUNK_CLOCKS = 400;
+/** Products of the unit a clock; clocks that a launch takes. */
+const PRODUCT_RATE = 2048;
+const LAUNCH_CLOCKS = 6000;
+
 /** Channels of a weight gradient's tile on both sides, and pixels of a stage. */
 const GRADIENT_CHANNELS = 128;
 const GRADIENT_SHARED = 8 * TILE_BYTES;
+const GRADIENT_THREADS = 256;
 /** Seconds that a stage of a weight gradient takes, and bytes a second of adding parts. */
 const STAGE_TIME = 1.2e-6;
 const MEMORY_RATE = 3e12;
@@ -39,13 +56,12 @@ export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'laun
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly block: string };
 }
 
-/** Cut inner chunks or pixels, and what a block has: so many columns, or tiles whose second half can be empty. */
+/** Cut inner chunks or pixels, and what a block has: so many pixels and columns, or tiles of which half can be empty. */
 export function pointwiseAspects(mode: Mode) {
   const halves = FILLING.flatMap((inputs) => FILLING.map((outputs) => tileName(inputs, outputs)));
-  return { parts: COUNTS, block: mode === WEIGHT_GRADIENT ? halves : TILES.map(columnsName) };
+  return { parts: COUNTS, block: mode === WEIGHT_GRADIENT ? halves : blocks.map(blockName) };
 }
 
-const columnsName = (tiles: number): string => `${CHANNELS * tiles} columns`;
 type Filling = (typeof FILLING)[number];
 const tileName = (inputs: Filling, outputs: Filling): string => `inputs ${inputs}, outputs ${outputs}`;
 
@@ -67,22 +83,46 @@ function isPointwise({ kh, kw, stride, padding, groups, inputs, outputs }: Convo
   return target.warpgroups && target.precision !== 'fp32' && plain && wholeTiles;
 }
 
-/** The most columns with which all multiprocessors have a block; else the inner chunks are cut. */
-function product({ pixels, inputs, outputs }: Convolution, mode: Mode, { multiprocessors }: Target): PointwiseProduct {
+/** How a product is cut. */
+interface Cut extends Block {
+  readonly chunksPerPart: number;
+  readonly parts: number;
+}
+
+/** The cut of least time: reads of both operands or products, whichever is slower, and outputs, in rounds of blocks. */
+function cutOf({ pixels, inputs, outputs }: Convolution, multiprocessors: number): Cut {
   const chunks = inputs / CHANNELS;
-  const blocksOf = (tiles: number) => ceilDivide(pixels, ROWS) * (outputs / (CHANNELS * tiles));
-  const tiles = TILES.filter((count) => outputs % (CHANNELS * count) === 0).find(
-    (count) => count === 1 || blocksOf(count) >= multiprocessors,
-  )!;
-  const blocks = blocksOf(tiles);
-  const chunksPerPart = ceilDivide(chunks, Math.max(1, Math.floor((2 * multiprocessors) / blocks)));
-  const parts = tiles === 1 ? ceilDivide(chunks, chunksPerPart) : 1;
+  const cuts = blocks
+    .filter(({ tiles }) => outputs % (CHANNELS * tiles) === 0)
+    .flatMap((block) =>
+      PARTS.filter((wanted) => wanted <= chunks).map((wanted) => {
+        const chunksPerPart = ceilDivide(chunks, wanted);
+        return { ...block, chunksPerPart, parts: ceilDivide(chunks, chunksPerPart) };
+      }),
+    );
+  const cost = ({ warpgroups, tiles, chunksPerPart, parts }: Cut): number => {
+    const [rows, columns] = [64 * warpgroups, CHANNELS * tiles];
+    const rounds = ceilDivide(ceilDivide(pixels, rows) * (outputs / columns) * parts, multiprocessors);
+    const read = (CHANNELS * (4 * rows + 2 * columns)) / READ_RATE;
+    const multiplied = (rows * columns * CHANNELS) / PRODUCT_RATE + CHUNK_CLOCKS;
+    const written = (4 * rows * columns) / WRITE_RATE;
+    const added = parts > 1 ? LAUNCH_CLOCKS + (4 * (parts + 1) * pixels * outputs) / WRITE_RATE / multiprocessors : 0;
+    return rounds * ((chunksPerPart + 1) * Math.max(read, multiplied) + written) + added;
+  };
+  return cuts.reduce((best, cut) => (cost(cut) < cost(best) ? cut : best));
+}
+
+function product(g: Convolution, mode: Mode, { multiprocessors }: Target): PointwiseProduct {
+  const { pixels, inputs, outputs } = g;
+  const { warpgroups, tiles, chunksPerPart, parts } = cutOf(g, multiprocessors);
+  const chunks = inputs / CHANNELS;
+  const rows = 64 * warpgroups;
   const count = pixels * outputs;
   const groups = outputs / (CHANNELS * tiles);
   const tilesBytes = 2 * inputs * outputs;
   const shiftBytes = roundUp(4 * chunks * groups, 256);
   return {
-    aspects: { parts: oneOrSeveral(parts), block: columnsName(tiles) },
+    aspects: { parts: oneOrSeveral(parts), block: blockName({ warpgroups, tiles }) },
     workspaceBytes: tilesBytes + shiftBytes + (parts > 1 ? 4 * parts * count : 0),
     launches: ({ inputs: [a, w], outputs: [result], workspace: laid }) => {
       const shifts = laid + BigInt(tilesBytes);
@@ -105,12 +145,17 @@ function product({ pixels, inputs, outputs }: Convolution, mode: Mode, { multipr
           },
         ),
         launch(
-          { file: 'pointwise-f16.cu', defines: { STRIDE: 1, TILES: tiles, WGMMA: 1 } },
+          { file: 'pointwise-f16.cu', defines: { STRIDE: 1, WARPGROUPS: warpgroups, TILES: tiles, WGMMA: 1 } },
           'multiply_pixels',
-          { grid: [blocks, parts], block: THREADS, shared: STAGES * tiles * TILE_BYTES + 4 * ROWS * CHANNELS },
+          {
+            grid: [ceilDivide(pixels, rows) * groups, parts],
+            block: 128 * warpgroups,
+            // Two chunks of pixels in f32 and in f16, three of weights.
+            shared: 2 * CHANNELS * rows * (4 + 2) + 3 * tiles * TILE_BYTES,
+          },
           {
             ...addresses({ a: a!, weights: laid, shifts, result: parts > 1 ? partials : result! }),
-            ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart: parts > 1 ? chunksPerPart : chunks }),
+            ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart }),
           },
         ),
         ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
@@ -146,7 +191,7 @@ function weightGradient(
         launch(
           { file: 'pointwise-f16-gradient.cu', defines: { STRIDE: 1, CODES: first === 'codes' ? 1 : 0, WGMMA: 1 } },
           'gradient_of_pixels',
-          { grid: [tiles, parts], block: THREADS, shared: GRADIENT_SHARED },
+          { grid: [tiles, parts], block: GRADIENT_THREADS, shared: GRADIENT_SHARED },
           {
             ...addresses({ x: x!, unit: unit!, zero: zero!, gradient: gradient!, result: parts > 1 ? partials : dw! }),
             ...integers({ pixels, inputs, outputs, stagesPerPart }),
