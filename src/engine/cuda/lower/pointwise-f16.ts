@@ -43,27 +43,21 @@ const CHUNK_CLOCKS = 400;
 const PRODUCT_RATE = 2048;
 const LAUNCH_CLOCKS = 6000;
 
-/** Channels of a weight gradient's tile on both sides, and pixels of a stage. */
-const GRADIENT_CHANNELS = 128;
-const GRADIENT_SHARED = 8 * TILE_BYTES;
-const GRADIENT_THREADS = 256;
-/** Seconds that a stage of a weight gradient takes, and bytes a second of adding parts. */
-const STAGE_TIME = 1.2e-6;
-const MEMORY_RATE = 3e12;
-const MOST_PARTS = 16;
+/** Of a weight gradient: tiles of a block on both sides, and pixels of a stage. */
+const SIDES = [3, 2] as const;
+const STAGE_PIXELS = 32;
 
 export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly block: string };
 }
 
-/** Cut inner chunks or pixels, and what a block has: so many pixels and columns, or tiles of which half can be empty. */
+/** Cut inner chunks or pixels, and what a block has: so many pixels and columns, or channels that can be too few. */
 export function pointwiseAspects(mode: Mode) {
-  const halves = FILLING.flatMap((inputs) => FILLING.map((outputs) => tileName(inputs, outputs)));
-  return { parts: COUNTS, block: mode === WEIGHT_GRADIENT ? halves : blocks.map(blockName) };
+  const sides = SIDES.flatMap((side) => FILLING.map((filled) => sideName(side, filled)));
+  return { parts: COUNTS, block: mode === WEIGHT_GRADIENT ? sides : blocks.map(blockName) };
 }
 
-type Filling = (typeof FILLING)[number];
-const tileName = (inputs: Filling, outputs: Filling): string => `inputs ${inputs}, outputs ${outputs}`;
+const sideName = (side: number, filled: (typeof FILLING)[number]): string => `${CHANNELS * side}², ${filled}`;
 
 /** The product on f16 tiles; undefined where it has to be formed another way. */
 export function pointwiseProductOf(mode: Mode, g: Convolution, target: Target): PointwiseProduct | undefined {
@@ -164,34 +158,69 @@ function product(g: Convolution, mode: Mode, { multiprocessors }: Target): Point
   };
 }
 
-/** Parts of the pixels so that multiprocessors are full in few rounds, and sums of parts cost less than that saves. */
-function weightGradient(
+/** How a weight gradient is cut. */
+interface GradientCut {
+  readonly side: number;
+  readonly stagesPerPart: number;
+  readonly parts: number;
+}
+
+/** The cut of least time, as of a product. */
+function gradientCutOf(
   { pixels, inputs, outputs }: Convolution,
-  { multiprocessors }: Target,
-  first: 'values' | 'codes',
-): PointwiseProduct {
-  const tiles = ceilDivide(inputs, GRADIENT_CHANNELS) * ceilDivide(outputs, GRADIENT_CHANNELS);
-  const stages = ceilDivide(pixels, CHANNELS);
-  const count = inputs * outputs;
-  const cuts = Array.from({ length: Math.max(MOST_PARTS, ceilDivide(multiprocessors, tiles)) }, (_, at) => {
-    const stagesPerPart = ceilDivide(stages, at + 1);
-    return { stagesPerPart, parts: ceilDivide(stages, stagesPerPart) };
+  multiprocessors: number,
+  elementBytes: number,
+): GradientCut {
+  const stages = ceilDivide(pixels, STAGE_PIXELS);
+  const tilesOf = (side: number) => ceilDivide(inputs, CHANNELS * side) * ceilDivide(outputs, CHANNELS * side);
+  const cuts = SIDES.flatMap((side) => {
+    const most = Math.min(stages, ceilDivide(3 * multiprocessors, tilesOf(side)));
+    return Array.from({ length: most }, (_, at) => {
+      const stagesPerPart = ceilDivide(stages, at + 1);
+      return { side, stagesPerPart, parts: ceilDivide(stages, stagesPerPart) };
+    });
   });
-  const cost = ({ stagesPerPart, parts }: (typeof cuts)[number]): number =>
-    ceilDivide(tiles * parts, multiprocessors) * (stagesPerPart + 2) * STAGE_TIME +
-    (parts > 1 ? (4 * (2 * parts + 1) * count) / MEMORY_RATE + 3e-6 : 0);
-  const { stagesPerPart, parts } = cuts.reduce((best, cut) => (cost(cut) < cost(best) ? cut : best));
-  const [ofInputs, ofOutputs] = [filling(inputs, GRADIENT_CHANNELS), filling(outputs, GRADIENT_CHANNELS)];
+  const cost = ({ side, stagesPerPart, parts }: GradientCut): number => {
+    const channels = CHANNELS * side;
+    const rounds = ceilDivide(tilesOf(side) * parts, multiprocessors);
+    const read = (STAGE_PIXELS * channels * (4 + elementBytes)) / READ_RATE;
+    const multiplied = (channels * channels * STAGE_PIXELS) / PRODUCT_RATE + CHUNK_CLOCKS;
+    const written = (4 * channels * channels) / WRITE_RATE;
+    const moved = (4 * (2 * parts + 1) * inputs * outputs) / WRITE_RATE / multiprocessors;
+    return (
+      rounds * ((stagesPerPart + 1) * Math.max(read, multiplied) + written) + (parts > 1 ? LAUNCH_CLOCKS + moved : 0)
+    );
+  };
+  return cuts.reduce((best, cut) => (cost(cut) < cost(best) ? cut : best));
+}
+
+function weightGradient(g: Convolution, target: Target, first: 'values' | 'codes'): PointwiseProduct {
+  const { pixels, inputs, outputs } = g;
+  const elementBytes = first === 'codes' ? 1 : 4;
+  const { side, stagesPerPart, parts } = gradientCutOf(g, target.multiprocessors, elementBytes);
+  const channels = CHANNELS * side;
+  const tiles = ceilDivide(inputs, channels) * ceilDivide(outputs, channels);
+  const count = inputs * outputs;
+  const filled = filling(inputs, channels) === 'whole' ? filling(outputs, channels) : 'in part';
+  const size = {
+    grid: [tiles, parts],
+    block: 128 * side,
+    // Two stages of halves of both operands, three as they were.
+    shared: STAGE_PIXELS * channels * (2 * 4 + 3 * (4 + elementBytes)),
+  };
   return {
-    aspects: { parts: oneOrSeveral(parts), block: tileName(ofInputs, ofOutputs) },
+    aspects: { parts: oneOrSeveral(parts), block: sideName(side, filled) },
     workspaceBytes: parts > 1 ? roundUp(4 * parts * count, 256) : 0,
     launches: ({ inputs: [x, ...others], outputs: [dw], workspace: partials }) => {
       const [unit, zero, gradient] = first === 'codes' ? others : [0n, 0n, ...others];
       return [
         launch(
-          { file: 'pointwise-f16-gradient.cu', defines: { STRIDE: 1, CODES: first === 'codes' ? 1 : 0, WGMMA: 1 } },
+          {
+            file: 'pointwise-f16-gradient.cu',
+            defines: { STRIDE: 1, SIDE: side, CODES: first === 'codes' ? 1 : 0, WGMMA: 1 },
+          },
           'gradient_of_pixels',
-          { grid: [tiles, parts], block: GRADIENT_THREADS, shared: GRADIENT_SHARED },
+          size,
           {
             ...addresses({ x: x!, unit: unit!, zero: zero!, gradient: gradient!, result: parts > 1 ? partials : dw! }),
             ...integers({ pixels, inputs, outputs, stagesPerPart }),
