@@ -197,6 +197,7 @@ const pointwise: readonly Window[] = [
   ...[128, 192, 256].map((o) => [`64 to ${o} channels, pointwise`, [2, 9, 17, 64], [1, 1, 64, o], 1, 0] as const),
   ...[128, 192, 256].map((c) => [`${c} to 128 channels, pointwise`, [3, 9, 17, c], [1, 1, c, 128], 1, 0] as const),
   ['320 to 192 channels, pointwise', [3, 9, 17, 320], [1, 1, 320, 192], 1, 0],
+  ['384 to 192 channels, pointwise', [3, 9, 17, 384], [1, 1, 384, 192], 1, 0],
   ['128 to 64 channels, pointwise', [1, 9, 17, 128], [1, 1, 128, 64], 1, 0],
   ['1024 channels on both sides of few pixels, pointwise', [5, 1, 1, 1024], [1, 1, 1024, 1024], 1, 0],
 ];
