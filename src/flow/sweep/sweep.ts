@@ -107,7 +107,8 @@ export interface WorkerReport extends Worked {
 /**
  * One worker on a sweep that is there: as many trials as it is to do, or until nothing is left that it could. Any
  * number of them may work at once, in other processes and on other hosts. Throws the signal's reason when it was
- * stopped, which loses nothing; a UserError where the folder has no sweep, or `trials` is no whole number of at least 1.
+ * stopped, which loses nothing; a UserError where the folder has no sweep, or `trials` is no whole number of at least
+ * one.
  */
 export async function workOnSweep(options: WorkerOptions): Promise<WorkerReport> {
   const { folder, devices = [{}], perform = runFlow, ...rest } = options;
