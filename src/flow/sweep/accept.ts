@@ -58,8 +58,8 @@ function requireModel(name: string | undefined): void {
 const isLocal = ({ model, data }: Configuration): boolean => (!isModelFile(model) || existsSync(model)) && isHere(data);
 
 /**
- * The settings with which layers are named and images counted: no image is decoded to fill a cache, nor, of a large set,
- * to measure a normalisation, which would take hours and minutes. That of data that a run knows is not measured again.
+ * The settings with which layers are named and images counted: no image is decoded to fill a cache, nor, of a large
+ * set, to measure a normalisation, which would take hours and minutes. What a run knows is not measured again anyway.
  */
 function toLookAt({ imageCache: _, ...rest }: Configuration, source: Manifest | undefined): Configuration {
   return source ? rest : { ...rest, mean: rest.mean ?? [0], deviation: rest.deviation ?? [1] };
