@@ -35,7 +35,7 @@ const STAGE_TIME = 1.2e-6;
 const MEMORY_RATE = 3e12;
 const MOST_PARTS = 16;
 
-export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'launches'> {
+export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'takesBias' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly block: string };
 }
 
@@ -84,7 +84,8 @@ function product({ pixels, inputs, outputs }: Convolution, mode: Mode, { multipr
   return {
     aspects: { parts: oneOrSeveral(parts), block: columnsName(tiles) },
     workspaceBytes: tilesBytes + shiftBytes + (parts > 1 ? 4 * parts * count : 0),
-    launches: ({ inputs: [a, w], outputs: [result], workspace: laid }) => {
+    takesBias: parts === 1,
+    launches: ({ inputs: [a, w], outputs: [result], workspace: laid, bias = 0n }) => {
       const shifts = laid + BigInt(tilesBytes);
       const partials = shifts + BigInt(shiftBytes);
       return [
@@ -109,7 +110,7 @@ function product({ pixels, inputs, outputs }: Convolution, mode: Mode, { multipr
           'multiply_pixels',
           { grid: [blocks, parts], block: THREADS, shared: STAGES * tiles * TILE_BYTES + 4 * ROWS * CHANNELS },
           {
-            ...addresses({ a: a!, weights: laid, shifts, result: parts > 1 ? partials : result! }),
+            ...addresses({ a: a!, weights: laid, shifts, bias, result: parts > 1 ? partials : result! }),
             ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart: parts > 1 ? chunksPerPart : chunks }),
           },
         ),
