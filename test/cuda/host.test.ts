@@ -14,10 +14,10 @@ import type { ConvGeometry, OperandWidths } from '../../src/engine/graph/ops.ts'
 import { square } from '../../src/engine/graph/window.ts';
 import type { Shape } from '../../src/tensor/tensor.ts';
 import { cases, processorCases } from '../engine/all-cases.ts';
-import { type Case, codes } from '../engine/cases.ts';
+import { type Case, codes, floats, make } from '../engine/cases.ts';
 import { expectedOf, problemsOf } from '../engine/conformance.ts';
 import { cudaTargets } from '../engine/devices.ts';
-import { graphOf } from '../engine/run-case.ts';
+import { graphOf, type Results } from '../engine/run-case.ts';
 import { BASE, findHostCompiler, HostDevice } from './host-device.ts';
 
 const filter = process.env.TRAM_HOST_KERNELS;
@@ -40,7 +40,9 @@ const onWarpgroups = [
   ...['conv2d: 64 channels, 23 columns', 'conv2d: 192 to 64 channels of small images'],
   ...['conv2d: 64 channels with stride 2, pointwise', 'conv2d: 64 channels to 15 columns, stride 2'],
   'conv2d: 192 to 64 channels of small images, stride 2',
+  ...['conv2d: one pixel of 192 channels to 128, pointwise', 'conv2d: 192 to 64 channels, pointwise'],
   ...['axmConv2d: truncation, w4a5, codes of 64 channels, 23 columns'],
+  ...['axmConv2d: truncation, w4a5, codes of 192 to 64 channels, pointwise'],
   ...['axmConv2d: truncation, w4a5, codes of 64 channels to 15 columns, stride 2'],
   ...['axmConv2d: structure, w4a5, bits: one unit, half of it empty'],
   ...['axmConv2d: truncation, w4a5, bits: three units, strided'],
@@ -137,6 +139,30 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
       const inputs = new Map(joined.inputs.map((input, at) => [`x${at}`, input]));
       const [found, expected] = [joined, apart].map((item) => device!.run(graphOf(item), inputs, cudaTargets.tf32!));
       expect(found!.y0).toEqual(expected!.y0);
+    },
+  );
+
+  test.runIf(present && filter === undefined).each([1, 3])(
+    'NaN and infinity spoil no other products of windows of %i on f16',
+    async (k) => {
+      const [x, w] = [floats([2, 9, 9, 128]), floats([k, k, 128, 64])];
+      x.data.set([Number.NaN, Number.POSITIVE_INFINITY], 128 * 40 + 3);
+      // In the middle, which meets no zero outside the image.
+      w.data[((k * k - 1) / 2) * 128 * 64 + 64 * 70 + 5] = Number.NEGATIVE_INFINITY;
+      const item = make('conv2d', `windows of ${k}, with NaN and infinity`, [x, w], square({ padding: (k - 1) / 2 }), {
+        differentiate: [0, 1],
+      });
+      const inputs = new Map(item.inputs.map((input, at) => [`x${at}`, input]));
+      // Where it should be finite and is not, or the other way about, it is zero on one side alone.
+      const ofNumbers = ({ y0, d0, d1 }: Results): Results =>
+        Object.fromEntries(
+          Object.entries({ y0, d0, d1 }).map(([name, data]) => [
+            name,
+            Float32Array.from(data!, (value) => (Number.isFinite(value) ? value : 0)),
+          ]),
+        );
+      const found = device!.run(graphOf(item), inputs, cudaTargets.tf32!);
+      expect(problemsOf(item, ofNumbers(found), ofNumbers(await expectedOf(item)), 2e-3)).toEqual([]);
     },
   );
 

@@ -194,6 +194,7 @@ const onF16: readonly Window[] = [
 
 /** Products of a single tap: block sizes, tiles of gradients that are half empty, sums in parts, whole devices. */
 const pointwise: readonly Window[] = [
+  ['one pixel of 192 channels to 128, pointwise', [1, 1, 1, 192], [1, 1, 192, 128], 1, 0],
   ['192 to 64 channels, pointwise', [2, 6, 7, 192], [1, 1, 192, 64], 1, 0],
   ...[128, 192, 256].map((o) => [`64 to ${o} channels, pointwise`, [2, 9, 17, 64], [1, 1, 64, o], 1, 0] as const),
   ...[128, 192, 256].map((c) => [`${c} to 128 channels, pointwise`, [3, 9, 17, c], [1, 1, c, 128], 1, 0] as const),

@@ -180,12 +180,6 @@ template <int COUNT> inline void takeRegisters() {}
 template <int COUNT> inline void giveRegisters() {}
 inline void __syncwarp() { exchange(0, 0); }
 inline int __double2int_rn(double x) { return (int)nearbyint(x); }
-inline double __hiloint2double(int high, int low) {
-  const unsigned long long bits = (unsigned long long)(unsigned)high << 32 | (unsigned)low;
-  double x;
-  memcpy(&x, &bits, 8);
-  return x;
-}
 inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
   const unsigned long long both = (unsigned long long)high << 32 | low;
   unsigned result = 0;

@@ -35,7 +35,7 @@ INLINE u32 wordOf(Total factor) { return factor; }
 INLINE Total ofWord(u32 factor) { return factor; }
 INLINE Total factorOf(double share, int shift) { return __double2int_rn(share * (1 << shift)); }
 INLINE void addCounts(Total &total, Total factor, int count) { total += factor * (u32)count; }
-INLINE double valueOf(Total total) { return asDouble((int)total); }
+INLINE double valueOf(Total total) { return (int)total; }
 #endif
 /** Of an entry of m, the share of its partial product that is kept. */
 INLINE double shareOf(const float *m, int entry) { return entry == -2 ? 0.0 : entry < 0 ? 1.0 : 1 - (double)m[entry]; }

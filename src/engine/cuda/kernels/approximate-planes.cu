@@ -314,8 +314,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
       // Added as integers that wrap: only the whole must fit.
       const u32 first = sums[digit][mi][ni][element] + (digit == 0 ? constants.x : 0);
       const u32 second = sums[digit][mi][ni][element + 1] + (digit == 0 ? constants.y : 0);
-      pair.x = pair.x * 0.00390625 + asDouble((int)first);
-      pair.y = pair.y * 0.00390625 + asDouble((int)second);
+      pair.x = pair.x * 0.00390625 + (int)first;
+      pair.y = pair.y * 0.00390625 + (int)second;
     }
     return make_double2(pair.x / (1 << WEIGHT_SHIFT), pair.y / (1 << WEIGHT_SHIFT));
   });

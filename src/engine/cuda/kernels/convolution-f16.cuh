@@ -64,14 +64,16 @@ INLINE int sortedPlace(int tap, int padding) {
 INLINE int marginOf(const Geometry &g) { return (g.paddingY + STRIDE - 1) / STRIDE * (g.ow + 1); }
 
 /**
- * The power of two that brings a magnitude, given as bits, to [2^14, 2^15); at most 126, for all that is smaller and
- * for zero.
+ * A magnitude as bits that compare as it does: those of |x| doubled, and one more in the exponent, which is as quick as
+ * dropping the sign, so that infinity and NaN wrap round to less than any number's: scaled by the power of two of the
+ * others they stay what they are, and nothing else is lost for them.
  */
-INLINE int shiftFor(u32 magnitude) { return min(126, 14 + 127 - (int)(magnitude >> 23)); }
+INLINE u32 magnitude(float x) { return 2 * __float_as_uint(x) + 0x1000000u; }
+INLINE u32 largestOf(const float4 &v) { return max(max(magnitude(v.x), magnitude(v.y)), max(magnitude(v.z), magnitude(v.w))); }
+/** The power of two that brings a magnitude to [2^14, 2^15); at most 126, for all that is smaller and for zero. */
+INLINE int shiftFor(u32 magnitude) { return min(126, 14 + 128 - (int)(magnitude >> 24)); }
 /** 2^e, −126 ≤ e ≤ 127. */
 INLINE float powerOfTwo(int e) { return __uint_as_float((u32)(e + 127) << 23); }
-INLINE u32 magnitude(float x) { return __float_as_uint(x) & 0x7fffffffu; }
-INLINE u32 largestOf(const float4 &v) { return max(max(magnitude(v.x), magnitude(v.y)), max(magnitude(v.z), magnitude(v.w))); }
 INLINE u32 packF16(float low, float high) {
   u32 packed;
   asm("cvt.rn.f16x2.f32 %0, %1, %2;\n" : "=r"(packed) : "f"(high), "f"(low));

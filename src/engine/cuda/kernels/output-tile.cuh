@@ -96,7 +96,7 @@ INLINE void storeDequantized(const OutputTile &tile, const ColumnTerms &terms, c
         double2 weights = *(const double2 *)(terms.ofCodes + n);
         if (!whole) {
           const int2 inside = taps(ofCodes.sums + n);
-          weights = make_double2(asDouble(inside.x), asDouble(inside.y));
+          weights = make_double2(inside.x, inside.y);
         }
         const double2 sums = sumOf(mi, ni, 2 * part, taps, n);
         const double2 scale = *(const double2 *)(terms.scale + n), wZero = *(const double2 *)(terms.zero + n);
