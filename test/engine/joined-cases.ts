@@ -192,15 +192,16 @@ const onF16: readonly Window[] = [
   ['64 to 128 channels of many pixels, stride 2', [5, 18, 22, 64], [3, 3, 64, 128], 2, 1],
 ];
 
-/** Products of a single tap: block sizes, tiles of gradients that are half empty, sums in parts, whole devices. */
+/** Products of a single tap: each size of a block, on a device of two multiprocessors, and sums in parts. */
 const pointwise: readonly Window[] = [
   ['one pixel of 192 channels to 128, pointwise', [1, 1, 1, 192], [1, 1, 192, 128], 1, 0],
   ['192 to 64 channels, pointwise', [2, 6, 7, 192], [1, 1, 192, 64], 1, 0],
   ...[128, 192, 256].map((o) => [`64 to ${o} channels, pointwise`, [2, 9, 17, 64], [1, 1, 64, o], 1, 0] as const),
   ...[128, 192, 256].map((c) => [`${c} to 128 channels, pointwise`, [3, 9, 17, c], [1, 1, c, 128], 1, 0] as const),
+  ['320 to 192 channels, pointwise', [3, 9, 17, 320], [1, 1, 320, 192], 1, 0],
+  ['384 to 192 channels, pointwise', [3, 9, 17, 384], [1, 1, 384, 192], 1, 0],
   ['128 to 64 channels, pointwise', [1, 9, 17, 128], [1, 1, 128, 64], 1, 0],
-  ['64 to 256 channels of many pixels, pointwise', [4, 65, 65, 64], [1, 1, 64, 256], 1, 0],
-  ['192 to 64 channels of many pixels, pointwise', [4, 65, 65, 192], [1, 1, 192, 64], 1, 0],
+  ['1024 channels on both sides of few pixels, pointwise', [5, 1, 1, 1024], [1, 1, 1024, 1024], 1, 0],
 ];
 
 const ofMagnitudes = floatsOf(31);
@@ -467,7 +468,7 @@ function biasedApproximate(
 
 /** Products and the biases behind them: of each kernel that adds them, whole and odd numbers of columns. */
 const biases: readonly Case[] = [
-  ...[128, 192, 256].map((o) =>
+  ...[128, 192, 256, 512].map((o) =>
     biasedCase('conv2d', `64 to ${o} channels`, [ofBiases([2, 9, 17, 64]), ofBiases([1, 1, 64, o])], square(), {
       differentiate: [0, 1, 2],
     }),

@@ -2,6 +2,7 @@
 // still works. The plan is made once; then any number of processes work on it, here or on other machines, and the last
 // one writes the front.
 
+import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { Technology, type TechnologyOptions } from '../../workbench/synthesised-power.ts';
 import { runFlow } from '../flow.ts';
@@ -106,10 +107,15 @@ export interface WorkerReport extends Worked {
 /**
  * One worker on a sweep that is there: as many trials as it is to do, or until nothing is left that it could. Any
  * number of them may work at once, in other processes and on other hosts. Throws the signal's reason when it was
- * stopped, which loses nothing; a UserError where the folder has no sweep.
+ * stopped, which loses nothing; a UserError where the folder has no sweep, or `trials` is no whole number of at least
+ * one.
  */
 export async function workOnSweep(options: WorkerOptions): Promise<WorkerReport> {
   const { folder, devices = [{}], perform = runFlow, ...rest } = options;
+  const { trials } = rest;
+  if (trials !== undefined && !(Number.isInteger(trials) && trials >= 1)) {
+    throw new UserError(`trials is ${trials}; a whole number of at least 1 was expected`);
+  }
   const plan = readSweep(folder);
   const worked = await workOn({ folder, plan, slots: devices, perform, ...rest });
   const left = plan.trials.filter(({ name }) => !outcomeOf(folder, `trials/${name}`)).length;

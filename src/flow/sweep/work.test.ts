@@ -29,6 +29,7 @@ import { type ConfigurationInput, parseConfiguration } from '../settings/config.
 import type { SweepEvent } from './events.ts';
 import { claimPath, keepOutcome, openSweep, outcomeOf, type SweepPlan } from './folder.ts';
 import { parseAxis, trialsOf } from './grid.ts';
+import { workOnSweep } from './sweep.ts';
 import { workOn } from './work.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-work-'));
@@ -427,4 +428,12 @@ test('a folder of something else, other plans, and a changed plan are refused; a
   const plan = join(copy, 'sweep.json');
   writeFileSync(plan, readFileSync(plan, 'utf8').replace('"lambda": 2', '"lambda": 5'));
   await expect(openSweep(copy, undefined)).rejects.toThrow(/was changed since the program wrote it/);
+});
+
+test('a number of trials that is none is refused', async () => {
+  const { folder } = await newSweep('number', ['lambda=1,2']);
+  for (const number of [0, -1, 1.5, Number.NaN]) {
+    const working = workOnSweep({ folder, trials: number, signal: AbortSignal.abort(new Error('it began')) });
+    await expect(working).rejects.toThrow(`trials is ${number}; a whole number of at least 1 was expected`);
+  }
 });

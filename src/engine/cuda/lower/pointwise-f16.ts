@@ -20,34 +20,44 @@ import { type Lowered, sumParts } from './lowering.ts';
 /** Channels of a tile, on both sides; a tile has 64 rows of 128 bytes. */
 const CHANNELS = 64;
 const TILE_BYTES = 8192;
-/** Pixels of a block, and chunks of weights that it keeps. */
-const ROWS = 128;
-const STAGES = 4;
-const THREADS = 256;
 const LAYING_THREADS = 512;
-/** Column tiles of a block, those with more reads of its pixels saved first. */
-const TILES = [4, 3, 2, 1] as const;
-/** Channels of a weight gradient's tile on both sides, and pixels of a stage. */
-const GRADIENT_CHANNELS = 128;
-const GRADIENT_SHARED = 8 * TILE_BYTES;
-/** Seconds that a stage of a weight gradient takes, and bytes a second of adding parts. */
-const STAGE_TIME = 1.2e-6;
-const MEMORY_RATE = 3e12;
-const MOST_PARTS = 16;
+
+/** What a block has: warpgroups of 64 pixels each, and tiles of 64 columns. */
+interface Block {
+  readonly warpgroups: number;
+  readonly tiles: number;
+}
+const blocks: readonly Block[] = [
+  { warpgroups: 3, tiles: 3 },
+  { warpgroups: 2, tiles: 4 },
+  { warpgroups: 2, tiles: 2 },
+  { warpgroups: 2, tiles: 1 },
+];
+const blockName = ({ warpgroups, tiles }: Block): string => `${64 * warpgroups}×${CHANNELS * tiles}`;
+const PARTS = [1, 2, 3, 4, 6, 8, 12, 16] as const;
+/** Of a multiprocessor, a clock: bytes from L2, bytes to memory. Clocks that a chunk takes beside its products. */
+const READ_RATE = 24;
+const WRITE_RATE = 12;
+const CHUNK_CLOCKS = 400;
+/** Products of the unit a clock; clocks that a launch takes. */
+const PRODUCT_RATE = 2048;
+const LAUNCH_CLOCKS = 6000;
+
+/** Of a weight gradient: tiles of a block on both sides, and pixels of a stage. */
+const SIDES = [3, 2] as const;
+const STAGE_PIXELS = 32;
 
 export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'takesBias' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly block: string };
 }
 
-/** Cut inner chunks or pixels, and what a block has: so many columns, or tiles whose second half can be empty. */
+/** Cut inner chunks or pixels, and what a block has: so many pixels and columns, or channels that can be too few. */
 export function pointwiseAspects(mode: Mode) {
-  const halves = FILLING.flatMap((inputs) => FILLING.map((outputs) => tileName(inputs, outputs)));
-  return { parts: COUNTS, block: mode === WEIGHT_GRADIENT ? halves : TILES.map(columnsName) };
+  const sides = SIDES.flatMap((side) => FILLING.map((filled) => sideName(side, filled)));
+  return { parts: COUNTS, block: mode === WEIGHT_GRADIENT ? sides : blocks.map(blockName) };
 }
 
-const columnsName = (tiles: number): string => `${CHANNELS * tiles} columns`;
-type Filling = (typeof FILLING)[number];
-const tileName = (inputs: Filling, outputs: Filling): string => `inputs ${inputs}, outputs ${outputs}`;
+const sideName = (side: number, filled: (typeof FILLING)[number]): string => `${CHANNELS * side}², ${filled}`;
 
 /** The product on f16 tiles; undefined where it has to be formed another way. */
 export function pointwiseProductOf(mode: Mode, g: Convolution, target: Target): PointwiseProduct | undefined {
@@ -67,22 +77,46 @@ function isPointwise({ kh, kw, stride, padding, groups, inputs, outputs }: Convo
   return target.warpgroups && target.precision !== 'fp32' && plain && wholeTiles;
 }
 
-/** The most columns with which all multiprocessors have a block; else the inner chunks are cut. */
-function product({ pixels, inputs, outputs }: Convolution, mode: Mode, { multiprocessors }: Target): PointwiseProduct {
+/** How a product is cut. */
+interface Cut extends Block {
+  readonly chunksPerPart: number;
+  readonly parts: number;
+}
+
+/** The cut of least time: reads of both operands or products, whichever is slower, and outputs, in rounds of blocks. */
+function cutOf({ pixels, inputs, outputs }: Convolution, multiprocessors: number): Cut {
   const chunks = inputs / CHANNELS;
-  const blocksOf = (tiles: number) => ceilDivide(pixels, ROWS) * (outputs / (CHANNELS * tiles));
-  const tiles = TILES.filter((count) => outputs % (CHANNELS * count) === 0).find(
-    (count) => count === 1 || blocksOf(count) >= multiprocessors,
-  )!;
-  const blocks = blocksOf(tiles);
-  const chunksPerPart = ceilDivide(chunks, Math.max(1, Math.floor((2 * multiprocessors) / blocks)));
-  const parts = tiles === 1 ? ceilDivide(chunks, chunksPerPart) : 1;
+  const cuts = blocks
+    .filter(({ tiles }) => outputs % (CHANNELS * tiles) === 0)
+    .flatMap((block) =>
+      PARTS.filter((wanted) => wanted <= chunks).map((wanted) => {
+        const chunksPerPart = ceilDivide(chunks, wanted);
+        return { ...block, chunksPerPart, parts: ceilDivide(chunks, chunksPerPart) };
+      }),
+    );
+  const cost = ({ warpgroups, tiles, chunksPerPart, parts }: Cut): number => {
+    const [rows, columns] = [64 * warpgroups, CHANNELS * tiles];
+    const rounds = ceilDivide(ceilDivide(pixels, rows) * (outputs / columns) * parts, multiprocessors);
+    const read = (CHANNELS * (4 * rows + 2 * columns)) / READ_RATE;
+    const multiplied = (rows * columns * CHANNELS) / PRODUCT_RATE + CHUNK_CLOCKS;
+    const written = (4 * rows * columns) / WRITE_RATE;
+    const added = parts > 1 ? LAUNCH_CLOCKS + (4 * (parts + 1) * pixels * outputs) / WRITE_RATE / multiprocessors : 0;
+    return rounds * ((chunksPerPart + 1) * Math.max(read, multiplied) + written) + added;
+  };
+  return cuts.reduce((best, cut) => (cost(cut) < cost(best) ? cut : best));
+}
+
+function product(g: Convolution, mode: Mode, { multiprocessors }: Target): PointwiseProduct {
+  const { pixels, inputs, outputs } = g;
+  const { warpgroups, tiles, chunksPerPart, parts } = cutOf(g, multiprocessors);
+  const chunks = inputs / CHANNELS;
+  const rows = 64 * warpgroups;
   const count = pixels * outputs;
   const groups = outputs / (CHANNELS * tiles);
   const tilesBytes = 2 * inputs * outputs;
   const shiftBytes = roundUp(4 * chunks * groups, 256);
   return {
-    aspects: { parts: oneOrSeveral(parts), block: columnsName(tiles) },
+    aspects: { parts: oneOrSeveral(parts), block: blockName({ warpgroups, tiles }) },
     workspaceBytes: tilesBytes + shiftBytes + (parts > 1 ? 4 * parts * count : 0),
     takesBias: parts === 1,
     launches: ({ inputs: [a, w], outputs: [result], workspace: laid, bias = 0n }) => {
@@ -106,12 +140,17 @@ function product({ pixels, inputs, outputs }: Convolution, mode: Mode, { multipr
           },
         ),
         launch(
-          { file: 'pointwise-f16.cu', defines: { STRIDE: 1, TILES: tiles, WGMMA: 1 } },
+          { file: 'pointwise-f16.cu', defines: { STRIDE: 1, WARPGROUPS: warpgroups, TILES: tiles, WGMMA: 1 } },
           'multiply_pixels',
-          { grid: [blocks, parts], block: THREADS, shared: STAGES * tiles * TILE_BYTES + 4 * ROWS * CHANNELS },
+          {
+            grid: [ceilDivide(pixels, rows) * groups, parts],
+            block: 128 * warpgroups,
+            // Two chunks of pixels in f32 and in f16, three of weights.
+            shared: 2 * CHANNELS * rows * (4 + 2) + 3 * tiles * TILE_BYTES,
+          },
           {
             ...addresses({ a: a!, weights: laid, shifts, bias, result: parts > 1 ? partials : result! }),
-            ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart: parts > 1 ? chunksPerPart : chunks }),
+            ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart }),
           },
         ),
         ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
@@ -120,34 +159,69 @@ function product({ pixels, inputs, outputs }: Convolution, mode: Mode, { multipr
   };
 }
 
-/** Parts of the pixels so that multiprocessors are full in few rounds, and sums of parts cost less than that saves. */
-function weightGradient(
+/** How a weight gradient is cut. */
+interface GradientCut {
+  readonly side: number;
+  readonly stagesPerPart: number;
+  readonly parts: number;
+}
+
+/** The cut of least time, as of a product. */
+function gradientCutOf(
   { pixels, inputs, outputs }: Convolution,
-  { multiprocessors }: Target,
-  first: 'values' | 'codes',
-): PointwiseProduct {
-  const tiles = ceilDivide(inputs, GRADIENT_CHANNELS) * ceilDivide(outputs, GRADIENT_CHANNELS);
-  const stages = ceilDivide(pixels, CHANNELS);
-  const count = inputs * outputs;
-  const cuts = Array.from({ length: Math.max(MOST_PARTS, ceilDivide(multiprocessors, tiles)) }, (_, at) => {
-    const stagesPerPart = ceilDivide(stages, at + 1);
-    return { stagesPerPart, parts: ceilDivide(stages, stagesPerPart) };
+  multiprocessors: number,
+  elementBytes: number,
+): GradientCut {
+  const stages = ceilDivide(pixels, STAGE_PIXELS);
+  const tilesOf = (side: number) => ceilDivide(inputs, CHANNELS * side) * ceilDivide(outputs, CHANNELS * side);
+  const cuts = SIDES.flatMap((side) => {
+    const most = Math.min(stages, ceilDivide(3 * multiprocessors, tilesOf(side)));
+    return Array.from({ length: most }, (_, at) => {
+      const stagesPerPart = ceilDivide(stages, at + 1);
+      return { side, stagesPerPart, parts: ceilDivide(stages, stagesPerPart) };
+    });
   });
-  const cost = ({ stagesPerPart, parts }: (typeof cuts)[number]): number =>
-    ceilDivide(tiles * parts, multiprocessors) * (stagesPerPart + 2) * STAGE_TIME +
-    (parts > 1 ? (4 * (2 * parts + 1) * count) / MEMORY_RATE + 3e-6 : 0);
-  const { stagesPerPart, parts } = cuts.reduce((best, cut) => (cost(cut) < cost(best) ? cut : best));
-  const [ofInputs, ofOutputs] = [filling(inputs, GRADIENT_CHANNELS), filling(outputs, GRADIENT_CHANNELS)];
+  const cost = ({ side, stagesPerPart, parts }: GradientCut): number => {
+    const channels = CHANNELS * side;
+    const rounds = ceilDivide(tilesOf(side) * parts, multiprocessors);
+    const read = (STAGE_PIXELS * channels * (4 + elementBytes)) / READ_RATE;
+    const multiplied = (channels * channels * STAGE_PIXELS) / PRODUCT_RATE + CHUNK_CLOCKS;
+    const written = (4 * channels * channels) / WRITE_RATE;
+    const moved = (4 * (2 * parts + 1) * inputs * outputs) / WRITE_RATE / multiprocessors;
+    return (
+      rounds * ((stagesPerPart + 1) * Math.max(read, multiplied) + written) + (parts > 1 ? LAUNCH_CLOCKS + moved : 0)
+    );
+  };
+  return cuts.reduce((best, cut) => (cost(cut) < cost(best) ? cut : best));
+}
+
+function weightGradient(g: Convolution, target: Target, first: 'values' | 'codes'): PointwiseProduct {
+  const { pixels, inputs, outputs } = g;
+  const elementBytes = first === 'codes' ? 1 : 4;
+  const { side, stagesPerPart, parts } = gradientCutOf(g, target.multiprocessors, elementBytes);
+  const channels = CHANNELS * side;
+  const tiles = ceilDivide(inputs, channels) * ceilDivide(outputs, channels);
+  const count = inputs * outputs;
+  const filled = filling(inputs, channels) === 'whole' ? filling(outputs, channels) : 'in part';
+  const size = {
+    grid: [tiles, parts],
+    block: 128 * side,
+    // Two stages of halves of both operands, three as they were.
+    shared: STAGE_PIXELS * channels * (2 * 4 + 3 * (4 + elementBytes)),
+  };
   return {
-    aspects: { parts: oneOrSeveral(parts), block: tileName(ofInputs, ofOutputs) },
+    aspects: { parts: oneOrSeveral(parts), block: sideName(side, filled) },
     workspaceBytes: parts > 1 ? roundUp(4 * parts * count, 256) : 0,
     launches: ({ inputs: [x, ...others], outputs: [dw], workspace: partials }) => {
       const [unit, zero, gradient] = first === 'codes' ? others : [0n, 0n, ...others];
       return [
         launch(
-          { file: 'pointwise-f16-gradient.cu', defines: { STRIDE: 1, CODES: first === 'codes' ? 1 : 0, WGMMA: 1 } },
+          {
+            file: 'pointwise-f16-gradient.cu',
+            defines: { STRIDE: 1, SIDE: side, CODES: first === 'codes' ? 1 : 0, WGMMA: 1 },
+          },
           'gradient_of_pixels',
-          { grid: [tiles, parts], block: THREADS, shared: GRADIENT_SHARED },
+          size,
           {
             ...addresses({ x: x!, unit: unit!, zero: zero!, gradient: gradient!, result: parts > 1 ? partials : dw! }),
             ...integers({ pixels, inputs, outputs, stagesPerPart }),

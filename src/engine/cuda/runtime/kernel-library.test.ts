@@ -1,5 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
@@ -201,6 +201,15 @@ test('of other kernels of the program only what is still the same is taken, and 
   // Without machine code a mark tells nothing.
   for (const name of filesOf('.cubin')) rmSync(join(folder, name));
   expect(isAnyKept(ofThis, folder)).toBe(false);
+});
+
+test('machine code that cannot be written, as on a full disk, is not told of as kept', async () => {
+  const [kept] = filesOf('.cubin');
+  forget();
+  mkdirSync(join(folder, kept!));
+  await keepOne();
+  expect(readdirSync(folder)).toEqual([kept]);
+  expect(isAnyKept({ ...target, compilerVersion: now.version }, folder)).toBe(false);
 });
 
 test('of the first program what does not compile is compiled again where it is needed, and fails there', async () => {

@@ -274,8 +274,7 @@ export class KernelLibrary {
   }
 
   #keep(path: string, image: Uint8Array): void {
-    keep(path, image);
-    this.#mark();
+    if (keep(path, image)) this.#mark();
   }
 
   /** Says that something is kept for this target. */
@@ -309,8 +308,8 @@ function keptAt(path: string): Uint8Array | undefined {
   }
 }
 
-/** Writes a cache file whole or not at all; a cache that cannot be written costs time, not the run. */
-function keep(path: string, image: Uint8Array): void {
+/** Writes a cache file whole or not at all, and says which; a cache that cannot be written costs time, not the run. */
+function keep(path: string, image: Uint8Array): boolean {
   // Threads of one process may keep the same kernel at once.
   const temporary = `${path}.${process.pid}-${threadId}.tmp`;
   const isKept = isDone(() => {
@@ -319,6 +318,7 @@ function keep(path: string, image: Uint8Array): void {
     renameSync(temporary, path);
   });
   if (!isKept) isDone(() => unlinkSync(temporary));
+  return isKept;
 }
 
 function isDone(work: () => void): boolean {
