@@ -1,4 +1,8 @@
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { encodeImagePng } from '../../report/png.ts';
 import type { Manifest } from '../run/manifest.ts';
 import { parseConfiguration } from '../settings/config.ts';
 import { acceptTrials } from './accept.ts';
@@ -22,4 +26,21 @@ test('of a phase that trials take from a run nothing is asked', async () => {
     ({ configuration, phases: Object.fromEntries(done.map((phase) => [phase, {}])) }) as unknown as Manifest;
   await expect(acceptTrials(planned('digits'), source('train', 'quantize'))).rejects.toThrow(tooSlow);
   await acceptTrials(planned('digits'), source('train', 'quantize', 'explore'));
+});
+
+test('no image cache is filled for it', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tram-accept-'));
+  try {
+    const picture = encodeImagePng(8, 8, new Uint8Array(3 * 64));
+    for (const name of ['a', 'b']) {
+      mkdirSync(join(folder, 'images', name), { recursive: true });
+      for (let k = 0; k < 10; k++) writeFileSync(join(folder, 'images', name, `${k}.png`), picture);
+    }
+    const imageCache = join(folder, 'cache');
+    const settings = { data: `images:${join(folder, 'images')}`, image: '16x16x3', imageCache, explore };
+    await expect(acceptTrials(trialsOf({ settings, over }), undefined)).rejects.toThrow(tooSlow);
+    expect(existsSync(imageCache)).toBe(false);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -33,10 +33,11 @@ export async function acceptTrials(trials: readonly Trial[], source: Manifest | 
     try {
       await requireGenerator(configuration, imported);
       if (!isLocal(configuration)) continue;
-      const { model, data, train } = configuration;
-      const asked = JSON.stringify([model, data, train.checkpoint, datasetOptions(configuration, process.cwd())]);
+      const looked = toLookAt(configuration, source);
+      const { model, data, train } = looked;
+      const asked = JSON.stringify([model, data, train.checkpoint, datasetOptions(looked, process.cwd())]);
       if (!opened.has(asked)) {
-        const { layers, dataset } = await openTask(configuration, source?.inputs);
+        const { layers, dataset } = await openTask(looked, source?.inputs);
         opened.set(asked, { layers, images: dataset.train.count });
       }
       const toDo = phaseKeys(configuration).filter(({ key }) => !taken.has(key));
@@ -55,6 +56,14 @@ function requireModel(name: string | undefined): void {
 
 /** Whether model and data of a trial are here. */
 const isLocal = ({ model, data }: Configuration): boolean => (!isModelFile(model) || existsSync(model)) && isHere(data);
+
+/**
+ * The settings with which layers are named and images counted: no image is decoded to fill a cache, nor, of a large
+ * set, to measure a normalisation, which would take hours and minutes. What a run knows is not measured again anyway.
+ */
+function toLookAt({ imageCache: _, ...rest }: Configuration, source: Manifest | undefined): Configuration {
+  return source ? rest : { ...rest, mean: rest.mean ?? [0], deviation: rest.deviation ?? [1] };
+}
 
 /** A generator that makes nothing, nothing of the trial's widths, or not what its weights' zero point needs. */
 async function requireGenerator(configuration: Configuration, known: Set<string>): Promise<void> {
