@@ -14,7 +14,7 @@ import type { ConvGeometry, OperandWidths } from '../../src/engine/graph/ops.ts'
 import { square } from '../../src/engine/graph/window.ts';
 import type { Shape } from '../../src/tensor/tensor.ts';
 import { cases, processorCases } from '../engine/all-cases.ts';
-import { codes, floats, make } from '../engine/cases.ts';
+import { type Case, codes, floats, make } from '../engine/cases.ts';
 import { expectedOf, problemsOf } from '../engine/conformance.ts';
 import { cudaTargets } from '../engine/devices.ts';
 import { graphOf, type Results } from '../engine/run-case.ts';
@@ -48,6 +48,10 @@ const onWarpgroups = [
   ...['axmConv2d: truncation, w4a5, bits: three units, strided'],
   ...['axmConv2d: parameters, w8a8, bits: windows of 100 codes, dilated, by columns'],
 ];
+const withBias = [
+  ['conv2d', '64 channels'],
+  ['axmConv2d', 'structure, 64 channels'],
+] as const;
 const withOtherMatrixUnits = 'axmConv2d: exact, 3×3 with padding';
 const chosen = (filter === undefined ? processorCases : cases).filter(({ name }) =>
   filter === undefined ? few.includes(name) : new RegExp(filter).test(name),
@@ -125,6 +129,18 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
     expect(problemsOf(item, found, await expectedOf(item), 2e-3)).toEqual([]);
     expect(device!.run(graphOf(item), inputs, target, true)).toEqual(found);
   });
+
+  test.runIf(present && filter === undefined).each(withBias)(
+    '%s: a bias that the product adds gives the bits of the two operations',
+    (op, note) => {
+      const [joined, apart] = ['a bias', 'a bias of what is read twice'].map(
+        (form) => cases.find(({ name }) => name === `${op}: ${form}, ${note}`)!,
+      ) as [Case, Case];
+      const inputs = new Map(joined.inputs.map((input, at) => [`x${at}`, input]));
+      const [found, expected] = [joined, apart].map((item) => device!.run(graphOf(item), inputs, cudaTargets.tf32!));
+      expect(found!.y0).toEqual(expected!.y0);
+    },
+  );
 
   test.runIf(present && filter === undefined).each([1, 3])(
     'NaN and infinity spoil no other products of windows of %i on f16',

@@ -2,9 +2,11 @@
 // sizes at which kernels for matrix units are tiled differently.
 
 import type { Graph, Value } from '../../src/engine/graph/graph.ts';
+import type { OpAttributes } from '../../src/engine/graph/ops.ts';
 import { square } from '../../src/engine/graph/window.ts';
+import type { ProductError } from '../../src/multiplier/error.ts';
 import { Random } from '../../src/tensor/random.ts';
-import { type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
+import { f32, type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, constant, floats, floatsOf, make, operands } from './cases.ts';
 import { approximateCase } from './path-cases.ts';
 
@@ -393,6 +395,102 @@ const sums: readonly Case[] = [
   ),
 ];
 
+const ofBiases = floatsOf(12);
+const codesOf = (shape: Shape, bits: number): HostTensor =>
+  tensor('u8', shape, Uint8Array.from(ofBiases(shape, 0, 2 ** bits - 0.01).data));
+
+/** How a bias, the last input, stands behind a product and what reads both; in the first form alone it is joined. */
+const biasForms = {
+  'a bias': (graph: Graph, y: Value, bias: Value) => [twice(graph, graph.apply1('bias', [y, bias], {}))],
+  'a bias that is an output': (graph: Graph, y: Value, bias: Value) => [graph.apply1('bias', [y, bias], {})],
+  'a bias of what is read twice': (graph: Graph, y: Value, bias: Value) => {
+    // Before the bias, which is then in place.
+    const other = twice(graph, y);
+    return [twice(graph, graph.apply1('bias', [y, bias], {})), other];
+  },
+  'a bias formed behind it': (graph: Graph, y: Value, bias: Value) => [
+    twice(graph, graph.apply1('bias', [y, twice(graph, bias)], {})),
+  ],
+} as const;
+const twice = (graph: Graph, x: Value): Value => graph.apply1('affine', [x], { scale: 2, offset: 0 });
+
+function biasedCase<K extends 'conv2d' | 'axmConv2d'>(
+  op: K,
+  note: string,
+  inputs: readonly HostTensor[],
+  attributes: OpAttributes[K],
+  { form = 'a bias', ...more }: Partial<Case<K>> & { readonly form?: keyof typeof biasForms } = {},
+): Case {
+  const outputs = inputs[1]!.shape.at(-1)!;
+  return make(op, `${form}, ${note}`, [...inputs, ofBiases([outputs])], attributes, {
+    ...more,
+    build: (graph, [...values]) => {
+      const bias = values.pop()!;
+      return biasForms[form](graph, graph.apply1(op, values, attributes), bias);
+    },
+  });
+}
+
+const biasedErrors = {
+  exact: [{ kind: 'none' }, []],
+  structure: [{ kind: 'removal', integer: false }, [ofBiases([4, 5], 0, 1)]],
+  truncation: [
+    { kind: 'removal', integer: true },
+    [
+      f32(
+        [4, 5],
+        Float32Array.from({ length: 20 }, (_, at) => (Math.floor(at / 5) + (at % 5) < 3 ? 1 : 0)),
+      ),
+    ],
+  ],
+  table: [{ kind: 'table', emulation: 'lowrank' }, [functionsOf(1)]],
+} as const satisfies Readonly<Record<string, readonly [ProductError, readonly HostTensor[]]>>;
+
+function biasedApproximate(
+  error: keyof typeof biasedErrors,
+  note: string,
+  x: Shape,
+  w: Shape,
+  { groups = 1, form = 'a bias' }: { readonly groups?: number; readonly form?: keyof typeof biasForms } = {},
+): Case {
+  const [kind, values] = biasedErrors[error];
+  const widths = error === 'table' ? { weightBits: 8, activationBits: 8 } : { weightBits: 4, activationBits: 5 };
+  const o = w.at(-1)!;
+  const scales = [constant([], 0.0625), constant([], 7), ofBiases([o], 0.01, 0.02), constant([o], 6)];
+  return biasedCase(
+    'axmConv2d',
+    `${error}, ${note}`,
+    [codesOf(x, widths.activationBits), codesOf(w, widths.weightBits), ...scales, ...values],
+    { ...square({ padding: (w[0]! - 1) / 2, groups }), ...widths, error: kind },
+    { form, ...(error === 'table' && { constants: [6] }) },
+  );
+}
+
+/** Products and the biases behind them: of each kernel that adds them, whole and odd numbers of columns. */
+const biases: readonly Case[] = [
+  ...[128, 192, 256, 512].map((o) =>
+    biasedCase('conv2d', `64 to ${o} channels`, [ofBiases([2, 9, 17, 64]), ofBiases([1, 1, 64, o])], square(), {
+      differentiate: [0, 1, 2],
+    }),
+  ),
+  ...(Object.keys(biasForms) as (keyof typeof biasForms)[]).flatMap((form) => [
+    biasedCase('conv2d', '64 channels', [ofBiases([1, 3, 5, 64]), ofBiases([1, 1, 64, 64])], square(), { form }),
+    biasedApproximate('structure', '64 channels', [1, 3, 5, 64], [1, 1, 64, 64], { form }),
+  ]),
+  // Summed in parts, which takes no bias.
+  biasedCase('conv2d', '1024 channels in parts', [ofBiases([1, 3, 5, 1024]), ofBiases([1, 1, 1024, 64])], square()),
+  ...[64, 67].flatMap((o) => [
+    biasedApproximate('exact', `to ${o} channels`, [2, 5, 7, 48], [3, 3, 48, o]),
+    ...(['structure', 'truncation'] as const).map((error) =>
+      biasedApproximate(error, `128 to ${o} channels`, [2, 5, 7, 128], [3, 3, 128, o]),
+    ),
+    biasedApproximate('table', `to ${o} channels`, [2, 5, 7, 16], [3, 3, 16, o]),
+  ]),
+  ...[12, 10].map((o) =>
+    biasedApproximate('structure', `two groups to ${o} channels`, [2, 5, 7, 32], [3, 3, 16, o], { groups: 2 }),
+  ),
+];
+
 export const joinedCases: readonly Case[] = [
   ...normalizations(),
   ...ranges,
@@ -403,4 +501,5 @@ export const joinedCases: readonly Case[] = [
   ...sums,
   ...averages,
   ...rangeGradients,
+  ...biases,
 ];

@@ -42,11 +42,11 @@ INLINE double shareOf(const float *m, int entry) { return entry == -2 ? 0.0 : en
 
 /**
  * Grid: as many blocks as the device has multiprocessors, or one per tile. `m`: f32 [WBITS, ABITS], read where an entry
- * is given; `rectangles`: of the weight codes (`tap_rectangles`).
+ * is given; `rectangles`: of the weight codes (`tap_rectangles`); `bias`: of each output channel, null for none.
  */
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     multiply(const Bits bits, const int *__restrict__ rectangles, const float *__restrict__ m, const ZeroPoints zero,
-             float *__restrict__ y, const Geometry geometry) {
+             const float *__restrict__ bias, float *__restrict__ y, const Geometry geometry) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ Total factors[GROUPS + 1];
   __shared__ Single singles[SINGLES + 1];
@@ -76,10 +76,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
   // A tile's rectangles, and what its columns have in common, are fetched when it begins and needed when it ends.
   constexpr int WORDS = (KH + 1) * (KW + 1) * BN, MINE = (WORDS + COUNTERS - 1) / COUNTERS;
   __shared__ __align__(8) int ofCodes[WORDS];
-  __shared__ __align__(16) double ofColumns[3 * BN];
+  __shared__ __align__(16) double ofColumns[3 * BN + BN / 2];
   const ColumnTerms terms(ofColumns, BN);
   int fetched[MINE];
-  float wScale = 0, wZero = 0;
+  float wScale = 0, wZero = 0, added = 0;
   countTiles(
       shared, bits, g, singles,
       [&](int tile) {
@@ -94,6 +94,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
           const int column = min(bits.column0(tile) + thread, g.o - 1);
           wScale = zero.wScale[column];
           wZero = zero.wZero[column];
+          added = biasOf(bias, column);
         }
       },
       []() {}, [&](auto group, const int(*counts)[4]) { add(factors[decltype(group)::value], counts); },
@@ -110,6 +111,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         if (thread < BN) {
           terms.scale[thread] = (double)*zero.xScale * wScale;
           terms.zero[thread] = wZero;
+          terms.bias[thread] = added;
         }
 #if WARPS_K > 1
         // The first warpgroup takes over the other's sums.

@@ -69,8 +69,8 @@ INLINE u32 tileOffset(int row, int half) { return row * 32 + ((half ^ ((row >> 2
 #ifdef BM
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     multiply(const u8 *__restrict__ x, const u8 *__restrict__ mapped, int mappedStride, const u8 *__restrict__ weights,
-             const int *__restrict__ tapSums, const int *__restrict__ tapConstants, const ZeroPoints zero, float *__restrict__ y,
-             const Geometry geometry, int paddedInner, int paddedColumns) {
+             const int *__restrict__ tapSums, const int *__restrict__ tapConstants, const ZeroPoints zero,
+             const float *__restrict__ bias, float *__restrict__ y, const Geometry geometry, int paddedInner, int paddedColumns) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ int rowBase[BM], rowY[BM], rowX[BM], rowSum[BM];
   const Geometry &g = geometry;
@@ -299,6 +299,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     if (i >= BN || column < 0) continue;
     terms.scale[n] = (double)*zero.xScale * zero.wScale[column];
     terms.zero[n] = zero.wZero[column];
+    terms.bias[n] = biasOf(bias, column);
     terms.ofCodes[n] = ofCodes.sums[areaWords - BN + n];
   }
   __syncthreads();

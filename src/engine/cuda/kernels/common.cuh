@@ -15,6 +15,12 @@ typedef unsigned long long u64;
 
 INLINE u32 sharedAddress(const void *pointer) { return (u32)__cvta_generic_to_shared(pointer); }
 
+/** What a product adds to its outputs of a column, or of two from an even one on; without a bias what changes none. */
+INLINE float biasOf(const float *bias, int column) { return bias ? bias[column] : -0.0f; }
+INLINE float2 biasOfTwo(const float *bias, int column) {
+  return bias ? *(const float2 *)(bias + column) : make_float2(-0.0f, -0.0f);
+}
+
 /**
  * 16 bytes from global to shared memory; zeros where `valid` is false (nothing is read then). Both addresses 16-byte
  * aligned.

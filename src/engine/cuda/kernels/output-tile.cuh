@@ -1,6 +1,6 @@
 // From the sums of a tile of an approximate convolution to its outputs: which taps of each row lie inside the image,
-// sums of weight codes over them, the zero-point terms, and the stores. A warp's tile is in fragments of 16 rows × 8
-// columns: element 2·part + i is row group + 8·part, column 2·quad + i.
+// sums of weight codes over them, the zero-point terms, the bias, and the stores. A warp's tile is in fragments of 16
+// rows × 8 columns: element 2·part + i is row group + 8·part, column 2·quad + i.
 #pragma once
 #include "zero-points.cuh"
 
@@ -50,12 +50,14 @@ struct TapsInside {
 
 /**
  * What all outputs of a tile's columns have in common, in shared memory, as doubles, for conversions cost more than the
- * arithmetic: xScale·wScale, the zero point of the weights, and the sum of the weight codes over all taps. The memory
- * is 16-byte aligned and has three for each of an even number of columns.
+ * arithmetic: xScale·wScale, the zero point of the weights, and the sum of the weight codes over all taps; and, as a
+ * float, the bias. The memory is 16-byte aligned and has these for each of an even number of columns.
  */
 struct ColumnTerms {
   double *scale, *zero, *ofCodes;
-  INLINE ColumnTerms(double *memory, int columns) : scale(memory), zero(memory + columns), ofCodes(memory + 2 * columns) {}
+  float *bias;
+  INLINE ColumnTerms(double *memory, int columns)
+      : scale(memory), zero(memory + columns), ofCodes(memory + 2 * columns), bias((float *)(memory + 3 * columns)) {}
 };
 
 struct OutputTile {
@@ -98,8 +100,9 @@ INLINE void storeDequantized(const OutputTile &tile, const ColumnTerms &terms, c
         }
         const double2 sums = sumOf(mi, ni, 2 * part, taps, n);
         const double2 scale = *(const double2 *)(terms.scale + n), wZero = *(const double2 *)(terms.zero + n);
-        const float first = dequantized(sums.x, weights.x, rest, scale.x, xZero, wZero.x);
-        const float second = dequantized(sums.y, weights.y, rest, scale.y, xZero, wZero.y);
+        const float2 bias = *(const float2 *)(terms.bias + n);
+        const float first = dequantized(sums.x, weights.x, rest, scale.x, xZero, wZero.x) + bias.x;
+        const float second = dequantized(sums.y, weights.y, rest, scale.y, xZero, wZero.y) + bias.y;
         if (PAIRED) {
           *(float2 *)(ofRow + column) = make_float2(first, second);
         } else {

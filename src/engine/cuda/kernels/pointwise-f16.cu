@@ -1,6 +1,6 @@
 // Products of pixels' channels with a matrix of weights (1×1 windows of stride 1, linear layers) on f16 matrix units
 // and their input gradients, see convolution-f16.cuh; weights are laid out beforehand (convolution-f16-weights.cu).
-//   multiply_pixels y[p][n] = Σ_k a[p][k]·b[k][n]
+//   multiply_pixels y[p][n] = Σ_k a[p][k]·b[k][n] (+ bias[n])
 // Without taps nothing is read twice from shared memory, so the way from L2 is what costs: a block has as many pixels
 // and columns as its registers and shared memory allow. While the unit multiplies one chunk of 64 inner channels the
 // next one, which is there as it was, becomes halves, and the one behind it is on its way.
@@ -18,10 +18,10 @@
 
 /**
  * Grid: (row tiles × column groups, parts of the inner chunks); each part has its own result. Shared memory: two chunks
- * of pixels in f32, two in f16, three of weights.
+ * of pixels in f32, two in f16, three of weights. `bias`: f32 [columns], null for none.
  */
 KERNEL multiply_pixels(const float *__restrict__ a, const u8 *__restrict__ weights, const int *__restrict__ shifts,
-                       float *__restrict__ result, int pixels, int inner, int columns, int chunksPerPart) {
+                       const float *__restrict__ bias, float *__restrict__ result, int pixels, int inner, int columns, int chunksPerPart) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 slots[THREADS / 32];
   u8 *raw = shared, *halves = shared + 2 * RAW_BYTES, *ofWeights = halves + 2 * HALVES_BYTES;
@@ -108,15 +108,18 @@ KERNEL multiply_pixels(const float *__restrict__ a, const u8 *__restrict__ weigh
   }
 
   result += (size_t)blockIdx.y * pixels * columns;
+  const int column0 = group * (64 * TILES) + 2 * (lane % 4);
 #pragma unroll
-  for (int half = 0; half < 2; half++) {
-    const int pixel = row0 + warp * 16 + lane / 4 + 8 * half;
-    if (pixel >= pixels) continue;
-    float *to = result + (size_t)pixel * columns + group * (64 * TILES) + 2 * (lane % 4);
+  for (int i = 0; i < 8 * TILES; i++) {
+    const int column = column0 + 8 * i;
+    const float2 added = biasOfTwo(bias, column);
 #pragma unroll
-    for (int i = 0; i < 8 * TILES; i++) {
-      const float(&sum)[4] = sums[i / 8][i % 8];
-      *(float2 *)(to + 8 * i) = make_float2(shift.back(sum[2 * half]), shift.back(sum[2 * half + 1]));
+    for (int half = 0; half < 2; half++) {
+      const int pixel = row0 + warp * 16 + lane / 4 + 8 * half;
+      if (pixel >= pixels) continue;
+      const float first = shift.back(sums[i / 8][i % 8][2 * half]), second = shift.back(sums[i / 8][i % 8][2 * half + 1]);
+      // Not contracted: the product is rounded before.
+      *(float2 *)(result + (size_t)pixel * columns + column) = make_float2(__fadd_rn(first, added.x), __fadd_rn(second, added.y));
     }
   }
 }

@@ -93,9 +93,9 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
     const rowBytes = 4 * rows * (3 * (stages + 2) + taps + 1);
     return stages * (stageBytes + 16) + 16 * COLUMNS + rowBytes + blockBytes;
   };
-  // Behind it the kernels' own arrays: factors, and of products sums of weight codes, three doubles of each column and
-  // what warpgroups exchange, of gradients sums that lanes keep.
-  const ofProducts = 4 * COLUMNS * ((g.kh + 1) * (g.kw + 1) + 6) + (rows === 64 ? 4 * 64 * COLUMNS : 0);
+  // Behind it the kernels' own arrays: factors, and of products sums of weight codes, three doubles and a bias of each
+  // column and what warpgroups exchange, of gradients sums that lanes keep.
+  const ofProducts = 4 * COLUMNS * ((g.kh + 1) * (g.kw + 1) + 7) + (rows === 64 ? 4 * 64 * COLUMNS : 0);
   const ownBytes = 2048 + Math.max(ofProducts, LANE_SUM_BYTES);
   const stages = ([3, 2] as const).find((count) => sharedBytes(count) + ownBytes <= target.sharedBytesPerBlock);
   if (!stages || ownBytes > MOST_OWN_BYTES) return undefined;
@@ -285,7 +285,8 @@ export function bitProduct(
       ...aspectsOfLayout(g, layout),
     }),
     workspaceBytes: space.bytes,
-    launches: ({ inputs, outputs: [y], workspace }) => {
+    takesBias: true,
+    launches: ({ inputs, outputs: [y], workspace, bias = 0n }) => {
       const [x, w, xScale, xZero, wScale, wZero, m] = inputs as [Address, ...Address[]] & Address[];
       const [packedX, packedW, sums, ofTaps, rectangles] = [xAt, wAt, sumsAt, tapSumsAt, rectanglesAt].map(
         (offset) => workspace + offset,
@@ -309,7 +310,7 @@ export function bitProduct(
           // Memory that is not read must not be named: the launch would wait for whoever has its neighbour.
           ...addresses({ rectangles, m: readsM ? m! : 0n }),
           zero: zeroPoints(xScale!, xZero!, wScale!, wZero!),
-          ...addresses({ y: y! }),
+          ...addresses({ bias, y: y! }),
           geometry: geometryArgument(g),
         }),
       ];

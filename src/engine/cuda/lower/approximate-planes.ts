@@ -230,8 +230,8 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
     PAIRS: g.outputs % 2 === 0 ? 1 : 0,
     OFFSETS: factors?.constant ? 1 : 0,
   };
-  // Of each column rectangles of taps and three doubles.
-  const areaBytes = 4 * tile.columns * ((factors?.constant ? 2 : 1) * (g.kh + 1) * (g.kw + 1) + 6);
+  // Of each column rectangles of taps, three doubles and a bias.
+  const areaBytes = 4 * tile.columns * ((factors?.constant ? 2 : 1) * (g.kh + 1) * (g.kw + 1) + 7);
   const exchangeBytes = tile.warpsK > 1 ? 4 * (1 + fractionDigits) * tile.rows * tile.columns : 0;
   const size = {
     grid: [ceilDivide(g.pixels, tile.rows) * (paddedColumns / tile.columns), 1, g.groups],
@@ -241,7 +241,8 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
   return {
     path: pathOfPlanes(g, form, tile, stages, target),
     workspaceBytes: layout.bytes,
-    launches: ({ inputs, outputs: [y], workspace, memory }) => {
+    takesBias: true,
+    launches: ({ inputs, outputs: [y], workspace, memory, bias = 0n }) => {
       const [x, w, xScale, xZero, wScale, wZero, m] = inputs as [Address, ...Address[]] & Address[];
       const [expanded, sums, constants, columns, mapped] = [expandedAt, sumsAt, constantsAt, columnsAt, mappedAt].map(
         (offset) => workspace + offset,
@@ -270,7 +271,7 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
           ...integers({ mappedStride }),
           ...addresses({ weights: expanded, tapSums: sums, tapConstants: factors?.constant ? constants : 0n }),
           zero: zeroPoints(xScale!, xZero!, wScale!, wZero!),
-          ...addresses({ y: y! }),
+          ...addresses({ bias, y: y! }),
           geometry: geometryArgument(g),
           ...integers({ paddedInner: padded, paddedColumns }),
         }),

@@ -4,7 +4,7 @@ import { Graph, type Node, type Value } from '../../graph/graph.ts';
 import type { Granularity } from '../../graph/ops.ts';
 import { plan } from '../../graph/plan.ts';
 import { square } from '../../graph/window.ts';
-import { codesBehind, fuse } from './fuse.ts';
+import { type Abilities, codesBehind, fuse } from './fuse.ts';
 
 const attributes = { epsilon: 1e-5 };
 const sum = { alpha: 1, beta: 1 };
@@ -272,9 +272,9 @@ describe('the gradient of weights over the values of codes', () => {
     if (again) graph.output('sum', graph.apply1('sum', [x], {}));
     return graph;
   }
-  const readsCodes = ({ op }: Node) => op === 'conv2dWeightGradient';
-  const stepsOf = (graph: Graph, reads = readsCodes) =>
-    fuse(plan(graph, { alsoReads: (node) => (reads(node) ? codesBehind(node) : []) }), reads);
+  const ofKernel = ({ op }: Node) => ({ readsCodes: op === 'conv2dWeightGradient' });
+  const stepsOf = (graph: Graph, abilities: Abilities = ofKernel) =>
+    fuse(plan(graph, { alsoReads: (node) => (abilities(node).readsCodes ? codesBehind(node) : []) }), abilities);
 
   test('reads the codes, which nothing takes the place of before', () => {
     const steps = stepsOf(gradient());
@@ -286,15 +286,105 @@ describe('the gradient of weights over the values of codes', () => {
 
   test('stays apart where the kernel cannot, where the values are read elsewhere, and with scales of channels', () => {
     const apart = [
-      stepsOf(gradient(), () => false),
+      stepsOf(gradient(), () => ({})),
       stepsOf(gradient({ again: true })),
       stepsOf(gradient({ granularity: 'channel' })),
       // The codes may be gone.
-      fuse(plan(gradient()), readsCodes),
+      fuse(plan(gradient()), ofKernel),
     ];
     for (const steps of apart) {
       const ops = steps.map(({ node }) => node.op);
       expect([ops.includes('dequantize'), ops.includes('conv2dWeightGradient')]).toEqual([true, true]);
+    }
+  });
+});
+
+describe('a bias behind a product', () => {
+  interface Form {
+    readonly op?: 'conv2d' | 'axmConv2d';
+    /** What reads product and bias, and gives what the loss is of. */
+    readonly rest?: (graph: Graph, y: Value, bias: Value) => Value;
+  }
+  const twice = (graph: Graph, x: Value) => graph.apply1('affine', [x], { scale: 2, offset: 0 });
+  const biased = (graph: Graph, y: Value, bias: Value) => graph.apply1('bias', [y, bias], {});
+  function product({ op = 'conv2d', rest = biased }: Form = {}): Graph {
+    const graph = new Graph();
+    const bias = graph.variable('bias', [8]);
+    const dtype = op === 'conv2d' ? 'f32' : 'u8';
+    const operands = [graph.input('x', [2, 4, 4, 8], dtype), graph.input('w', [1, 1, 8, 8], dtype)];
+    const scalars = ['xScale', 'xZero'].map((name) => graph.input(name, []));
+    const vectors = ['wScale', 'wZero'].map((name) => graph.input(name, [8]));
+    const widths = { weightBits: 8, activationBits: 8, error: { kind: 'none' } } as const;
+    const y = graph.labelled('conv1', () =>
+      op === 'conv2d'
+        ? graph.apply1(op, operands, square())
+        : graph.apply1(op, [...operands, ...scalars, ...vectors], { ...square(), ...widths }),
+    );
+    const end = rest(graph, y, bias);
+    graph.output('loss', graph.apply1('dot', [end, end], {}));
+    return graph;
+  }
+  const takesBias: Abilities = ({ op }) => ({ takesBias: op === 'conv2d' || op === 'axmConv2d' });
+  const workspaceBytes = ({ op }: Node) => (op === 'conv2d' || op === 'axmConv2d' ? 1000 : 0);
+
+  test('is added by the product, in its step, workspace and layer', () => {
+    for (const [op, joined] of [
+      ['conv2d', 'biasedConv2d'],
+      ['axmConv2d', 'biasedAxmConv2d'],
+    ] as const) {
+      const planned = plan(product({ op }), { workspaceBytes });
+      const [before] = planned.steps;
+      const [step, ...others] = fuse(planned, takesBias);
+      expect([step!.node.op, ...others.map(({ node }) => node.op)]).toEqual([joined, 'dot']);
+      expect(step!.inputs).toEqual([...before!.inputs, { region: 'variable', name: 'bias' }]);
+      expect(step!.node.inputs).toEqual([...before!.node.inputs, planned.steps[1]!.node.inputs[1]]);
+      expect(step!.outputs).toEqual(planned.steps[1]!.outputs);
+      expect(step!.node.outputs).toEqual(planned.steps[1]!.node.outputs);
+      expect(step!.workspace).toEqual(before!.workspace);
+      expect(step!.node.label).toBe('conv1');
+    }
+  });
+
+  test('is added though its variable moves later, with the value from before', () => {
+    const graph = product({
+      rest: (graph, y, bias) => {
+        const end = biased(graph, y, bias);
+        graph.assign(bias, twice(graph, bias));
+        return end;
+      },
+    });
+    expect(fuse(plan(graph), takesBias).map(({ node }) => node.op)).toEqual(['biasedConv2d', 'affine', 'dot']);
+  });
+
+  test('stays apart where the kernel cannot add it, it is not in place, the product is read elsewhere, or it comes later', () => {
+    const opsOf = (form: Form, abilities = takesBias) =>
+      fuse(plan(product(form)), abilities).map(({ node }) => node.op);
+    const apart = [
+      opsOf({}, () => ({})),
+      opsOf({
+        rest: (graph, y, bias) => {
+          const end = biased(graph, y, bias);
+          graph.output('y', end);
+          return end;
+        },
+      }),
+      opsOf({ rest: (graph, y, bias) => graph.apply1('add', [biased(graph, y, bias), y], sum) }),
+      ...[(graph: Graph, y: Value) => graph.apply1('sum', [y], {}), (_: Graph, y: Value) => y].map((read) =>
+        opsOf({
+          rest: (graph, y, bias) => {
+            graph.output('read', read(graph, y));
+            return biased(graph, y, bias);
+          },
+        }),
+      ),
+      opsOf({ rest: (graph, y, bias) => biased(graph, y, twice(graph, bias)) }),
+      // By name another tensor, with other channels.
+      opsOf({ rest: (graph, y, bias) => biased(graph, graph.apply1('reshape', [y], { shape: [4, 8, 8] }), bias) }),
+      opsOf({ rest: (graph, y, bias) => biased(graph, relu(graph, y), bias) }),
+    ];
+    for (const ops of apart) {
+      expect(ops).toContain('conv2d');
+      expect(ops).toContain('bias');
     }
   });
 });

@@ -1,15 +1,17 @@
 // Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it,
 // the running averages of its statistics and the range of what it makes, the gradient of batch norm with that of the
 // relu in front of it, the range of an activation with the quantiser's scale that follows from it, the gradient of a
-// range with the sum that it is added to, the values of codes with the gradient of weights that they are for. The plan
-// is laid out before, so a fused step may only use memory that still holds what it reads: it takes the place of the
-// last step that it joins, and is formed only where its operands live that long.
+// range with the sum that it is added to, the values of codes with the gradient of weights that they are for, a bias
+// with the product that it is added to. The plan is laid out before, so a fused step may only use memory that still
+// holds what it reads: it takes the place of the last step that it joins, and is formed only where its operands live
+// that long; or, with a bias, that of the first, whose workspace others may have later.
 // Nothing else changes: operations, their meaning and their storage stay what the plan says.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node, Value } from '../../graph/graph.ts';
 import type { OpAttributes, OpName } from '../../graph/ops.ts';
 import { type Plan, root, type Step, type Storage } from '../../graph/plan.ts';
+import type { Lowered } from './lowering.ts';
 
 /** The attributes of the operations that exist only here. */
 export interface FusedAttributes {
@@ -34,6 +36,10 @@ export interface FusedAttributes {
   addedRangeGradient: OpAttributes['minMaxGradient'];
   /** (codes, scale, zero, g) → dw of the values of the codes. */
   weightGradientOfCodes: OpAttributes['conv2dWeightGradient'];
+  /** (operands of conv2d, bias) → y plus the bias of each output channel. */
+  biasedConv2d: OpAttributes['conv2d'];
+  /** (operands of axmConv2d, bias) → y plus the bias of each output channel. */
+  biasedAxmConv2d: OpAttributes['axmConv2d'];
 }
 export type FusedOp = keyof FusedAttributes;
 
@@ -49,11 +55,11 @@ export interface FusedStep extends Omit<Step, 'node'> {
   readonly node: Node | FusedNode;
 }
 
-/**
- * The plan's steps, in an order that is right, with those joined that can be; `readsCodes`: whether the device's kernel
- * for a gradient of weights can.
- */
-export function fuse(plan: Plan, readsCodes: (node: Node) => boolean = () => false): FusedStep[] {
+/** What the device's kernel for a node can do beside the node's work. */
+export type Abilities = (node: Node) => Pick<Lowered, 'readsCodes' | 'takesBias'>;
+
+/** The plan's steps, in an order that is right, with those joined that can be. */
+export function fuse(plan: Plan, abilities: Abilities = () => ({})): FusedStep[] {
   const uses = usesOf(plan);
   const replaced = new Map<number, readonly FusedStep[]>();
   plan.steps.forEach(({ node }, at) => {
@@ -61,7 +67,8 @@ export function fuse(plan: Plan, readsCodes: (node: Node) => boolean = () => fal
     if (node.op === 'reluGradient') joinGradient(plan, uses, at, replaced);
     if (node.op === 'minMax') joinRange(plan, uses, at, replaced);
     if (node.op === 'minMaxGradient') joinSum(plan, uses, at, replaced);
-    if (node.op === 'conv2dWeightGradient' && readsCodes(node)) joinCodes(plan, uses, at, replaced);
+    if (node.op === 'conv2dWeightGradient' && abilities(node).readsCodes) joinCodes(plan, uses, at, replaced);
+    if (node.op === 'bias') joinBias(plan, uses, at, abilities, replaced);
   });
   return plan.steps.flatMap((step, at) => replaced.get(at) ?? [step]);
 }
@@ -316,6 +323,43 @@ function joinCodes(plan: Plan, uses: Uses, at: number, replaced: Map<number, rea
         label: step.node.label,
       },
       inputs: [...codes.map(plan.storage), step.inputs[1]!],
+    },
+  ]);
+}
+
+/**
+ * The bias at `at` of a product that it alone reads, added in its place: by the product's kernel, where it is known by
+ * then.
+ */
+function joinBias(
+  plan: Plan,
+  uses: Uses,
+  at: number,
+  abilities: Abilities,
+  replaced: Map<number, readonly FusedStep[]>,
+): void {
+  const { node, inputs, outputs } = plan.steps[at]!;
+  const [x, bias] = node.inputs as [Value, Value];
+  const indexOf = (value: Value) =>
+    plan.steps.findIndex(({ node }) => value.source.kind === 'node' && value.source.node === node);
+  const made = indexOf(x);
+  const product = plan.steps[made];
+  if (!isStep(product, 'conv2d') && !isStep(product, 'axmConv2d')) return;
+  const isKnown = indexOf(root(bias)) < made;
+  if (!isKnown || uses(x).length > 1 || !samePlace(product.outputs[0]!, outputs[0]!)) return;
+  if (!abilities(product.node).takesBias) return;
+
+  replaced.set(at, []);
+  replaced.set(made, [
+    {
+      ...product,
+      node: {
+        ...product.node,
+        op: product.node.op === 'conv2d' ? 'biasedConv2d' : 'biasedAxmConv2d',
+        inputs: [...product.node.inputs, bias],
+        outputs: node.outputs,
+      },
+      inputs: [...product.inputs, inputs[1]!],
     },
   ]);
 }

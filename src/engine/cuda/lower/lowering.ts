@@ -27,6 +27,8 @@ export interface Operands {
   readonly outputs: readonly Address[];
   /** The bytes that the step wants; 256-byte aligned. */
   readonly workspace: Address;
+  /** What a product adds to each output channel, where that is given (bias.ts). */
+  readonly bias?: Address;
   readonly memory: ProgramMemory;
 }
 
@@ -36,6 +38,8 @@ export interface Lowered {
   readonly workspaceBytes?: number;
   /** Of a gradient of weights: whether codes may take the place of its first operand (fuse.ts). */
   readonly readsCodes?: boolean;
+  /** Of a convolution: whether its kernel adds a bias (bias.ts). */
+  readonly takesBias?: boolean;
   /**
    * In an order that is right. Each launch names all memory that it touches: it runs as soon as that is ready, before
    * others of the step if need be.

@@ -6,6 +6,7 @@ import { sizeOf } from '../../../tensor/tensor.ts';
 import { concerning, type Node } from '../../graph/graph.ts';
 import type { OpName } from '../../graph/ops.ts';
 import { approximate, approximateWays } from './approximate.ts';
+import { biased, biasedWays } from './bias.ts';
 import { collective, collectiveWays } from './collective.ts';
 import { convolution, convolutionWays, fusedConvolution, fusedConvolutionWays } from './convolution.ts';
 import { dropout, dropoutWays } from './dropout.ts';
@@ -47,6 +48,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...loss,
   ...quantization,
   ...approximate,
+  ...biased,
   ...fusedConvolution,
   ...fusedNormalization,
   ...fusedQuantization,
@@ -72,6 +74,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...lossWays,
   ...quantizationWays,
   ...approximateWays,
+  ...biasedWays,
   ...fusedConvolutionWays,
   ...fusedNormalizationWays,
   ...fusedQuantizationWays,

@@ -47,7 +47,7 @@ const LAUNCH_CLOCKS = 6000;
 const SIDES = [3, 2] as const;
 const STAGE_PIXELS = 32;
 
-export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'launches'> {
+export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'takesBias' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly block: string };
 }
 
@@ -118,7 +118,8 @@ function product(g: Convolution, mode: Mode, { multiprocessors }: Target): Point
   return {
     aspects: { parts: oneOrSeveral(parts), block: blockName({ warpgroups, tiles }) },
     workspaceBytes: tilesBytes + shiftBytes + (parts > 1 ? 4 * parts * count : 0),
-    launches: ({ inputs: [a, w], outputs: [result], workspace: laid }) => {
+    takesBias: parts === 1,
+    launches: ({ inputs: [a, w], outputs: [result], workspace: laid, bias = 0n }) => {
       const shifts = laid + BigInt(tilesBytes);
       const partials = shifts + BigInt(shiftBytes);
       return [
@@ -148,7 +149,7 @@ function product(g: Convolution, mode: Mode, { multiprocessors }: Target): Point
             shared: 2 * CHANNELS * rows * (4 + 2) + 3 * tiles * TILE_BYTES,
           },
           {
-            ...addresses({ a: a!, weights: laid, shifts, result: parts > 1 ? partials : result! }),
+            ...addresses({ a: a!, weights: laid, shifts, bias, result: parts > 1 ? partials : result! }),
             ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart }),
           },
         ),

@@ -14,7 +14,7 @@ import { type Command, ORDER, type Range } from './schedule.ts';
 import { copyLaunch, goTogether, isUpdate, type Transfer, type UpdateOp, updateLaunch } from './updates.ts';
 
 /** What a device does step by step: the plan's steps, those joined that can be. */
-export const joinedSteps = (plan: Plan, lower: Lower): readonly FusedStep[] => fuse(plan, readsCodes(lower));
+export const joinedSteps = (plan: Plan, lower: Lower): readonly FusedStep[] => fuse(plan, lower);
 
 /** The path of each step of a plan. */
 export function pathsOf(plan: Plan, lower: Lower): { readonly op: string; readonly path: Path }[] {
