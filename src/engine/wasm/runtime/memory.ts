@@ -42,6 +42,10 @@ export class LinearMemory {
     return this.#free.reduce((sum, { bytes }) => sum - bytes, this.#top) + this.#arenaBytes;
   }
 
+  get pages(): number {
+    return this.memory.buffer.byteLength / PAGE;
+  }
+
   /** Where the arena is now. */
   get arena(): number {
     return this.#top;
@@ -123,7 +127,7 @@ export class LinearMemory {
   /** Grows the memory until it holds the bytes before `end`. */
   #reach(end: number): void {
     const total = Math.ceil((end + SLACK) / PAGE);
-    const pages = total - this.memory.buffer.byteLength / PAGE;
+    const pages = total - this.pages;
     if (pages <= 0) return;
     const wanted = `${Math.ceil(total / 16)} MiB`;
     if (total > LARGEST_PAGES) {

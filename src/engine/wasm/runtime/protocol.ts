@@ -17,7 +17,9 @@ export const CONTROL = {
   scratchBytes: 4,
   /** 1 after a worker has failed. */
   failed: 5,
-  words: 6,
+  /** Pages of the memory. */
+  pages: 6,
+  words: 7,
 } as const;
 
 export const OPEN = 1 << 30;

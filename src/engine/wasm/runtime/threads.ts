@@ -119,6 +119,7 @@ export class Threads {
     Atomics.store(control, CONTROL.program, id);
     Atomics.store(control, CONTROL.scratch, this.#scratch | 0);
     Atomics.store(control, CONTROL.scratchBytes, this.#scratchBytes);
+    Atomics.store(control, CONTROL.pages, this.#memory.pages);
     Atomics.store(control, CONTROL.state, OPEN);
     Atomics.add(control, CONTROL.run, 1);
     Atomics.notify(control, CONTROL.run);

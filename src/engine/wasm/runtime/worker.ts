@@ -4,7 +4,7 @@
 
 import { receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { CONTROL, OPEN, type ProgramMessage, type WorkerData } from './protocol.ts';
-import { type Kernels, scratchAt, walkTogether, withGenerated } from './walk.ts';
+import { type Kernels, scratchAt, seeAll, walkTogether, withGenerated } from './walk.ts';
 import { WebAssembly } from './webassembly.ts';
 
 const { module, memory, control, port, thread, poison } = workerData as WorkerData;
@@ -35,11 +35,13 @@ function join(): boolean {
   }
 }
 
+let pages = 0;
 for (let seen = 0; ; ) {
   Atomics.wait(control, CONTROL.run, seen);
   seen = Atomics.load(control, CONTROL.run);
   if (!join()) continue;
   try {
+    pages = seeAll(memory, pages, Atomics.load(control, CONTROL.pages));
     const { steps, counters, kernels: own } = programOf(Atomics.load(control, CONTROL.program));
     const bytes = Atomics.load(control, CONTROL.scratchBytes);
     const scratch = scratchAt(memory, (Atomics.load(control, CONTROL.scratch) + thread * bytes) >>> 0, bytes, poison);
