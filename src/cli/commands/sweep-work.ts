@@ -110,7 +110,8 @@ async function run(folder: string, command: Command, services: Services): Promis
   } finally {
     clearTimeout(timer);
     progress?.close();
-    interrupt.dispose();
+    // Told to end it is on its way out, and who tells it again until it is gone changes nothing.
+    if (interrupt.code() === undefined) interrupt.dispose();
   }
   const { done, failed, left } = report;
   if (json) stdout.write(`${JSON.stringify(report)}\n`);
