@@ -14,12 +14,20 @@ import {
   roundUp,
   WEIGHT_GRADIENT,
 } from './geometry.ts';
-import { addresses, integers, type KernelSource, launch, type Target } from './launch.ts';
+import {
+  type Address,
+  addresses,
+  integers,
+  type KernelLaunch,
+  type KernelSource,
+  launch,
+  type Target,
+} from './launch.ts';
 import { type Lowered, sumParts } from './lowering.ts';
 
 /** Channels of a tile, on both sides; a tile has 64 rows of 128 bytes. */
-const CHANNELS = 64;
-const TILE_BYTES = 8192;
+export const CHANNELS = 64;
+export const TILE_BYTES = 8192;
 /** Pixels of a block and tiles of weights that it keeps. */
 const ROWS = 128;
 const STAGES = 4;
@@ -101,6 +109,31 @@ const sourceOf = (kernel: keyof typeof files, own: KernelSource['defines']): Ker
   defines: { ...own, WGMMA: 1 },
 });
 
+/** What is laid out of weights; `together`: column tiles that share a power of two, of a single tap. */
+interface LaidWeights {
+  readonly mode: Mode;
+  readonly stride: Stride;
+  readonly inner: number;
+  readonly columns: number;
+  readonly taps: number;
+  readonly padding: number;
+  readonly together?: number;
+}
+
+/** The weights as tiles of f16 and their powers of two; the last tap first and transposed for an input gradient. */
+export function layOut(w: Address, tiles: Address, shifts: Address, laid: LaidWeights): KernelLaunch {
+  const { mode, stride, inner, columns, taps, padding, together = 1 } = laid;
+  return launch(
+    sourceOf('weights', { STRIDE: stride }),
+    'lay_out',
+    { grid: [inner / CHANNELS, columns / (CHANNELS * together)], block: LAYING_THREADS },
+    {
+      ...addresses({ w, tiles, shifts }),
+      ...integers({ inner, columns, taps, transposed: mode === INPUT_GRADIENT ? 1 : 0, padding, together }),
+    },
+  );
+}
+
 /** Blocks are two to a multiprocessor where the inner chunks can be cut into so many parts. */
 function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: Target): F16Product | undefined {
   const rows = withMargins(g, stride, ROWS);
@@ -117,7 +150,6 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
   const count = classes * g.pixels * g.outputs;
   const tilesBytes = 2 * taps * g.inputs * g.outputs;
   const shiftBytes = roundUp(4 * chunks * (g.outputs / CHANNELS), 256);
-  const transposed = mode === INPUT_GRADIENT ? 1 : 0;
   return {
     aspects: { parts: oneOrSeveral(parts), loads: loadsName(loads, stride) },
     workspaceBytes: tilesBytes + shiftBytes + (parts > 1 ? 4 * parts * count : 0),
@@ -125,15 +157,7 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
       const shifts = tiles + BigInt(tilesBytes);
       const partials = shifts + BigInt(shiftBytes);
       return [
-        launch(
-          sourceOf('weights', { STRIDE: stride }),
-          'lay_out',
-          { grid: [chunks, g.outputs / CHANNELS], block: LAYING_THREADS },
-          {
-            ...addresses({ w: w!, tiles, shifts }),
-            ...integers({ inner: g.inputs, columns: g.outputs, taps, transposed, padding: g.padding[0], together: 1 }),
-          },
-        ),
+        layOut(w!, tiles, shifts, { mode, stride, inner: g.inputs, columns: g.outputs, taps, padding: g.padding[0] }),
         launch(
           sourceOf('product', { STRIDE: stride, LOADS: loads }),
           'convolve_same',

@@ -5,22 +5,10 @@
 // operand as codes too.
 
 import { COUNTS, FILLING, filling, oneOrSeveral } from '../../graph/paths.ts';
-import {
-  type Convolution,
-  ceilDivide,
-  FORWARD,
-  INPUT_GRADIENT,
-  type Mode,
-  roundUp,
-  WEIGHT_GRADIENT,
-} from './geometry.ts';
+import { CHANNELS, layOut, TILE_BYTES } from './convolution-f16.ts';
+import { type Convolution, ceilDivide, FORWARD, type Mode, roundUp, WEIGHT_GRADIENT } from './geometry.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
 import { type Lowered, sumParts } from './lowering.ts';
-
-/** Channels of a tile, on both sides; a tile has 64 rows of 128 bytes. */
-const CHANNELS = 64;
-const TILE_BYTES = 8192;
-const LAYING_THREADS = 512;
 
 /** What a block has: warpgroups of 64 pixels each, and tiles of 64 columns. */
 interface Block {
@@ -123,22 +111,10 @@ function product(g: Convolution, mode: Mode, { multiprocessors }: Target): Point
       const shifts = laid + BigInt(tilesBytes);
       const partials = shifts + BigInt(shiftBytes);
       return [
-        launch(
-          { file: 'convolution-f16-weights.cu', defines: { STRIDE: 1, WGMMA: 1 } },
-          'lay_out',
-          { grid: [chunks, groups], block: LAYING_THREADS },
-          {
-            ...addresses({ w: w!, tiles: laid, shifts }),
-            ...integers({
-              inner: inputs,
-              columns: outputs,
-              taps: 1,
-              transposed: mode === INPUT_GRADIENT ? 1 : 0,
-              padding: 0,
-              together: tiles,
-            }),
-          },
-        ),
+        layOut(w!, laid, shifts, {
+          ...{ mode, stride: 1, inner: inputs, columns: outputs },
+          ...{ taps: 1, padding: 0, together: tiles },
+        }),
         launch(
           { file: 'pointwise-f16.cu', defines: { STRIDE: 1, WARPGROUPS: warpgroups, TILES: tiles, WGMMA: 1 } },
           'multiply_pixels',
