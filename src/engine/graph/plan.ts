@@ -39,9 +39,17 @@ export interface Copy {
   readonly of: Value;
 }
 
+/** What the backend's kernel for a node writes beside its outputs, for its kernels of later nodes. */
+export interface Handed {
+  readonly value: Value;
+  readonly by: Node;
+  readonly to: readonly Node[];
+}
+
 export interface Plan {
   readonly graph: Graph;
   readonly steps: readonly Step[];
+  readonly handed: readonly Handed[];
   /**
    * Values of variables from before the run that are read after it, or assigned to others; done after the last step.
    */
@@ -70,6 +78,8 @@ export interface PlanOptions {
   readonly workspaceBytes?: (node: Node) => number;
   /** Values that the backend's kernel for this node may read beside its inputs: they live as long. */
   readonly alsoReads?: (node: Node) => readonly Value[];
+  /** Of the nodes of the steps, in their order, what is handed from one to others behind it; it lives as long. */
+  readonly handed?: (nodes: readonly Node[]) => readonly Handed[];
   /** Whether neighbouring formulas become one (join.ts); by default each stays a step. */
   readonly join?: boolean;
   /**
@@ -104,7 +114,9 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   const live = liveNodes(graph);
   const kept = new Set([...graph.outputs.values(), ...graph.assignments.values()]);
   const nodes = (options.join ? joinFormulas(live, kept) : live).filter((node) => !renames.has(node.op));
-  const readBy = (node: Node) => [...node.inputs, ...(options.alsoReads?.(node) ?? [])].map(root);
+  const handed = options.handed?.(nodes) ?? [];
+  const handedTo = (node: Node) => handed.flatMap(({ value, to }) => (to.includes(node) ? [value] : []));
+  const readBy = (node: Node) => [...node.inputs, ...(options.alsoReads?.(node) ?? []), ...handedTo(node)].map(root);
   const lastUse = new Map<Value, number>();
   nodes.forEach((node, at) => {
     for (const value of readBy(node)) lastUse.set(value, at);
@@ -176,6 +188,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
       }
       storage.set(output, arena.allocate(byteSize(output)));
     }
+    for (const { value, by } of handed) if (by === node) storage.set(value, arena.allocate(byteSize(value)));
     const scratch = options.workspaceBytes?.(node) ?? 0;
     const workspace = scratch > 0 ? arena.allocate(scratch) : undefined;
     steps.push({
@@ -200,7 +213,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
     return [{ from, to: { region: 'variable', name }, of: value }];
   });
   return {
-    ...{ graph, steps, copies, ownBytes, inputBytes },
+    ...{ graph, steps, handed, copies, ownBytes, inputBytes },
     snapshots: [...before].map(([value, to]) => ({ from: placeOf(value), to, of: value })),
     arenaBytes: arena.layOut(),
     storage: placeOf,

@@ -3,8 +3,8 @@ import { gradients } from '../../graph/gradients.ts';
 import { Graph, type Node, type Value } from '../../graph/graph.ts';
 import type { Granularity } from '../../graph/ops.ts';
 import { plan } from '../../graph/plan.ts';
-import { square } from '../../graph/window.ts';
-import { type Abilities, codesBehind, fuse } from './fuse.ts';
+import { square, squareWindow } from '../../graph/window.ts';
+import { type Abilities, codesBehind, fuse, tapsBetween } from './fuse.ts';
 
 const attributes = { epsilon: 1e-5 };
 const sum = { alpha: 1, beta: 1 };
@@ -386,5 +386,37 @@ describe('a bias behind a product', () => {
       expect(ops).toContain('conv2d');
       expect(ops).toContain('bias');
     }
+  });
+});
+
+describe('a max pool', () => {
+  const pooled = (trained: boolean) => {
+    const graph = new Graph();
+    const image = graph.input('image', [2, 6, 6, 8]);
+    const x = graph.apply1('affine', [image], { scale: 2, offset: 0 });
+    const y = graph.apply1('maxPool', [x], squareWindow(3, 2, 1));
+    const loss = graph.apply1('dot', [y, y], {});
+    graph.output('loss', loss);
+    if (trained) graph.output('slope', gradients(loss, [image])[0]!);
+    return graph;
+  };
+  const planned = (trained: boolean) => plan(pooled(trained), { handed: tapsBetween });
+
+  test('hands the taps of its maxima to its gradient, which reads nothing else of the image', () => {
+    const steps = fuse(planned(true));
+    const [pool, gradient] = ['maxPoolWithTaps', 'maxPoolGradientOfTaps'].map(
+      (op) => steps.find(({ node }) => node.op === op)!,
+    );
+    const [, taps] = pool!.node.outputs;
+    expect(taps).toMatchObject({ dtype: 'u8', shape: [2, 3, 3, 8, 1] });
+    expect(gradient!.node.inputs).toEqual([expect.anything(), taps]);
+    expect(gradient!.inputs[1]).toEqual(pool!.outputs[1]);
+  });
+
+  test('without a gradient, or with one that no plan hands them, remains', () => {
+    expect(fuse(planned(false)).map(({ node }) => node.op)).toContain('maxPool');
+    expect(fuse(plan(pooled(true))).map(({ node }) => node.op)).toEqual(
+      expect.arrayContaining(['maxPool', 'maxPoolGradient']),
+    );
   });
 });

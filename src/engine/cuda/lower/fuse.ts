@@ -1,17 +1,18 @@
 // Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it,
 // the running averages of its statistics and the range of what it makes, the gradient of batch norm with that of the
 // relu in front of it, the range of an activation with the quantiser's scale that follows from it, the gradient of a
-// range with the sum that it is added to, the values of codes with the gradient of weights that they are for, a bias
-// with the product that it is added to. The plan is laid out before, so a fused step may only use memory that still
-// holds what it reads: it takes the place of the last step that it joins, and is formed only where its operands live
-// that long; or, with a bias, that of the first, whose workspace others may have later.
-// Nothing else changes: operations, their meaning and their storage stay what the plan says.
+// range with the sum that it is added to, a max pool with the taps that its gradient is formed of, the values of codes
+// with the gradient of weights that they are for, a bias with the product that it is added to. The plan is laid out
+// before, so a fused step may only use memory that still holds what it reads: it takes the place of the last step that
+// it joins, and is formed only where its operands live that long; or, with a bias, that of the first, whose workspace
+// others may have later. Nothing else changes: operations, their meaning and their storage stay what the plan says.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node, Value } from '../../graph/graph.ts';
 import type { OpAttributes, OpName } from '../../graph/ops.ts';
-import { type Plan, root, type Step, type Storage } from '../../graph/plan.ts';
+import { type Handed, type Plan, root, type Step, type Storage } from '../../graph/plan.ts';
 import type { Lowered } from './lowering.ts';
+import { tapBytes } from './pooling.ts';
 
 /** The attributes of the operations that exist only here. */
 export interface FusedAttributes {
@@ -34,6 +35,10 @@ export interface FusedAttributes {
   rangedNormalize: FusedAttributes['normalize'] & { readonly range: FusedAttributes['movingRange'] };
   /** (gmin, gmax, x, min, max, other) → the gradient of a range plus other. */
   addedRangeGradient: OpAttributes['minMaxGradient'];
+  /** x → what maxPool gives, and the tap of each window's first maximum (tapsBetween). */
+  maxPoolWithTaps: OpAttributes['maxPool'];
+  /** (g, taps) → dx. */
+  maxPoolGradientOfTaps: OpAttributes['maxPoolGradient'];
   /** (codes, scale, zero, g) → dw of the values of the codes. */
   weightGradientOfCodes: OpAttributes['conv2dWeightGradient'];
   /** (operands of conv2d, bias) → y plus the bias of each output channel. */
@@ -70,6 +75,7 @@ export function fuse(plan: Plan, abilities: Abilities = () => ({})): FusedStep[]
     if (node.op === 'conv2dWeightGradient' && abilities(node).readsCodes) joinCodes(plan, uses, at, replaced);
     if (node.op === 'bias') joinBias(plan, uses, at, abilities, replaced);
   });
+  for (const handed of plan.handed) joinTaps(plan, handed, replaced);
   return plan.steps.flatMap((step, at) => replaced.get(at) ?? [step]);
 }
 
@@ -290,6 +296,45 @@ function joinSum({ steps }: Plan, uses: Uses, at: number, replaced: Map<number, 
       outputs: sum.outputs,
     },
   ]);
+}
+
+/**
+ * Of the nodes of a plan, in order: the taps of the maxima of each pool whose gradient is formed behind it. u8, of a
+ * pool's y [N, OH, OW, C] they are [N, OH, OW, C, bytes of one].
+ */
+export function tapsBetween(nodes: readonly Node[]): Handed[] {
+  const readers = new Map<Node, Node[]>();
+  nodes.forEach((node, at) => {
+    if (node.op !== 'maxPoolGradient') return;
+    const pool = nodes
+      .slice(0, at)
+      .find(
+        ({ op, inputs, attributes }) =>
+          op === 'maxPool' && inputs[0] === node.inputs[1] && attributes === node.attributes,
+      );
+    if (pool) readers.set(pool, [...(readers.get(pool) ?? []), node]);
+  });
+  return [...readers].map(([by, to]) => {
+    const [y] = by.outputs as [Value];
+    const shape = [...y.shape, tapBytes((by as Node<'maxPool'>).attributes)];
+    return { value: { ...y, dtype: 'u8', shape, source: { kind: 'node', node: by, index: 1 } }, by, to };
+  });
+}
+
+/** The max pool that hands its taps to its gradients, and these. */
+function joinTaps(plan: Plan, { value: taps, by, to }: Handed, replaced: Map<number, readonly FusedStep[]>): void {
+  const place = plan.storage(taps);
+  plan.steps.forEach((step, at) => {
+    const { node, inputs, outputs } = step;
+    if (node === by) {
+      const joined = { ...node, op: 'maxPoolWithTaps', outputs: [...node.outputs, taps] } as FusedNode;
+      replaced.set(at, [{ ...step, node: joined, outputs: [...outputs, place] }]);
+    }
+    if (to.includes(node)) {
+      const joined = { ...node, op: 'maxPoolGradientOfTaps', inputs: [node.inputs[0]!, taps] } as FusedNode;
+      replaced.set(at, [{ ...step, node: joined, inputs: [inputs[0]!, place], workspace: undefined }]);
+    }
+  });
 }
 
 /**

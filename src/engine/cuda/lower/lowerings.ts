@@ -20,7 +20,7 @@ import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
 import { matrixProduct, matrixProductWays } from './matrix-product.ts';
 import { movement, movementWays } from './movement.ts';
 import { fusedNormalization, fusedNormalizationWays, normalization, normalizationWays } from './normalization.ts';
-import { pooling, poolingWays } from './pooling.ts';
+import { fusedPooling, fusedPoolingWays, pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { fusedReduction, fusedReductionWays, reduction, reductionWays } from './reduction.ts';
 import { repeat, repeatWays } from './repeat.ts';
@@ -51,6 +51,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...biased,
   ...fusedConvolution,
   ...fusedNormalization,
+  ...fusedPooling,
   ...fusedQuantization,
   ...fusedReduction,
 };
@@ -77,6 +78,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...biasedWays,
   ...fusedConvolutionWays,
   ...fusedNormalizationWays,
+  ...fusedPoolingWays,
   ...fusedQuantizationWays,
   ...fusedReductionWays,
 };

@@ -5,8 +5,8 @@ import { invariant } from '../../../tensor/errors.ts';
 import { byteSize, sizeOf } from '../../../tensor/tensor.ts';
 import { concerning, type Graph, type Node, type Value } from '../../graph/graph.ts';
 import type { Path } from '../../graph/paths.ts';
-import { type Plan, plan, type Storage } from '../../graph/plan.ts';
-import { codesBehind, type FusedStep, fuse } from './fuse.ts';
+import { type Plan, type PlanOptions, plan, type Storage } from '../../graph/plan.ts';
+import { codesBehind, type FusedStep, fuse, tapsBetween } from './fuse.ts';
 import type { Address, KernelLaunch } from './launch.ts';
 import type { Operands, ProgramMemory } from './lowering.ts';
 import type { Lower } from './lowerings.ts';
@@ -33,17 +33,21 @@ const RESTING_BYTES = 2 ** 29;
 
 const readsCodes = (lower: Lower) => (node: Node) => lower(node).readsCodes ?? false;
 /** For a plan: codes that a kernel reads in place of their values. */
-export const alsoRead = (lower: Lower) => (node: Node) => (readsCodes(lower)(node) ? codesBehind(node) : []);
+const alsoRead = (lower: Lower) => (node: Node) => (readsCodes(lower)(node) ? codesBehind(node) : []);
+
+/** When a plan may use bytes again: see PlanOptions. */
+type Reuse = Pick<PlanOptions, 'reuseDistance' | 'restingBytes'>;
+const SPREAD: Reuse = { reuseDistance: REUSE_DISTANCE, restingBytes: RESTING_BYTES };
 
 /** The plan of a graph for a device; `lower` has then been asked for the workspaces of its nodes. */
-export const planFor = (graph: Graph, lower: Lower): Plan =>
+export const planFor = (graph: Graph, lower: Lower, reuse = SPREAD): Plan =>
   plan(graph, {
     join: true,
     alignment: ALIGNMENT,
     workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
     alsoReads: alsoRead(lower),
-    reuseDistance: REUSE_DISTANCE,
-    restingBytes: RESTING_BYTES,
+    handed: tapsBetween,
+    ...reuse,
   });
 
 /** Where the bytes of a value are. */
