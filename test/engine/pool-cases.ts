@@ -1,5 +1,6 @@
 // Cases of pooling beyond the plain window: means of the pixels alone, windows that reach beyond the padded image; max
-// pools and their gradients together, where a backend may keep the taps between them, and each alone.
+// pools and their gradients together, where a backend may keep the taps between them, and each alone; max pools behind
+// batch norm and relu, where it may leave out what lies between.
 
 import { axesOf, outputsOf, type PerAxis, squareWindow } from '../../src/engine/graph/window.ts';
 import { Random } from '../../src/tensor/random.ts';
@@ -44,6 +45,37 @@ const maxima: readonly Case[] = (
   ];
 });
 
+const ofNorms = floatsOf(3);
+/**
+ * Batch norm, a relu and a max pool, all of their gradients: how channels and sums are cut, limits, taps of two bytes,
+ * a window of which many overlap, and one with pixels that no window has.
+ */
+const behindNorms: readonly Case[] = (
+  [
+    ['3×3, [2, 13, 11, 32]', [2, 13, 11, 32], 3, 2, 1],
+    ['2×2, [2, 6, 5, 20]', [2, 6, 5, 20], 2, 2, 0],
+    ['3×3, limited, [1, 4, 5, 160]', [1, 4, 5, 160], 3, 2, 1, 1.25],
+    ['17×16, [2, 27, 25, 4]', [2, 27, 25, 4], [17, 16], [9, 8], 1],
+    ['3×3, [2, 13, 11, 33]', [2, 13, 11, 33], 3, 2, 1],
+    ['2×3, limited, [2, 6, 5, 2]', [2, 6, 5, 2], [2, 3], [1, 2], 0, 1.25],
+    ['16×17, [2, 25, 27, 7]', [2, 25, 27, 7], [16, 17], [8, 9], 2],
+    ['5×4 that overlaps much, [2, 7, 6, 8]', [2, 7, 6, 8], [5, 4], 1, 2],
+    ['1×2 with stride 3, [2, 8, 7, 12]', [2, 8, 7, 12], [1, 2], 3, 0],
+  ] as [...Pool, limit?: number][]
+).map(([note, x, size, stride, padding, limit]) => {
+  const c = [x[3]!];
+  const window = squareWindow(size, stride, padding);
+  const inputs = [ofNorms(x, -1, 3), ofNorms(c, 0.5, 1.5), ofNorms(c)];
+  return make('maxPool', `batch norm and a relu in front, ${note}`, inputs, window, {
+    differentiate: [0, 1, 2],
+    build: (graph, [x, gamma, beta]) => {
+      const [norm] = graph.apply('batchNorm', [x!, gamma!, beta!], { epsilon: 1e-5 });
+      const relu = graph.apply1('relu', [norm!], limit === undefined ? {} : { limit });
+      return [graph.apply1('maxPool', [relu], window)];
+    },
+  });
+});
+
 /** Averages of the pixels alone, windows that reach beyond the padded image, and both; also where nothing differs. */
 const beyond: readonly Case[] = (
   [
@@ -65,4 +97,4 @@ const beyond: readonly Case[] = (
   ];
 });
 
-export const poolCases: readonly Case[] = [...beyond, ...maxima];
+export const poolCases: readonly Case[] = [...beyond, ...maxima, ...behindNorms];

@@ -17,15 +17,12 @@
 KERNEL max_pool(const float *x, float *y, Taps *taps, const Pool p, int count) {
   PLACE;
   const Maxima maxima = firstMaxima(p, at, [&](int vector) { return readVector(x, vector); });
-  if (y) writeLanes(y + (size_t)i * WIDTH, maxima.values);
-  if (!taps) return;
-  Taps chosen;
-  EACH_LANE chosen.v[l] = maxima.taps[l];
-  taps[i] = chosen;
+  if (y) writeVector(y, i, maxima.values);
+  if (taps) taps[i] = maxima.chosen();
 }
 KERNEL max_pool_gradient(const float *g, const Taps *taps, float *dx, const Pool p, int count) {
   PLACE;
-  writeLanes(dx + (size_t)i * WIDTH, gradientOfMaxima(g, taps, p, at));
+  writeVector(dx, i, gradientOfMaxima(g, taps, p, at));
 }
 
 /** Taps along an axis that the mean of a window counts. */
@@ -50,7 +47,7 @@ KERNEL average_pool(const float *x, float *y, const Pool p, int count) {
     }
   const float area = areaOf(p, at.y, at.x);
   EACH_LANE sum.v[l] /= area;
-  writeLanes(y + (size_t)i * WIDTH, sum);
+  writeVector(y, i, sum);
 }
 KERNEL average_pool_gradient(const float *g, float *dx, const Pool p, int count) {
   PLACE;
@@ -64,5 +61,5 @@ KERNEL average_pool_gradient(const float *g, float *dx, const Pool p, int count)
     }
   const float area = p.area > 0 ? p.area : 1.0f;
   EACH_LANE sum.v[l] /= area;
-  writeLanes(dx + (size_t)i * WIDTH, sum);
+  writeVector(dx, i, sum);
 }

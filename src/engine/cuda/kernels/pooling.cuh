@@ -47,8 +47,6 @@ struct __align__(sizeof(Tap) * WIDTH) Taps {
   Tap v[WIDTH];
 };
 
-INLINE Lanes readVector(const float *from, int vector) { return readLanes(from + (size_t)vector * WIDTH); }
-
 /** Whether a value is the new maximum; a NaN is more than anything but a NaN. */
 INLINE bool isMore(float value, float most) { return value > most || (value != value && most == most); }
 
@@ -56,6 +54,11 @@ INLINE bool isMore(float value, float most) { return value > most || (value != v
 struct Maxima {
   Lanes values;
   int taps[WIDTH];
+  INLINE Taps chosen() const {
+    Taps chosen;
+    EACH_LANE chosen.v[l] = taps[l];
+    return chosen;
+  }
 };
 /** `read(i)`: the i-th vector of the image. */
 template <class Read> INLINE Maxima firstMaxima(const Pool &p, const Place &at, const Read &read) {
@@ -92,32 +95,51 @@ struct Windows {
 INLINE Windows rowsWith(const Pool &p, const Place &at) { return Windows(at.y, KH, STRIDE_Y, PADDING_Y, p.oh); }
 INLINE Windows columnsWith(const Pool &p, const Place &at) { return Windows(at.x, KW, STRIDE_X, PADDING_X, p.ow); }
 
-/**
- * Σ of the gradients of the windows that took their maximum from a place, in the order of the windows. Those of a few
- * columns are read before the first is added.
- */
+/** Windows that can overlap along an axis, and whether those at one pixel are few. */
+#define OVERLAP_Y ((KH + STRIDE_Y - 1) / STRIDE_Y)
+#define OVERLAP_X ((KW + STRIDE_X - 1) / STRIDE_X)
+#define FEW (OVERLAP_Y * OVERLAP_X < 5)
+/** Of those at a pixel so many are read before the first counts: all where they are few, else some of a row. */
+constexpr int ROWS = FEW ? OVERLAP_Y : 1, COLUMNS = FEW || OVERLAP_X < 4 ? OVERLAP_X : 4;
+
+/** Gradients and taps of neighbouring windows, some of which contain a pixel. */
+struct Neighbours {
+  Lanes g[ROWS][COLUMNS];
+  Taps taps[ROWS][COLUMNS];
+  /** How many do, from the first on, and the pixel's tap in the first. */
+  int rows, columns, tap;
+  /** Adds the gradients of those that took their maximum from the pixel, in the order of the windows. */
+  INLINE void addTo(Lanes &sum) const {
+#pragma unroll
+    for (int i = 0; i < ROWS; i++)
+#pragma unroll
+      for (int j = 0; j < COLUMNS; j++)
+#pragma unroll
+        EACH_LANE if (i < rows && j < columns && taps[i][j].v[l] == tap - i * STRIDE_Y * KW - j * STRIDE_X) sum.v[l] += g[i][j].v[l];
+  }
+};
+/** Those from (oy, ox) on. Beyond the last window that is read once more, which needs no branch. */
+INLINE Neighbours neighboursOf(const float *g, const Taps *taps, const Pool &p, const Place &at, int oy, int ox) {
+  Neighbours found;
+  found.rows = rowsWith(p, at).last - oy + 1;
+  found.columns = columnsWith(p, at).last - ox + 1;
+  found.tap = (at.y - oy * STRIDE_Y + PADDING_Y) * KW + at.x - ox * STRIDE_X + PADDING_X;
+#pragma unroll
+  for (int i = 0; i < ROWS; i++)
+#pragma unroll
+    for (int j = 0; j < COLUMNS; j++) {
+      const int window = vectorOfWindow(p, at, min(oy + i, p.oh - 1), min(ox + j, p.ow - 1));
+      found.g[i][j] = readVector(g, window);
+      found.taps[i][j] = taps[window];
+    }
+  return found;
+}
+
+/** Σ of the gradients of the windows that took their maximum from a pixel. */
 INLINE Lanes gradientOfMaxima(const float *g, const Taps *taps, const Pool &p, const Place &at) {
-  /** Along a row so many windows overlap, and so many of them are read at once. */
-  constexpr int COLUMNS = (KW + STRIDE_X - 1) / STRIDE_X, AT_ONCE = COLUMNS < 4 ? COLUMNS : 4;
   Lanes sum = {};
   const Windows rows = rowsWith(p, at), columns = columnsWith(p, at);
-  for (int oy = rows.first; oy <= rows.last; oy++) {
-    const int firstTap = (at.y - oy * STRIDE_Y + PADDING_Y) * KW + at.x + PADDING_X;
-    for (int ox = columns.first; ox <= columns.last; ox += AT_ONCE) {
-      Lanes gradients[AT_ONCE];
-      Taps chosen[AT_ONCE];
-#pragma unroll
-      for (int j = 0; j < AT_ONCE; j++)
-        if (ox + j <= columns.last) {
-          const int window = vectorOfWindow(p, at, oy, ox + j);
-          gradients[j] = readVector(g, window);
-          chosen[j] = taps[window];
-        }
-#pragma unroll
-      for (int j = 0; j < AT_ONCE; j++)
-        if (ox + j <= columns.last)
-          EACH_LANE if (chosen[j].v[l] == firstTap - (ox + j) * STRIDE_X) sum.v[l] += gradients[j].v[l];
-    }
-  }
+  for (int oy = rows.first; oy <= rows.last; oy += ROWS)
+    for (int ox = columns.first; ox <= columns.last; ox += COLUMNS) neighboursOf(g, taps, p, at, oy, ox).addTo(sum);
   return sum;
 }

@@ -4,7 +4,7 @@ import { Graph, type Node, type Value } from '../../graph/graph.ts';
 import type { Granularity } from '../../graph/ops.ts';
 import { plan } from '../../graph/plan.ts';
 import { square, squareWindow } from '../../graph/window.ts';
-import { type Abilities, codesBehind, fuse, tapsBetween } from './fuse.ts';
+import { type Abilities, codesBehind, fuse, pooledBehind, tapsBetween } from './fuse.ts';
 
 const attributes = { epsilon: 1e-5 };
 const sum = { alpha: 1, beta: 1 };
@@ -418,5 +418,67 @@ describe('a max pool', () => {
     expect(fuse(plan(pooled(true))).map(({ node }) => node.op)).toEqual(
       expect.arrayContaining(['maxPool', 'maxPoolGradient']),
     );
+  });
+});
+
+describe('a max pool behind batch norm and a relu', () => {
+  const window = squareWindow(3, 2, 1);
+  /** `beside`: what else reads the relu's output, or that of the pool's gradient. */
+  const opsWith = (pool = window, beside?: 'relu' | 'slope', bound = {}) => {
+    const graph = graphWith((graph, y) => {
+      const x = graph.apply1('relu', [y], bound);
+      if (beside === 'relu') graph.output('relu', x);
+      return graph.apply1('maxPool', [x], pool);
+    });
+    const slope = graph.nodes.find(({ op }) => op === 'maxPoolGradient')!.outputs[0]!;
+    if (beside === 'slope') graph.output('slope', slope);
+    const alsoReads = (node: Node) => pooledBehind(node).flatMap(({ inputs: [g] }) => [g!]);
+    return fuse(plan(graph, { handed: tapsBetween, alsoReads })).map(({ node }) => node);
+  };
+  const names = (nodes: ReturnType<typeof opsWith>) => nodes.map(({ op }) => op as string);
+
+  test('is one pass forward and two backward, without what lies between', () => {
+    const nodes = opsWith();
+    const [forward, backward] = ['normalizedMaxPool', 'pooledGradient'].map((name) =>
+      nodes.find(({ op }) => op === name),
+    );
+    expect(names(nodes).slice(0, 4)).toEqual(['affine', 'moments', 'normalizedMaxPool', 'dot']);
+    expect(names(nodes).filter((op) => /relu|normalize$|maxPool|rectified/.test(op))).toEqual([]);
+    expect(forward!.inputs.map(({ shape }) => shape)).toEqual([[2, 4, 4, 8], [8], [8], [8], [8]]);
+    expect(backward!.inputs.map(({ shape }) => shape)).toEqual([
+      ...[
+        [2, 2, 2, 8],
+        [2, 2, 2, 8, 1],
+        [2, 4, 4, 8],
+      ],
+      ...[[8], [8], [8], [8]],
+    ]);
+    expect(backward!.attributes).toEqual({ epsilon: 1e-5, relu: {}, pool: window });
+  });
+
+  test('keeps the limit of the relu', () => {
+    const limits = opsWith(window, undefined, { limit: 6 }).map(({ attributes }) => attributes);
+    expect(limits.filter((one) => 'relu' in one && one.relu?.limit === 6)).toHaveLength(2);
+  });
+
+  test('stores what something else reads', () => {
+    expect(names(opsWith(window, 'relu'))).toEqual(
+      expect.arrayContaining(['normalize', 'maxPoolWithTaps', 'pooledGradient']),
+    );
+    expect(names(opsWith(window, 'slope'))).toEqual(
+      expect.arrayContaining(['normalizedMaxPool', 'maxPoolGradientOfTaps', 'rectifiedGradient']),
+    );
+  });
+
+  test('has a gradient of its own where many windows overlap', () => {
+    expect(names(opsWith(squareWindow(3, 1, 1)))).toEqual(
+      expect.arrayContaining(['normalizedMaxPool', 'maxPoolGradientOfTaps', 'rectifiedGradient']),
+    );
+  });
+
+  test('reads the gradient of its output only where that is still there', () => {
+    const graph = graphWith((graph, y) => graph.apply1('maxPool', [relu(graph, y)], window));
+    const ops = fuse(plan(graph, { handed: tapsBetween })).map(({ node }) => node.op);
+    expect(ops).toEqual(expect.arrayContaining(['normalizedMaxPool', 'maxPoolGradientOfTaps', 'rectifiedGradient']));
   });
 });

@@ -1,18 +1,19 @@
 // Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it,
 // the running averages of its statistics and the range of what it makes, the gradient of batch norm with that of the
 // relu in front of it, the range of an activation with the quantiser's scale that follows from it, the gradient of a
-// range with the sum that it is added to, a max pool with the taps that its gradient is formed of, the values of codes
-// with the gradient of weights that they are for, a bias with the product that it is added to. The plan is laid out
-// before, so a fused step may only use memory that still holds what it reads: it takes the place of the last step that
-// it joins, and is formed only where its operands live that long; or, with a bias, that of the first, whose workspace
-// others may have later. Nothing else changes: operations, their meaning and their storage stay what the plan says.
+// range with the sum that it is added to, a max pool with the taps that its gradient is formed of and with batch norm
+// and relu in front of it, both ways, the values of codes with the gradient of weights that they are for, a bias with
+// the product that it is added to. The plan is laid out before, so a fused step may only use memory that still holds
+// what it reads: it takes the place of the last step that it joins, and is formed only where its operands live that
+// long; or, with a bias, that of the first, whose workspace others may have later. Nothing else changes: operations,
+// their meaning and their storage stay what the plan says.
 
 import { sizeOf } from '../../../tensor/tensor.ts';
 import type { Node, Value } from '../../graph/graph.ts';
 import type { OpAttributes, OpName } from '../../graph/ops.ts';
 import { type Handed, type Plan, root, type Step, type Storage } from '../../graph/plan.ts';
 import type { Lowered } from './lowering.ts';
-import { tapBytes } from './pooling.ts';
+import { overlapsLittle, tapBytes } from './pooling.ts';
 
 /** The attributes of the operations that exist only here. */
 export interface FusedAttributes {
@@ -39,6 +40,13 @@ export interface FusedAttributes {
   maxPoolWithTaps: OpAttributes['maxPool'];
   /** (g, taps) → dx. */
   maxPoolGradientOfTaps: OpAttributes['maxPoolGradient'];
+  /** (x, gamma, beta, mean, variance) → maxPoolWithTaps of the relu of the batch norm of x. */
+  normalizedMaxPool: PooledNormalization;
+  /**
+   * (g of the pool, taps, x, gamma, mean, variance, beta) → dx, dgamma, dbeta of maxPool(relu(batch norm of x)), of
+   * windows of which few overlap.
+   */
+  pooledGradient: PooledNormalization;
   /** (codes, scale, zero, g) → dw of the values of the codes. */
   weightGradientOfCodes: OpAttributes['conv2dWeightGradient'];
   /** (operands of conv2d, bias) → y plus the bias of each output channel. */
@@ -46,6 +54,10 @@ export interface FusedAttributes {
   /** (operands of axmConv2d, bias) → y plus the bias of each output channel. */
   biasedAxmConv2d: OpAttributes['axmConv2d'];
 }
+type PooledNormalization = OpAttributes['batchNorm'] & {
+  readonly relu: OpAttributes['relu'];
+  readonly pool: OpAttributes['maxPool'];
+};
 export type FusedOp = keyof FusedAttributes;
 
 export interface FusedNode<K extends FusedOp = FusedOp> {
@@ -75,7 +87,11 @@ export function fuse(plan: Plan, abilities: Abilities = () => ({})): FusedStep[]
     if (node.op === 'conv2dWeightGradient' && abilities(node).readsCodes) joinCodes(plan, uses, at, replaced);
     if (node.op === 'bias') joinBias(plan, uses, at, abilities, replaced);
   });
-  for (const handed of plan.handed) joinTaps(plan, handed, replaced);
+  for (const handed of plan.handed) {
+    joinTaps(plan, handed, replaced);
+    joinPooledGradients(plan, uses, handed, replaced);
+    joinNormalizedPool(plan, uses, handed, replaced);
+  }
   return plan.steps.flatMap((step, at) => replaced.get(at) ?? [step]);
 }
 
@@ -314,11 +330,24 @@ export function tapsBetween(nodes: readonly Node[]): Handed[] {
       );
     if (pool) readers.set(pool, [...(readers.get(pool) ?? []), node]);
   });
-  return [...readers].map(([by, to]) => {
+  return [...readers].map(([by, gradients]) => {
     const [y] = by.outputs as [Value];
     const shape = [...y.shape, tapBytes((by as Node<'maxPool'>).attributes)];
-    return { value: { ...y, dtype: 'u8', shape, source: { kind: 'node', node: by, index: 1 } }, by, to };
+    const norms = nodes.filter((node) => pooledBehind(node).some((gradient) => gradients.includes(gradient)));
+    const value: Value = { ...y, dtype: 'u8', shape, source: { kind: 'node', node: by, index: 1 } };
+    return { value, by, to: [...gradients, ...norms] };
   });
+}
+
+/**
+ * The max pool's gradient that the gradient of a batch norm in front of it and of a relu begins with, where windows
+ * overlap so little that it can form it where it reads it; none or one. The plan keeps what that needs as long
+ * (PlanOptions.alsoReads).
+ */
+export function pooledBehind(node: Node): readonly Node<'maxPoolGradient'>[] {
+  if (node.op !== 'batchNormGradient') return [];
+  const gradient = producerOf(producerOf(node.inputs[0], 'reluGradient')?.inputs[0], 'maxPoolGradient');
+  return gradient && overlapsLittle(gradient.attributes) ? [gradient] : [];
 }
 
 /** The max pool that hands its taps to its gradients, and these. */
@@ -330,11 +359,83 @@ function joinTaps(plan: Plan, { value: taps, by, to }: Handed, replaced: Map<num
       const joined = { ...node, op: 'maxPoolWithTaps', outputs: [...node.outputs, taps] } as FusedNode;
       replaced.set(at, [{ ...step, node: joined, outputs: [...outputs, place] }]);
     }
-    if (to.includes(node)) {
+    if (isStep(step, 'maxPoolGradient') && to.includes(node)) {
       const joined = { ...node, op: 'maxPoolGradientOfTaps', inputs: [node.inputs[0]!, taps] } as FusedNode;
       replaced.set(at, [{ ...step, node: joined, inputs: [inputs[0]!, place], workspace: undefined }]);
     }
   });
+}
+
+/** The step that stands now where one of the plan was, where it is of this operation. */
+function nowAt<K extends FusedOp>(replaced: ReadonlyMap<number, readonly FusedStep[]>, at: number, op: K) {
+  const [step] = replaced.get(at) ?? [];
+  return isFused(step, op) ? step : undefined;
+}
+
+/**
+ * Gradients of batch norms with relus that alone read that of a pool, which has its taps: from the gradient of the
+ * pool's output, if that is still there.
+ */
+function joinPooledGradients(
+  plan: Plan,
+  uses: Uses,
+  { value: taps, to }: Handed,
+  replaced: Map<number, readonly FusedStep[]>,
+): void {
+  plan.steps.forEach((step, at) => {
+    const [pool] = pooledBehind(step.node);
+    const norm = nowAt(replaced, at, 'rectifiedGradient');
+    if (!pool || !norm || !to.includes(pool) || norm.node.inputs[0] !== pool.outputs[0]) return;
+    const [g] = pool.inputs as [Value];
+    if (uses(pool.outputs[0]!).length > 1 || plan.heldUntil(g) < at || plan.heldUntil(taps) < at) return;
+
+    replaced.set(
+      plan.steps.findIndex(({ node }) => node === pool),
+      [],
+    );
+    const { epsilon, ...relu } = norm.node.attributes;
+    replaced.set(at, [
+      {
+        ...norm,
+        node: {
+          ...norm.node,
+          op: 'pooledGradient',
+          attributes: { epsilon, relu, pool: pool.attributes },
+          inputs: [g, taps, ...norm.node.inputs.slice(1)],
+        },
+        inputs: [plan.storage(g), plan.storage(taps), ...norm.inputs.slice(1)],
+      },
+    ]);
+  });
+}
+
+/** The pool that hands its taps on, and the normalisation with a relu in front that nothing else reads now. */
+function joinNormalizedPool(plan: Plan, uses: Uses, { by }: Handed, replaced: Map<number, readonly FusedStep[]>): void {
+  const at = plan.steps.findIndex(({ node }) => node === by);
+  const pool = nowAt(replaced, at, 'maxPoolWithTaps');
+  const [y] = by.inputs as [Value];
+  const made = plan.steps.findIndex(({ node }) => node.outputs[0] === y);
+  const norm = nowAt(replaced, made, 'normalize');
+  const relu = norm?.node.attributes.relu;
+  // Operands of a sum are more.
+  if (!pool || !norm || !relu || norm.node.inputs.length > 5 || uses(y).at(-1)! >= plan.steps.length) return;
+  const readsY = (step: FusedStep) => step !== pool && step.node.inputs.some((value) => root(value) === y);
+  const isRead = plan.steps.some((step, number) => (replaced.get(number) ?? [step]).some(readsY));
+  if (isRead || !norm.node.inputs.every((value) => plan.heldUntil(value) >= at)) return;
+
+  replaced.set(made, []);
+  replaced.set(at, [
+    {
+      ...pool,
+      node: {
+        ...pool.node,
+        op: 'normalizedMaxPool',
+        attributes: { epsilon: norm.node.attributes.epsilon, relu, pool: pool.node.attributes },
+        inputs: norm.node.inputs,
+      },
+      inputs: norm.inputs,
+    },
+  ]);
 }
 
 /**
@@ -418,7 +519,7 @@ const isStep = <K extends OpName>(step: Step | undefined, op: K): step is Step &
   step?.node.op === op;
 
 /** The operation of this name whose first output a value is. */
-function producerOf<K extends 'relu' | 'batchNorm' | 'dequantize'>(
+function producerOf<K extends 'relu' | 'reluGradient' | 'batchNorm' | 'dequantize' | 'maxPoolGradient'>(
   value: Value | undefined,
   op: K,
 ): Node<K> | undefined {

@@ -20,6 +20,7 @@ import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
 import { matrixProduct, matrixProductWays } from './matrix-product.ts';
 import { movement, movementWays } from './movement.ts';
 import { fusedNormalization, fusedNormalizationWays, normalization, normalizationWays } from './normalization.ts';
+import { pooledNormalization, pooledNormalizationWays } from './pooled-normalization.ts';
 import { fusedPooling, fusedPoolingWays, pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { fusedReduction, fusedReductionWays, reduction, reductionWays } from './reduction.ts';
@@ -52,6 +53,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...fusedConvolution,
   ...fusedNormalization,
   ...fusedPooling,
+  ...pooledNormalization,
   ...fusedQuantization,
   ...fusedReduction,
 };
@@ -79,6 +81,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...fusedConvolutionWays,
   ...fusedNormalizationWays,
   ...fusedPoolingWays,
+  ...pooledNormalizationWays,
   ...fusedQuantizationWays,
   ...fusedReductionWays,
 };

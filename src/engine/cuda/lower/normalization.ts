@@ -12,10 +12,12 @@ import { ceilDivide } from './geometry.ts';
 import type { Address } from './launch.ts';
 import {
   type Argument,
+  type Arguments,
   addresses,
   floats,
   integers,
   type KernelLaunch,
+  type KernelSource,
   launch,
   struct,
   type Target,
@@ -41,7 +43,7 @@ const reducingWays = {
 const MOVED = ['moved', 'none'] as const;
 const momentAspects = { ...REDUCTION_ASPECTS, averages: MOVED } as const;
 const momentWays = { 'four channels at a time': momentAspects, 'one channel at a time': momentAspects } as const;
-const LIMITS = { limit: ['none', 'one'] } as const;
+export const LIMITS = { limit: ['none', 'one'] } as const;
 const behind = { behind: ['a relu', 'an addition', 'an addition and a relu'], ...LIMITS } as const;
 const rectifiedAspects = { ...REDUCTION_ASPECTS, ...LIMITS } as const;
 const rectifiedWays = {
@@ -65,8 +67,8 @@ export const fusedNormalizationWays: WaysOf<Fused> = {
 };
 
 /** For a kernel: no number where there is no limit, with which comparisons and minima give what they do without it. */
-const limitOf = ({ limit = Number.NaN }: OpAttributes['relu'] = {}): number => limit;
-const limitAspect = ({ limit }: OpAttributes['relu']) => ({ limit: LIMITS.limit[limit === undefined ? 0 : 1] });
+export const limitOf = ({ limit = Number.NaN }: OpAttributes['relu'] = {}): number => limit;
+export const limitAspect = ({ limit }: OpAttributes['relu']) => ({ limit: LIMITS.limit[limit === undefined ? 0 : 1] });
 
 type Places = Readonly<Record<string, Address>>;
 
@@ -81,8 +83,17 @@ const averageArgument = ({ before, to, alpha, beta }: Average): Argument =>
   struct({ ...addresses({ before, to }), ...floats({ alpha, beta }) });
 const noAverage = averageArgument({ before: 0n, to: 0n, alpha: 0, beta: 0 });
 
+/** Where the kernels of a gradient are, the beginning of their names, what they take in place of what is stored. */
+interface GradientSource {
+  readonly source: KernelSource;
+  readonly prefix: string;
+  readonly arguments: Arguments;
+  /** Vectors of channels that a thread has. */
+  readonly unroll: number;
+}
+
 /** The kernels over a tensor x: how many neighbouring channels a thread takes, how its rows are cut. */
-function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, target: Target) {
+export function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, target: Target) {
   const width = shape.at(-1)! % 4 === 0 ? 4 : 1;
   const source = { file: 'normalization.cu', defines: { WIDTH: width } };
   const cut = { width, threads: REDUCTION_THREADS };
@@ -139,14 +150,29 @@ function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, targe
         },
         at,
       ),
-    /** `places`: g, x, gamma, beta where the gradient is behind a relu, mean, variance, dgamma, dbeta. */
-    gradient: (places: Places, dx: Address, at: Operands, relu?: OpAttributes['relu']): KernelLaunch[] => {
-      const prefix = relu ? 'rectified_' : '';
+    /**
+     * `places`: x, gamma, beta where the gradient is behind a relu, mean, variance, dgamma, dbeta; `of`: the gradient
+     * of what is normalised, stored or formed where it is read.
+     */
+    gradient: (
+      of: Address | GradientSource,
+      places: Places,
+      dx: Address,
+      at: Operands,
+      relu?: OpAttributes['relu'],
+    ): KernelLaunch[] => {
+      const stored = (g: Address) => ({
+        ...{ source, prefix: relu ? 'rectified_' : '', unroll: UNROLL },
+        arguments: addresses({ g }),
+      });
+      const from = typeof of === 'bigint' ? stored(of) : of;
       const limit = relu ? { limit: limitOf(relu) } : {};
-      const sums = { ...addresses(places), ...floats({ epsilon, ...limit }) };
+      const sums = { ...from.arguments, ...addresses(places), ...floats({ epsilon, ...limit }) };
+      const size = { grid: ceilDivide(count, THREADS * from.unroll), block: THREADS };
       return [
-        reduce(source, `${prefix}gradient_sums`, reduction, sums, at),
-        launch(source, `${prefix}normalize_gradient`, size, {
+        reduce(from.source, `${from.prefix}gradient_sums`, reduction, sums, at),
+        launch(from.source, `${from.prefix}normalize_gradient`, size, {
+          ...from.arguments,
           ...addresses({ ...places, dx }),
           ...elements,
           ...floats({ inverseRows: 1 / reduction.rows, ...limit }),
@@ -178,7 +204,7 @@ function gradient(
       const [g, x, gamma, mean, variance, beta] = at.inputs as [Address, Address, Address, Address, Address, Address?];
       const [dx, dgamma, dbeta] = at.outputs as [Address, Address, Address];
       const scales = { gamma, ...(beta === undefined ? {} : { beta }) };
-      return kernels.gradient({ g, x, ...scales, mean, variance, dgamma, dbeta }, dx, at, relu);
+      return kernels.gradient(g, { x, ...scales, mean, variance, dgamma, dbeta }, dx, at, relu);
     },
   };
 }

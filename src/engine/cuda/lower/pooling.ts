@@ -8,7 +8,7 @@ import { commonArea } from '../../graph/window.ts';
 import type { FusedNode } from './fuse.ts';
 import { ceilDivide, dividerArgument } from './geometry.ts';
 import type { Address } from './launch.ts';
-import { addresses, integers, type KernelLaunch, launch, struct } from './launch.ts';
+import { type Argument, addresses, integers, type KernelLaunch, launch, struct } from './launch.ts';
 import type { Lowering, Lowerings, WaysOf } from './lowering.ts';
 
 type Pooling = 'maxPool' | 'maxPoolGradient' | 'averagePool' | 'averagePoolGradient';
@@ -16,7 +16,7 @@ type Fused = 'maxPoolWithTaps' | 'maxPoolGradientOfTaps';
 
 const widths = { four: 'four channels at a time', one: 'one channel at a time' } as const;
 const AREAS = ['alike', 'of each window'] as const;
-const TAPS = ['a byte', 'two bytes'] as const;
+export const TAPS = ['a byte', 'two bytes'] as const;
 const ways = { [widths.four]: {}, [widths.one]: {} } as const;
 const ofTaps = { [widths.four]: { taps: TAPS }, [widths.one]: { taps: TAPS } } as const;
 const averages = { [widths.four]: { areas: AREAS }, [widths.one]: { areas: AREAS } } as const;
@@ -31,15 +31,15 @@ export const fusedPoolingWays: WaysOf<Fused> = { maxPoolWithTaps: ofTaps, maxPoo
 /** Bytes of the number of a tap (`Tap` of kernels/pooling.cuh). */
 export const tapBytes = ({ size: [kh, kw] }: PoolGeometry): 1 | 2 => (kh * kw <= 256 ? 1 : 2);
 
-interface Pool {
-  readonly path: Path;
-  readonly pathOfTaps: Path;
-  readonly pathOfAverage: Path;
-  /** A launch over the pixels of the image `over`, four channels at a time where possible. */
-  readonly launch: (name: string, over: Shape, tensors: Readonly<Record<string, Address>>) => KernelLaunch;
-}
+/** Whether at most four windows overlap at a pixel (`FEW` of kernels/pooling.cuh). */
+export const overlapsLittle = ({ size, stride }: PoolGeometry): boolean =>
+  Math.ceil(size[0] / stride[0]) * Math.ceil(size[1] / stride[1]) <= 4;
 
-function poolOf(x: Shape, y: Shape, geometry: AverageGeometry): Pool {
+/** How many bytes a tap takes, as an aspect of a path. */
+export const tapAspect = (geometry: PoolGeometry) => ({ taps: TAPS[tapBytes(geometry) - 1]! });
+
+/** What the kernels over windows take: macros, and their `Pool`, for threads that run over the pixels of `over`. */
+export function windowsOver(x: Shape, y: Shape, geometry: AverageGeometry) {
   const [kh, kw] = geometry.size;
   const [strideY, strideX] = geometry.stride;
   const [paddingY, paddingX] = geometry.padding;
@@ -50,23 +50,41 @@ function poolOf(x: Shape, y: Shape, geometry: AverageGeometry): Pool {
     ...{ KH: kh, KW: kw, STRIDE_Y: strideY, STRIDE_X: strideX },
     ...{ PADDING_Y: paddingY, PADDING_X: paddingX },
   };
-  const source = { file: 'pooling.cu', defines: { WIDTH: width, ...window } };
-  const way = width === 4 ? widths.four : widths.one;
   const area = commonArea(x, geometry);
   const countPadding = (geometry.countPadding ?? true) ? 1 : 0;
   return {
-    path: pathOf(ways, way, {}),
-    pathOfTaps: pathOf(ofTaps, way, { taps: TAPS[tapBytes(geometry) === 1 ? 0 : 1] }),
-    pathOfAverage: pathOf(averages, way, { areas: AREAS[area > 0 ? 0 : 1] }),
-    launch: (name, over, tensors) => {
-      const count = sizeOf(over) / width;
-      const p = struct({
+    width,
+    area,
+    defines: { WIDTH: width, ...window },
+    argument: (over: Shape): Argument =>
+      struct({
         ...integers({ h, w, oh, ow, area, countPadding }),
         byVectors: dividerArgument(c / width),
         byColumns: dividerArgument(over[2]!),
         byRows: dividerArgument(over[1]!),
-      });
-      const args = { ...addresses(tensors), p, ...integers({ count }) };
+      }),
+  };
+}
+
+interface Pool {
+  readonly path: Path;
+  readonly pathOfTaps: Path;
+  readonly pathOfAverage: Path;
+  /** A launch over the pixels of the image `over`, four channels at a time where possible. */
+  readonly launch: (name: string, over: Shape, tensors: Readonly<Record<string, Address>>) => KernelLaunch;
+}
+
+function poolOf(x: Shape, y: Shape, geometry: AverageGeometry): Pool {
+  const { width, area, defines, argument } = windowsOver(x, y, geometry);
+  const source = { file: 'pooling.cu', defines };
+  const way = width === 4 ? widths.four : widths.one;
+  return {
+    path: pathOf(ways, way, {}),
+    pathOfTaps: pathOf(ofTaps, way, tapAspect(geometry)),
+    pathOfAverage: pathOf(averages, way, { areas: AREAS[area > 0 ? 0 : 1] }),
+    launch: (name, over, tensors) => {
+      const count = sizeOf(over) / width;
+      const args = { ...addresses(tensors), p: argument(over), ...integers({ count }) };
       return launch(source, name, { grid: ceilDivide(count, 256), block: 256 }, args);
     },
   };

@@ -6,7 +6,7 @@ import { byteSize, sizeOf } from '../../../tensor/tensor.ts';
 import { concerning, type Graph, type Node, type Value } from '../../graph/graph.ts';
 import type { Path } from '../../graph/paths.ts';
 import { type Plan, type PlanOptions, plan, type Storage } from '../../graph/plan.ts';
-import { codesBehind, type FusedStep, fuse, tapsBetween } from './fuse.ts';
+import { codesBehind, type FusedStep, fuse, pooledBehind, tapsBetween } from './fuse.ts';
 import type { Address, KernelLaunch } from './launch.ts';
 import type { Operands, ProgramMemory } from './lowering.ts';
 import type { Lower } from './lowerings.ts';
@@ -32,8 +32,11 @@ const REUSE_DISTANCE = 32;
 const RESTING_BYTES = 2 ** 29;
 
 const readsCodes = (lower: Lower) => (node: Node) => lower(node).readsCodes ?? false;
-/** For a plan: codes that a kernel reads in place of their values. */
-const alsoRead = (lower: Lower) => (node: Node) => (readsCodes(lower)(node) ? codesBehind(node) : []);
+/** For a plan: what kernels read in place of a tensor that is formed of it: codes, the gradient of a pool. */
+const alsoRead = (lower: Lower) => (node: Node) => [
+  ...(readsCodes(lower)(node) ? codesBehind(node) : []),
+  ...pooledBehind(node).flatMap(({ inputs: [g] }) => [g!]),
+];
 
 /** When a plan may use bytes again: see PlanOptions. */
 type Reuse = Pick<PlanOptions, 'reuseDistance' | 'restingBytes'>;
