@@ -61,6 +61,12 @@ inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((unsigned 
 inline unsigned __float_as_uint(float x) { unsigned u; memcpy(&u, &x, 4); return u; }
 inline float __uint_as_float(unsigned u) { float x; memcpy(&x, &u, 4); return x; }
 inline float __int_as_float(int i) { return __uint_as_float(i); }
+inline double __hiloint2double(int high, int low) {
+  const unsigned long long bits = (unsigned long long)(unsigned)high << 32 | (unsigned)low;
+  double x;
+  memcpy(&x, &bits, 8);
+  return x;
+}
 inline float __frcp_rn(float x) { return 1 / x; }
 inline float rsqrtf(float x) { return (float)(1 / sqrt((double)x)); }
 inline float __fadd_rn(float a, float b) { return a + b; }
@@ -74,6 +80,10 @@ template <class T> inline T __shfl_xor_sync(unsigned, T value, unsigned offset) 
   for (unsigned &word : words) word = exchange(word, offset);
   memcpy(&value, words, sizeof(T));
   return value;
+}
+inline int __all_sync(unsigned mask, bool holds) {
+  for (unsigned offset = 16; offset > 0; offset /= 2) holds = holds & __shfl_xor_sync(mask, (unsigned)holds, offset);
+  return holds;
 }
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
