@@ -1,5 +1,5 @@
-// Weights of convolutions on f16 matrix units: the tiles that `convolve_same` (convolution-f16.cu) and `multiply_pixels`
-// (pointwise-f16.cu) copy as they are.
+// Weights of convolutions on f16 matrix units: the tiles that `convolve_same` (convolution-f16.cu) and
+// `multiply_pixels` (pointwise-f16.cu) copy as they are.
 // Kernel: lay_out. -D: those of convolution-f16.cuh.
 #include "convolution-f16.cuh"
 
@@ -10,9 +10,10 @@
 #define HELD 9
 
 /**
- * tiles[group][chunk][unit, taps sorted by class] = 64 × 64 halves of w, rows of 128 bytes, and shifts[group][chunk] the
- * power of two of its `units` tiles: the taps of a window, or neighbouring tiles of a single tap. Rows of w have `length`
- * floats; from one chunk, group or unit to the next there are so many `Apart`. Grid: (chunks, groups).
+ * tiles[group][chunk][unit, taps sorted by class] = 64 × 64 halves of w, rows of 128 bytes, and shifts[group][chunk]
+ * the power of two of its `units` tiles: the taps of a window, or neighbouring tiles of a single tap. Rows of w have
+ * `length` floats; from one chunk, group or unit to the next there are so many as its `Apart` says. Grid: (chunks,
+ * groups).
  */
 KERNEL lay_out(const float *__restrict__ w, u8 *__restrict__ tiles, int *__restrict__ shifts, int length, int chunkApart, int groupApart,
                int unitApart, int units, int padding) {

@@ -1,7 +1,7 @@
 // Convolutions on f16 matrix units and their input gradients, see convolution-f16.cuh; weights are laid out beforehand
 // (convolution-f16-weights.cu).
-//   convolve_same y[p][n] = Σ_tap Σ_k a[p + tap][k]·b[tap][k][n]: forward, or input gradient with the same weights, taps
-//   flipped and tiles transposed as they are read
+//   convolve_same y[p][n] = Σ_tap Σ_k a[p + tap][k]·b[tap][k][n]: forward, or input gradient with the same weights,
+//   taps flipped and tiles transposed as they are read
 // -D: LOADS (vectors of four channels that a thread reads per chunk of the operand with margins), and those of
 // convolution-f16.cuh.
 #include "convolution-f16.cuh"

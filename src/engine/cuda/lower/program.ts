@@ -32,8 +32,8 @@ const REUSE_DISTANCE = 32;
 const RESTING_BYTES = 2 ** 29;
 
 /**
- * What the kernels want of a plan: formulas joined, aligned memory, workspaces, what they prepare of their operands, and
- * that codes live as long as a kernel reads them in place of their values.
+ * What the kernels want of a plan: formulas joined, aligned memory, workspaces, what they prepare of their operands,
+ * and that codes live as long as a kernel reads them in place of their values.
  */
 export const wantedOf = (lower: Lower): PlanOptions => ({
   join: true,
