@@ -2,7 +2,7 @@
 
 import type { Target } from '../../src/engine/cuda/lower/launch.ts';
 import { lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
-import { alsoRead, lowerPlan } from '../../src/engine/cuda/lower/program.ts';
+import { lowerPlan, wantedOf } from '../../src/engine/cuda/lower/program.ts';
 import { launchesOf } from '../../src/engine/cuda/lower/schedule.ts';
 import type { Graph } from '../../src/engine/graph/graph.ts';
 import { plan } from '../../src/engine/graph/plan.ts';
@@ -13,12 +13,7 @@ const OWN = 0x5000_0000_0000n;
 
 export function lowerGraph(graph: Graph, on: Target = hopper()) {
   const lower = lowerOn(on);
-  const planned = plan(graph, {
-    join: true,
-    alignment: 256,
-    workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
-    alsoReads: alsoRead(lower),
-  });
+  const planned = plan(graph, wantedOf(lower));
   let next = 0x1000_0000n;
   const allocate = (bytes: number) => {
     const at = next;

@@ -181,7 +181,7 @@ const sizes: readonly Case[] = [
 ];
 
 type Window = readonly [note: string, x: Shape, w: Shape, stride: number, padding: number];
-/** Whole tiles of f16, with each number of vectors that a thread holds. */
+/** Whole tiles of f16, with each number of vectors that a thread holds, and several tiles on both sides. */
 const onF16: readonly Window[] = [
   ...[23, 31, 39].map((width) => [`64 channels, ${width} columns`, [1, 3, width, 64], [3, 3, 64, 64], 1, 1] as const),
   ['64 channels with stride 2, pointwise', [2, 6, 14, 64], [1, 1, 64, 64], 2, 0],
@@ -189,6 +189,8 @@ const onF16: readonly Window[] = [
     (width) => [`64 channels to ${width} columns, stride 2`, [1, 4, 2 * width, 64], [3, 3, 64, 64], 2, 1] as const,
   ),
   ['192 to 64 channels of small images, stride 2', [7, 4, 4, 192], [3, 3, 192, 64], 2, 1],
+  ['128 to 192 channels', [1, 5, 7, 128], [3, 3, 128, 192], 1, 1],
+  ['128 to 192 channels, stride 2', [1, 6, 10, 128], [3, 3, 128, 192], 2, 1],
   ['64 to 128 channels of many pixels, stride 2', [5, 18, 22, 64], [3, 3, 64, 128], 2, 1],
 ];
 

@@ -18,10 +18,11 @@
 
 /**
  * Grid: (row tiles × column groups, parts of the inner chunks); each part has its own result. Shared memory: two chunks
- * of pixels in f32, two in f16, three of weights. `bias`: f32 [columns], null for none.
+ * of pixels in f32, two in f16, three of weights. `bias`: f32 [columns], null for none. `transposed`: rows of the tiles
+ * of b are columns.
  */
 KERNEL multiply_pixels(const float *__restrict__ a, const u8 *__restrict__ weights, const int *__restrict__ shifts,
-                       const float *__restrict__ bias, float *__restrict__ result, int pixels, int inner, int columns, int chunksPerPart) {
+                       const float *__restrict__ bias, float *__restrict__ result, int pixels, int inner, int columns, int chunksPerPart, int transposed) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 slots[THREADS / 32];
   u8 *raw = shared, *halves = shared + 2 * RAW_BYTES, *ofWeights = halves + 2 * HALVES_BYTES;
@@ -89,13 +90,19 @@ KERNEL multiply_pixels(const float *__restrict__ a, const u8 *__restrict__ weigh
 #pragma unroll
     for (int k = 0; k < 4; k++) loadMatrices(fragments[k], tileA + (((2 * k + lane / 16) ^ (r & 7)) * 16));
     const u32 tileB = sharedAddress(ofWeights + chunk % WEIGHT_STAGES * STAGE_BYTES);
-    beginGroup();
+    auto multiply = [&](bool transposed) {
+      beginGroup();
 #pragma unroll
-    for (int k = 0; k < 4; k++) {
+      for (int k = 0; k < 4; k++) {
+        const u32 from = tileB + k * (transposed ? 32 : 2048);
 #pragma unroll
-      for (int n = 0; n < TILES; n++) multiplyF16Group64(sums[n], fragments[k], describeColumns(tileB + n * 8192 + k * 2048));
-    }
-    endGroup();
+        for (int n = 0; n < TILES; n++) multiplyF16Group64(sums[n], fragments[k], describeColumns(from + n * 8192), transposed);
+      }
+      endGroup();
+    };
+    // The form of an instruction is a constant.
+    if (transposed) multiply(true);
+    else multiply(false);
     if (chunk + 2 < count) load(chunk + 2);
     commitCopies();
     waitForCopies<1>();

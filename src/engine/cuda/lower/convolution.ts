@@ -244,6 +244,7 @@ function byTaps(g: Convolution, target: Target): Lowered | undefined {
       precision: pointwise ? 'f16' : target.precision,
     }),
     workspaceBytes: productBytes + (product.workspaceBytes ?? 0),
+    ...(pointwise?.preparation && { preparation: pointwise.preparation }),
     launches: (at) => {
       const products = at.workspace;
       const size = { grid: ceilDivide(count, 256), block: 256 };

@@ -5,8 +5,16 @@
 // operand as codes too.
 
 import { COUNTS, FILLING, filling, oneOrSeveral } from '../../graph/paths.ts';
-import { CHANNELS, layOut, TILE_BYTES } from './convolution-f16.ts';
-import { type Convolution, ceilDivide, FORWARD, type Mode, roundUp, WEIGHT_GRADIENT } from './geometry.ts';
+import { CHANNELS, laidWeights, layOut, TILE_BYTES } from './convolution-f16.ts';
+import {
+  type Convolution,
+  ceilDivide,
+  FORWARD,
+  INPUT_GRADIENT,
+  type Mode,
+  roundUp,
+  WEIGHT_GRADIENT,
+} from './geometry.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
 import { type Lowered, sumParts } from './lowering.ts';
 
@@ -35,7 +43,7 @@ const LAUNCH_CLOCKS = 6000;
 const SIDES = [3, 2] as const;
 const STAGE_PIXELS = 32;
 
-export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'takesBias' | 'launches'> {
+export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'preparation' | 'takesBias' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly block: string };
 }
 
@@ -97,41 +105,44 @@ function cutOf({ pixels, inputs, outputs }: Convolution, multiprocessors: number
 function product(g: Convolution, mode: Mode, { multiprocessors }: Target): PointwiseProduct {
   const { pixels, inputs, outputs } = g;
   const { warpgroups, tiles, chunksPerPart, parts } = cutOf(g, multiprocessors);
-  const chunks = inputs / CHANNELS;
   const rows = 64 * warpgroups;
   const count = pixels * outputs;
   const groups = outputs / (CHANNELS * tiles);
-  const tilesBytes = 2 * inputs * outputs;
-  const shiftBytes = roundUp(4 * chunks * groups, 256);
+  const transposed = mode === INPUT_GRADIENT ? 1 : 0;
+  // Tiles below each other, and beside each other.
+  const length = transposed ? inputs : outputs;
+  const [below, beside] = [CHANNELS * length, CHANNELS];
+  const [ofChunks, ofTiles] = transposed ? [beside, below] : [below, beside];
   return {
     aspects: { parts: oneOrSeveral(parts), block: blockName({ warpgroups, tiles }) },
-    workspaceBytes: tilesBytes + shiftBytes + (parts > 1 ? 4 * parts * count : 0),
+    ...(parts > 1 && { workspaceBytes: 4 * parts * count }),
     takesBias: parts === 1,
-    launches: ({ inputs: [a, w], outputs: [result], workspace: laid, bias = 0n }) => {
-      const shifts = laid + BigInt(tilesBytes);
-      const partials = shifts + BigInt(shiftBytes);
-      return [
-        layOut(w!, laid, shifts, {
-          ...{ mode, stride: 1, inner: inputs, columns: outputs },
-          ...{ taps: 1, padding: 0, together: tiles },
-        }),
-        launch(
-          { file: 'pointwise-f16.cu', defines: { STRIDE: 1, WARPGROUPS: warpgroups, TILES: tiles, WGMMA: 1 } },
-          'multiply_pixels',
-          {
-            grid: [ceilDivide(pixels, rows) * groups, parts],
-            block: 128 * warpgroups,
-            // Two chunks of pixels in f32 and in f16, three of weights.
-            shared: 2 * CHANNELS * rows * (4 + 2) + 3 * tiles * TILE_BYTES,
-          },
-          {
-            ...addresses({ a: a!, weights: laid, shifts, bias, result: parts > 1 ? partials : result! }),
-            ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart }),
-          },
-        ),
-        ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
-      ];
-    },
+    // Those of a block's columns have a power of two in common, so that both ways have tiles of their own.
+    preparation: layOut({
+      ...{ stride: 1, length, padding: 0 },
+      chunks: { count: inputs / CHANNELS, apart: ofChunks },
+      groups: { count: groups, apart: tiles * ofTiles },
+      units: { count: tiles, apart: ofTiles },
+    }),
+    launches: ({ inputs: [a], outputs: [result], workspace: partials, bias = 0n, prepared }) => [
+      launch(
+        { file: 'pointwise-f16.cu', defines: { STRIDE: 1, WARPGROUPS: warpgroups, TILES: tiles, WGMMA: 1 } },
+        'multiply_pixels',
+        {
+          grid: [ceilDivide(pixels, rows) * groups, parts],
+          block: 128 * warpgroups,
+          // Two chunks of pixels in f32 and in f16, three of weights.
+          shared: 2 * CHANNELS * rows * (4 + 2) + 3 * tiles * TILE_BYTES,
+        },
+        {
+          ...addresses({ a: a! }),
+          ...laidWeights(prepared, inputs * outputs),
+          ...addresses({ bias, result: parts > 1 ? partials : result! }),
+          ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart, transposed }),
+        },
+      ),
+      ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
+    ],
   };
 }
 
