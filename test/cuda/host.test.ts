@@ -41,6 +41,8 @@ const onWarpgroups = [
   ...['conv2d: 64 channels with stride 2, pointwise', 'conv2d: 64 channels to 15 columns, stride 2'],
   'conv2d: 192 to 64 channels of small images, stride 2',
   ...['conv2d: one pixel of 192 channels to 128, pointwise', 'conv2d: 192 to 64 channels, pointwise'],
+  'conv2d: a batch norm with nothing and running averages behind, 192 to 64 channels of small images',
+  'conv2d: a batch norm with a relu behind, 320 to 64 channels of small images',
   ...['axmConv2d: truncation, w4a5, codes of 64 channels, 23 columns'],
   ...['axmConv2d: truncation, w4a5, codes of 192 to 64 channels, pointwise'],
   ...['axmConv2d: truncation, w4a5, codes of 64 channels to 15 columns, stride 2'],

@@ -24,6 +24,7 @@ import {
   type Target,
 } from './launch.ts';
 import { type Lowered, sumParts } from './lowering.ts';
+import { summationOf } from './moments.ts';
 
 /** Channels of a tile, on both sides; a tile has 64 rows of 128 bytes. */
 export const CHANNELS = 64;
@@ -39,7 +40,7 @@ const MOST_LOADS = 13;
 const gradientLimits = { 1: { threads: 384, loads: 5 }, 2: { threads: 256, loads: 9 } } as const;
 type Stride = keyof typeof gradientLimits;
 
-export interface F16Product extends Pick<Lowered, 'workspaceBytes' | 'launches'> {
+export interface F16Product extends Pick<Lowered, 'workspaceBytes' | 'formsMoments' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly loads: string };
 }
 
@@ -135,7 +136,8 @@ export function layOut(w: Address, tiles: Address, shifts: Address, laid: LaidWe
 }
 
 /** Blocks are two to a multiprocessor where the inner chunks can be cut into so many parts. */
-function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: Target): F16Product | undefined {
+function same(g: Convolution, stride: Stride, mode: Mode, target: Target): F16Product | undefined {
+  const { multiprocessors } = target;
   const rows = withMargins(g, stride, ROWS);
   const loads = ceilDivide(rows * CHANNELS, 4 * THREADS);
   if (loads > MOST_LOADS) return undefined;
@@ -147,13 +149,19 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
   const chunksPerPart = ceilDivide(chunks, Math.max(1, Math.floor((2 * multiprocessors) / (blocks * classes))));
   const parts = ceilDivide(chunks, chunksPerPart);
   const taps = g.kh * g.kw;
-  const count = classes * g.pixels * g.outputs;
+  const summation = summationOf(parts, [classes * g.pixels, g.outputs], mode, target);
   const tilesBytes = 2 * taps * g.inputs * g.outputs;
   const shiftBytes = roundUp(4 * chunks * (g.outputs / CHANNELS), 256);
   return {
     aspects: { parts: oneOrSeveral(parts), loads: loadsName(loads, stride) },
-    workspaceBytes: tilesBytes + shiftBytes + (parts > 1 ? 4 * parts * count : 0),
-    launches: ({ inputs: [a, w], outputs: [result], workspace: tiles }) => {
+    workspaceBytes: tilesBytes + shiftBytes + summation.bytes,
+    formsMoments: summation.formsMoments,
+    launches: (at) => {
+      const {
+        inputs: [a, w],
+        outputs: [result],
+        workspace: tiles,
+      } = at;
       const shifts = tiles + BigInt(tilesBytes);
       const partials = shifts + BigInt(shiftBytes);
       return [
@@ -168,7 +176,7 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
             ...integers({ chunksPerPart, scatter }),
           },
         ),
-        ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
+        ...summation.launches(partials, result!, at),
       ];
     },
   };

@@ -9,6 +9,7 @@ import { CHANNELS, layOut, TILE_BYTES } from './convolution-f16.ts';
 import { type Convolution, ceilDivide, FORWARD, type Mode, roundUp, WEIGHT_GRADIENT } from './geometry.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
 import { type Lowered, sumParts } from './lowering.ts';
+import { summationOf } from './moments.ts';
 
 /** What a block has: warpgroups of 64 pixels each, and tiles of 64 columns. */
 interface Block {
@@ -35,7 +36,7 @@ const LAUNCH_CLOCKS = 6000;
 const SIDES = [3, 2] as const;
 const STAGE_PIXELS = 32;
 
-export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'takesBias' | 'launches'> {
+export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'takesBias' | 'formsMoments' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly block: string };
 }
 
@@ -94,20 +95,27 @@ function cutOf({ pixels, inputs, outputs }: Convolution, multiprocessors: number
   return cuts.reduce((best, cut) => (cost(cut) < cost(best) ? cut : best));
 }
 
-function product(g: Convolution, mode: Mode, { multiprocessors }: Target): PointwiseProduct {
+function product(g: Convolution, mode: Mode, target: Target): PointwiseProduct {
   const { pixels, inputs, outputs } = g;
-  const { warpgroups, tiles, chunksPerPart, parts } = cutOf(g, multiprocessors);
+  const { warpgroups, tiles, chunksPerPart, parts } = cutOf(g, target.multiprocessors);
+  const summation = summationOf(parts, [pixels, outputs], mode, target);
   const chunks = inputs / CHANNELS;
   const rows = 64 * warpgroups;
-  const count = pixels * outputs;
   const groups = outputs / (CHANNELS * tiles);
   const tilesBytes = 2 * inputs * outputs;
   const shiftBytes = roundUp(4 * chunks * groups, 256);
   return {
     aspects: { parts: oneOrSeveral(parts), block: blockName({ warpgroups, tiles }) },
-    workspaceBytes: tilesBytes + shiftBytes + (parts > 1 ? 4 * parts * count : 0),
+    workspaceBytes: tilesBytes + shiftBytes + summation.bytes,
     takesBias: parts === 1,
-    launches: ({ inputs: [a, w], outputs: [result], workspace: laid, bias = 0n }) => {
+    formsMoments: summation.formsMoments,
+    launches: (at) => {
+      const {
+        inputs: [a, w],
+        outputs: [result],
+        workspace: laid,
+        bias = 0n,
+      } = at;
       const shifts = laid + BigInt(tilesBytes);
       const partials = shifts + BigInt(shiftBytes);
       return [
@@ -129,7 +137,7 @@ function product(g: Convolution, mode: Mode, { multiprocessors }: Target): Point
             ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart }),
           },
         ),
-        ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
+        ...summation.launches(partials, result!, at),
       ];
     },
   };
