@@ -375,20 +375,20 @@ function measured(note: string, x: HostTensor, w: HostTensor, form: Measured = {
   );
 }
 
-/** Channels that are added without an error on every device, so that theirs is all that an error can be of. */
+/**
+ * Neighbouring channels are added, one of thousands and one of fractions, all of which every device sums without an
+ * error: what is wrong comes of the statistics. A sum of squares in single precision is off by more than the variance.
+ */
 function ofLargeMean(x: Shape, w: Shape): readonly [HostTensor, HostTensor] {
   const [kh, kw, inputs, outputs] = w as [number, number, number, number];
   const middle = ((kh * kw - 1) / 2) * inputs * outputs;
   const weights = new Float32Array(sizeOf(w));
-  for (let at = 0; at < inputs; at++) weights[middle + at * outputs + (at % outputs)] = 1;
-  const values = ofMeasured(x, 0, 2);
-  return [
-    f32(
-      x,
-      Float32Array.from(values.data, (value) => 128 + Math.floor(value)),
-    ),
-    f32(w, weights),
-  ];
+  for (let at = 0; at < inputs; at++) {
+    for (const to of [at, at + 1]) weights[middle + at * outputs + (to % outputs)] = 1;
+  }
+  const values = ofMeasured(x, 0, 256).data;
+  const data = Float32Array.from(values, (value, at) => (at % 2 === 0 ? 2048 : Math.floor(value) / 128));
+  return [f32(x, data), f32(w, weights)];
 }
 
 /** Convolutions whose kernels form the statistics of a batch norm behind them. */
@@ -401,6 +401,14 @@ const measuredProducts: readonly Case[] = [
       ['192 to 64 channels of small images', [7, 4, 4, 192], [3, 3, 192, 64], { behind: 'nothing' }],
       ['1024 channels, pointwise', [1, 3, 5, 1024], [1, 1, 1024, 64], {}],
       ['64 to 7 channels', [2, 5, 5, 64], [3, 3, 64, 7], {}],
+      // A whole tile of pixels, and tiles of which some are not filled.
+      ['64 to 64 channels, whole tiles', [2, 8, 8, 64], [3, 3, 64, 64], { isAveraged: false }],
+      ['64 to 192 channels', [3, 9, 11, 64], [3, 3, 64, 192], { differentiate: [0, 1, 2, 3] }],
+      ['64 to 128 channels, stride 2', [2, 18, 22, 64], [3, 3, 64, 128], { stride: 2, behind: 'nothing' }],
+      ['64 to 64 channels of many pixels', [9, 33, 31, 64], [3, 3, 64, 64], {}],
+      ...[64, 128, 192, 256, 512].map(
+        (o) => [`64 to ${o} channels, pointwise`, [2, 9, 17, 64], [1, 1, 64, o], {}] as const,
+      ),
     ] as const
   ).map(([note, x, w, form]) => measured(note, ofMeasured(x), ofMeasured(w), form)),
   ...(

@@ -1,5 +1,6 @@
 // Mean and biased variance of each channel of a tensor, and the running averages that they move: of the tensor itself,
-// or of the parts that it is the sum of, which is then formed in the same pass. The channel axis is the last one.
+// of the parts that it is the sum of, which is then formed in the same pass, or of sums over tiles of its rows. The
+// channel axis is the last one.
 // -D: WIDTH, of lane-totals.cuh.
 #include "lane-totals.cuh"
 
@@ -82,4 +83,15 @@ struct PartMoments : Moments {
 KERNEL moments_of_parts(const float *parts, float *y, float *mean, float *variance, Average ofMean, Average ofVariance, int count,
                         int number, SHAPE) {
   REDUCE(PartMoments{{{}, nullptr, mean, variance, ofMean, ofVariance, rows}, parts, y, count, number});
+}
+
+/** The same of sums over tiles of the tensor's `count` rows: Σ x and Σ x² of each channel. */
+struct TileMoments : Moments {
+  typedef LanePairs Item;
+  const LanePairs *tiles;
+  INLINE Item load(int i) const { return tiles[i]; }
+  INLINE void visit(Sum &sum, const Item &item, int, int) const { sum = merge(sum, item); }
+};
+KERNEL moments_of_tiles(const double2 *tiles, float *mean, float *variance, Average ofMean, Average ofVariance, int count, SHAPE) {
+  REDUCE(TileMoments{{{}, nullptr, mean, variance, ofMean, ofVariance, count}, (const LanePairs *)tiles});
 }

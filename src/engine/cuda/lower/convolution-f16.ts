@@ -149,7 +149,7 @@ function same(g: Convolution, stride: Stride, mode: Mode, target: Target): F16Pr
   const chunksPerPart = ceilDivide(chunks, Math.max(1, Math.floor((2 * multiprocessors) / (blocks * classes))));
   const parts = ceilDivide(chunks, chunksPerPart);
   const taps = g.kh * g.kw;
-  const summation = summationOf(parts, [classes * g.pixels, g.outputs], mode, target);
+  const summation = summationOf(parts, [classes * g.pixels, g.outputs], mode, target, ROWS);
   const tilesBytes = 2 * taps * g.inputs * g.outputs;
   const shiftBytes = roundUp(4 * chunks * (g.outputs / CHANNELS), 256);
   return {
@@ -172,6 +172,7 @@ function same(g: Convolution, stride: Stride, mode: Mode, target: Target): F16Pr
           { grid: [blocks, parts, classes], block: THREADS, shared: STAGES * TILE_BYTES + pixelBytes(loads, THREADS) },
           {
             ...addresses({ a: a!, weights: tiles, shifts, result: parts > 1 ? partials : result! }),
+            ...addresses({ columnSums: summation.columnSums(partials, at) }),
             geometry: geometryArgument(g),
             ...integers({ chunksPerPart, scatter }),
           },

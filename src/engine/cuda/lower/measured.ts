@@ -9,9 +9,14 @@ import type { Address } from './launch.ts';
 import type { Lowering } from './lowering.ts';
 import { MOVED, momentWays, movedAspect, movedAverages } from './moments.ts';
 
-const aspects = { product: ['f16', 'pointwise', 'tiles'], averages: MOVED } as const;
 /** The ways in which moments are formed, with whose product they are of. */
-const ways: Ways = Object.fromEntries(Object.entries(momentWays).map(([way, own]) => [way, { ...own, ...aspects }]));
+const ways = {
+  'the sum of parts': {
+    ...momentWays['the sum of parts'],
+    ...{ product: ['f16', 'pointwise', 'tiles'], averages: MOVED },
+  },
+  'each tile': { ...momentWays['each tile'], product: ['f16', 'pointwise'], averages: MOVED },
+} as const satisfies Ways;
 export const measuredWays = { measuredConv2d: ways } as const;
 
 export const measured: { readonly measuredConv2d: Lowering<never, FusedNode<'measuredConv2d'>> } = {
@@ -24,7 +29,7 @@ export const measured: { readonly measuredConv2d: Lowering<never, FusedNode<'mea
     const { way, aspects } = product.formsMoments;
     return {
       ...product,
-      path: pathOf(ways, way, { ...aspects, product: product.path.way, averages: movedAspect(averages) }),
+      path: pathOf<Ways, string>(ways, way, { ...aspects, product: product.path.way, averages: movedAspect(averages) }),
       launches: (at) => {
         const [x, w, ...before] = at.inputs as [Address, Address, ...Address[]];
         const [y, mean, variance, ...to] = at.outputs as [Address, Address, Address, ...Address[]];

@@ -2,8 +2,8 @@
 // sums of a product's parts, whose moments can be formed in the same pass. See kernels/moments.cu.
 
 import type { OpAttributes } from '../../graph/ops.ts';
-import { type Path, pathOf } from '../../graph/paths.ts';
-import { FORWARD, type Mode, roundUp } from './geometry.ts';
+import { FILLING, filling, type Path, pathOf } from '../../graph/paths.ts';
+import { ceilDivide, FORWARD, type Mode, roundUp } from './geometry.ts';
 import type { Target } from './launch.ts';
 import { type Address, type Arguments, addresses, floats, integers, type KernelLaunch, struct } from './launch.ts';
 import { type Average, type Moments, type Operands, sumParts } from './lowering.ts';
@@ -40,6 +40,8 @@ export const momentSource = (width: 1 | 4) => ({ file: 'moments.cu', defines: { 
 
 /** Parts that a thread of moments_of_parts reads at once. */
 const AHEAD = 4;
+/** Of a channel's sums over a tile. */
+const SUMS_BYTES = 16;
 
 /** Who forms the moments of a product (measured.ts). */
 export const momentWays = {
@@ -48,6 +50,7 @@ export const momentWays = {
     width: ['four channels at a time', 'one channel at a time'],
     parts: ['read at once', 'more'],
   },
+  'each tile': { ...REDUCTION_ASPECTS, rows: FILLING },
 } as const;
 
 /** How the parts of a product are added, which lie behind each other. */
@@ -56,22 +59,31 @@ export interface Summation {
   readonly bytes: number;
   /** How moments are formed beside the sums; undefined where they are not. */
   readonly formsMoments: Path | undefined;
-  /** The parts lie at the beginning of its bytes; none where there is but one. */
-  readonly launches: (parts: Address, y: Address, at: Operands) => readonly KernelLaunch[];
+  /** Where the product itself puts sums of the columns of its tiles, within the bytes from `from` on; else null. */
+  readonly columnSums: (from: Address, at: Operands) => Address;
+  /** What follows the product, its parts, where there are several, and sums at the beginning of the bytes. */
+  readonly launches: (from: Address, y: Address, at: Operands) => readonly KernelLaunch[];
 }
 
-/** Of `parts` results of rows × channels. */
+const noSums = () => 0n;
+
+/** Of `parts` results of rows × channels; `tileRows`: of a product that sums the columns of its tiles. */
 export function summationOf(
   parts: number,
   [rows, channels]: readonly [number, number],
   mode: Mode,
   target: Target,
+  tileRows?: number,
 ): Summation {
-  if (parts === 1) return { bytes: 0, formsMoments: undefined, launches: () => [] };
+  if (parts === 1) {
+    if (mode === FORWARD && tileRows !== undefined) return ofTiles([rows, channels], tileRows, target);
+    return { bytes: 0, formsMoments: undefined, columnSums: noSums, launches: () => [] };
+  }
   const count = rows * channels;
   const bytes = roundUp(4 * parts * count, 256);
   if (mode !== FORWARD) {
-    return { bytes, formsMoments: undefined, launches: (from, y) => [sumParts(from, y, count, parts)] };
+    const launches = (from: Address, y: Address) => [sumParts(from, y, count, parts)];
+    return { bytes, formsMoments: undefined, columnSums: noSums, launches };
   }
   const width = widthOf(channels);
   const cut = { width, threads: REDUCTION_THREADS, reads: Math.min(parts, AHEAD) };
@@ -83,6 +95,7 @@ export function summationOf(
       width: width === 4 ? 'four channels at a time' : 'one channel at a time',
       parts: parts <= AHEAD ? 'read at once' : 'more',
     }),
+    columnSums: noSums,
     launches: (from, y, { memory, moments }) => {
       if (!moments) return [sumParts(from, y, count, parts)];
       const args = {
@@ -92,6 +105,26 @@ export function summationOf(
       };
       const partials = { workspace: from + BigInt(bytes), memory };
       return [reduce(momentSource(width), 'moments_of_parts', reduction, args, partials)];
+    },
+  };
+}
+
+/** Of a whole product whose blocks leave sums of `tileRows` rows each, two doubles for a channel. */
+function ofTiles([rows, channels]: readonly [number, number], tileRows: number, target: Target): Summation {
+  const tiles = ceilDivide(rows, tileRows);
+  const width = widthOf(channels);
+  const bytes = roundUp(SUMS_BYTES * tiles * channels, 256);
+  // A vector of pairs of doubles is as many reads as it has channels.
+  const reduction = reductionOf(tiles, channels, target, { width, threads: REDUCTION_THREADS, reads: width });
+  return {
+    bytes: bytes + reductionBytes(reduction),
+    formsMoments: pathOf(momentWays, 'each tile', { ...reductionAspects(reduction), rows: filling(rows, tileRows) }),
+    columnSums: (from, { moments }) => (moments ? from : 0n),
+    launches: (from, _, { memory, moments }) => {
+      if (!moments) return [];
+      const args = { ...addresses({ tiles: from }), ...momentArguments(moments), ...integers({ count: rows }) };
+      const partials = { workspace: from + BigInt(bytes), memory };
+      return [reduce(momentSource(width), 'moments_of_tiles', reduction, args, partials)];
     },
   };
 }

@@ -98,9 +98,9 @@ function cutOf({ pixels, inputs, outputs }: Convolution, multiprocessors: number
 function product(g: Convolution, mode: Mode, target: Target): PointwiseProduct {
   const { pixels, inputs, outputs } = g;
   const { warpgroups, tiles, chunksPerPart, parts } = cutOf(g, target.multiprocessors);
-  const summation = summationOf(parts, [pixels, outputs], mode, target);
   const chunks = inputs / CHANNELS;
   const rows = 64 * warpgroups;
+  const summation = summationOf(parts, [pixels, outputs], mode, target, rows);
   const groups = outputs / (CHANNELS * tiles);
   const tilesBytes = 2 * inputs * outputs;
   const shiftBytes = roundUp(4 * chunks * groups, 256);
@@ -134,6 +134,7 @@ function product(g: Convolution, mode: Mode, target: Target): PointwiseProduct {
           },
           {
             ...addresses({ a: a!, weights: laid, shifts, bias, result: parts > 1 ? partials : result! }),
+            ...addresses({ columnSums: summation.columnSums(partials, at) }),
             ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart }),
           },
         ),
