@@ -78,6 +78,7 @@ function productsOf({ op, inputs, outputs, attributes }) {
   const overWindow = (of, [kh, kw, c]) => sizeOf(of.shape) * kh * kw * c;
   switch (op) {
     case 'conv2d':
+    case 'measuredConv2d':
     case 'axmConv2d':
       return overWindow(outputs[0], inputs[1].shape);
     case 'conv2dInputGradient':

@@ -16,11 +16,12 @@
  * 128 pixels × 64 columns per block, two warpgroups of 64 pixels each. Grid: (row tiles × column tiles, parts of the
  * inner chunks, CLASSES where results are `scatter`ed to the classes of pixels, those with most taps first); each part
  * has its own result. `transposed`: of the tiles of b rows are columns, column tiles are chunks and the last tap is the
- * first. Shared memory: STAGES tiles of weights, then the pixels with margins and the row of zeros.
+ * first. `columnSums`: of each row tile [columns], null for none. Shared memory: STAGES tiles of weights, then the
+ * pixels with margins and the row of zeros.
  */
 extern "C" __global__ void __launch_bounds__(256, 2)
     convolve_same(const float *__restrict__ a, const u8 *__restrict__ weights, const int *__restrict__ shifts, float *__restrict__ result,
-                  const Geometry geometry, int chunksPerPart, int transposed) {
+                  double2 *__restrict__ columnSums, const Geometry geometry, int chunksPerPart, int transposed) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 slots[8];
   const Geometry &g = geometry;
@@ -136,17 +137,23 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     }
   }
 
+  const ColumnSums<256> ofColumns{shared};
+  // From here on nobody reads the operands.
+  if (columnSums) __syncthreads();
   result += (size_t)blockIdx.y * pixels * (scatter ? CLASSES : 1) * g.o;
 #pragma unroll
   for (int half = 0; half < 2; half++) {
-    const int pixel = row0 + warp * 16 + lane / 4 + 8 * half;
-    if (pixel >= pixels) continue;
-    float *to = result + (size_t)(scatter ? own.place(g, pixel) : pixel) * g.o + columnTile * 64 + 2 * (lane % 4);
+    const int row = warp * 16 + lane / 4 + 8 * half, pixel = row0 + row, column = 2 * (lane % 4);
+    const bool isThere = pixel < pixels;
+    float *to = result + (size_t)(scatter ? own.place(g, pixel) : pixel) * g.o + columnTile * 64 + column;
 #pragma unroll
     for (int n = 0; n < 8; n++) {
-      *(float2 *)(to + 8 * n) = make_float2(shift.back(sums[n][2 * half]), shift.back(sums[n][2 * half + 1]));
+      const float2 outputs = make_float2(shift.back(sums[n][2 * half]), shift.back(sums[n][2 * half + 1]));
+      if (isThere) *(float2 *)(to + 8 * n) = outputs;
+      if (columnSums) ofColumns.put(row, column + 8 * n, isThere ? outputs : make_float2(0, 0));
     }
   }
+  if (columnSums) ofColumns.write(columnSums + (size_t)(row0 / BM) * g.o + columnTile * 64);
 }
 
 #endif

@@ -2,17 +2,11 @@
 // by memory, so every pass over a tensor counts: relu(normalised + other) is formed in the pass that normalises, and
 // the gradient of that relu needs no stored output, for the sign of a normalised value is formed again from x by the
 // same operations; and the range of what is normalised moves in that pass too. One thread works on WIDTH neighbouring
-// channels (4 where the channel count is a multiple of 4, else 1); the channel axis is the last one.
-// -D: WIDTH.
-#define THREADS 512
+// channels (4 where the channel count is a multiple of 4, else 1); the channel axis is the last one. The statistics:
+// moments.cu.
+// -D: WIDTH, of lane-totals.cuh.
+#include "lane-totals.cuh"
 #include "clip.cuh"
-#include "reduce.cuh"
-
-struct __align__(4 * WIDTH) Lanes {
-  float v[WIDTH];
-};
-INLINE Lanes read(const float *from, int vector) { return ((const Lanes *)from)[vector]; }
-#define EACH_LANE for (int l = 0; l < WIDTH; l++)
 
 /** What normalises a vector's channels: (x − mean)·factor + beta. */
 struct Channels {
@@ -40,73 +34,7 @@ struct Channels {
   }
 };
 
-// Statistics.
-
-struct LanePairs {
-  Pair v[WIDTH];
-};
-INLINE LanePairs readFresh(const LanePairs *from) {
-  LanePairs pairs;
-#pragma unroll
-  EACH_LANE pairs.v[l] = readFresh(&from->v[l]);
-  return pairs;
-}
-struct LaneTotals {
-  typedef LanePairs Sum;
-  static INLINE Sum empty() { return {}; }
-  static INLINE Sum merge(const Sum &p, const Sum &q) {
-    Sum sum;
-#pragma unroll
-    EACH_LANE sum.v[l] = {p.v[l].a + q.v[l].a, p.v[l].b + q.v[l].b};
-    return sum;
-  }
-};
-
-/** A running average: `to` = alpha·before + beta·value; none where `to` is null. */
-struct Average {
-  const float *before;
-  float *to;
-  float alpha, beta;
-  INLINE void move(int column, float value) const {
-    if (to) to[column] = alpha * before[column] + beta * value;
-  }
-};
-
-/**
- * Mean and biased variance, and running averages of both; in double precision the difference of the raw moments loses
- * nothing that a float could hold.
- */
-struct Moments : LaneTotals {
-  typedef Lanes Item;
-  const float *x;
-  float *mean, *variance;
-  Average ofMean, ofVariance;
-  int rows;
-  INLINE Item load(int i) const { return read(x, i); }
-  INLINE void visit(Sum &sum, const Item &item, int, int) const {
-#pragma unroll
-    EACH_LANE {
-      const double value = item.v[l];
-      sum.v[l].a += value;
-      sum.v[l].b += value * value;
-    }
-  }
-  INLINE void finish(int vector, const Sum &sum) const {
-#pragma unroll
-    EACH_LANE {
-      const int column = vector * WIDTH + l;
-      const double mu = sum.v[l].a / rows;
-      const float center = (float)mu, spread = (float)fmax(sum.v[l].b / rows - mu * mu, 0.0);
-      mean[column] = center;
-      variance[column] = spread;
-      ofMean.move(column, center);
-      ofVariance.move(column, spread);
-    }
-  }
-};
-KERNEL moments(const float *x, float *mean, float *variance, Average ofMean, Average ofVariance, SHAPE) {
-  REDUCE(Moments{{}, x, mean, variance, ofMean, ofVariance, rows});
-}
+// Gradients.
 
 /**
  * Whether a relu lets the gradient of a value through. A limit that is no number is none: no comparison with it holds.

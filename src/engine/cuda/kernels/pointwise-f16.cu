@@ -18,11 +18,12 @@
 
 /**
  * Grid: (row tiles × column groups, parts of the inner chunks); each part has its own result. Shared memory: two chunks
- * of pixels in f32, two in f16, three of weights. `bias`: f32 [columns], null for none. `transposed`: rows of the tiles
- * of b are columns.
+ * of pixels in f32, two in f16, three of weights. `bias`: f32 [columns], null for none; `columnSums`: of each row tile
+ * [columns], null for none. `transposed`: rows of the tiles of b are columns.
  */
 KERNEL multiply_pixels(const float *__restrict__ a, const u8 *__restrict__ weights, const int *__restrict__ shifts,
-                       const float *__restrict__ bias, float *__restrict__ result, int pixels, int inner, int columns, int chunksPerPart, int transposed) {
+                       const float *__restrict__ bias, float *__restrict__ result, double2 *__restrict__ columnSums, int pixels, int inner,
+                       int columns, int chunksPerPart, int transposed) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 slots[THREADS / 32];
   u8 *raw = shared, *halves = shared + 2 * RAW_BYTES, *ofWeights = halves + 2 * HALVES_BYTES;
@@ -114,20 +115,26 @@ KERNEL multiply_pixels(const float *__restrict__ a, const u8 *__restrict__ weigh
     }
   }
 
+  const ColumnSums<THREADS> ofColumns{shared};
+  // From here on nobody reads the operands.
+  if (columnSums) __syncthreads();
   result += (size_t)blockIdx.y * pixels * columns;
-  const int column0 = group * (64 * TILES) + 2 * (lane % 4);
+  const int first = 2 * (lane % 4), column0 = group * (64 * TILES) + first;
 #pragma unroll
   for (int i = 0; i < 8 * TILES; i++) {
     const int column = column0 + 8 * i;
     const float2 added = biasOfTwo(bias, column);
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const int pixel = row0 + warp * 16 + lane / 4 + 8 * half;
-      if (pixel >= pixels) continue;
-      const float first = shift.back(sums[i / 8][i % 8][2 * half]), second = shift.back(sums[i / 8][i % 8][2 * half + 1]);
+      const int row = warp * 16 + lane / 4 + 8 * half, pixel = row0 + row;
+      const float2 products = make_float2(shift.back(sums[i / 8][i % 8][2 * half]), shift.back(sums[i / 8][i % 8][2 * half + 1]));
       // Not contracted: the product is rounded before.
-      *(float2 *)(result + (size_t)pixel * columns + column) = make_float2(__fadd_rn(first, added.x), __fadd_rn(second, added.y));
+      const float2 outputs = make_float2(__fadd_rn(products.x, added.x), __fadd_rn(products.y, added.y));
+      const bool isThere = pixel < pixels;
+      if (isThere) *(float2 *)(result + (size_t)pixel * columns + column) = outputs;
+      if (columnSums) ofColumns.put(row, first + 8 * (i % 8), isThere ? outputs : make_float2(0, 0));
     }
+    if (columnSums && i % 8 == 7) ofColumns.write(columnSums + (size_t)(row0 / BM) * columns + (group * TILES + i / 8) * 64);
   }
 }
 

@@ -17,6 +17,7 @@ import {
 } from './geometry.ts';
 import { type Address, type Arguments, addresses, integers, type KernelSource, launch, type Target } from './launch.ts';
 import { type Lowered, type Preparation, sumParts } from './lowering.ts';
+import { summationOf } from './moments.ts';
 
 /** Channels of a tile, on both sides; a tile has 64 rows of 128 bytes. */
 export const CHANNELS = 64;
@@ -32,7 +33,7 @@ const MOST_LOADS = 13;
 const gradientLimits = { 1: { threads: 384, loads: 5 }, 2: { threads: 256, loads: 9 } } as const;
 type Stride = keyof typeof gradientLimits;
 
-export interface F16Product extends Pick<Lowered, 'workspaceBytes' | 'preparation' | 'launches'> {
+export interface F16Product extends Pick<Lowered, 'workspaceBytes' | 'preparation' | 'formsMoments' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly loads: string };
 }
 
@@ -150,7 +151,8 @@ export function laidWeights(tiles: Address | undefined, count: number): Argument
 }
 
 /** Blocks are two to a multiprocessor where the inner chunks can be cut into so many parts. */
-function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: Target): F16Product | undefined {
+function same(g: Convolution, stride: Stride, mode: Mode, target: Target): F16Product | undefined {
+  const { multiprocessors } = target;
   const rows = withMargins(g, stride, ROWS);
   const loads = ceilDivide(rows * CHANNELS, 4 * THREADS);
   if (loads > MOST_LOADS) return undefined;
@@ -162,33 +164,43 @@ function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: T
   const chunksPerPart = ceilDivide(chunks, Math.max(1, Math.floor((2 * multiprocessors) / (blocks * classes))));
   const parts = ceilDivide(chunks, chunksPerPart);
   const taps = g.kh * g.kw;
-  const count = classes * g.pixels * g.outputs;
+  const summation = summationOf(parts, [classes * g.pixels, g.outputs], mode, target, ROWS);
   // Of the layer, which is turned here where it is transposed.
   const [inputs, outputs] = transposed ? [g.outputs, g.inputs] : [g.inputs, g.outputs];
   return {
     aspects: { parts: oneOrSeveral(parts), loads: loadsName(loads, stride) },
-    ...(parts > 1 && { workspaceBytes: 4 * parts * count }),
+    workspaceBytes: summation.bytes,
+    formsMoments: summation.formsMoments,
     preparation: layOut({
       ...{ stride, length: outputs, padding: g.padding[0] },
       chunks: { count: inputs / CHANNELS, apart: CHANNELS * outputs },
       groups: { count: outputs / CHANNELS, apart: CHANNELS },
       units: { count: taps, apart: inputs * outputs },
     }),
-    launches: ({ inputs: [a], outputs: [result], workspace: partials, prepared }) => [
-      launch(
-        sourceOf('product', { STRIDE: stride, LOADS: loads }),
-        'convolve_same',
-        { grid: [blocks, parts, classes], block: THREADS, shared: STAGES * TILE_BYTES + pixelBytes(loads, THREADS) },
-        {
-          ...addresses({ a: a! }),
-          ...laidWeights(prepared, taps * inputs * outputs),
-          ...addresses({ result: parts > 1 ? partials : result! }),
-          geometry: geometryArgument(g),
-          ...integers({ chunksPerPart, transposed }),
-        },
-      ),
-      ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
-    ],
+    launches: (at) => {
+      const {
+        inputs: [a],
+        outputs: [result],
+        workspace: partials,
+        prepared,
+      } = at;
+      return [
+        launch(
+          sourceOf('product', { STRIDE: stride, LOADS: loads }),
+          'convolve_same',
+          { grid: [blocks, parts, classes], block: THREADS, shared: STAGES * TILE_BYTES + pixelBytes(loads, THREADS) },
+          {
+            ...addresses({ a: a! }),
+            ...laidWeights(prepared, taps * inputs * outputs),
+            ...addresses({ result: parts > 1 ? partials : result! }),
+            ...addresses({ columnSums: summation.columnSums(partials, at) }),
+            geometry: geometryArgument(g),
+            ...integers({ chunksPerPart, transposed }),
+          },
+        ),
+        ...summation.launches(partials, result!, at),
+      ];
+    },
   };
 }
 

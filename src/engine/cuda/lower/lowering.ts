@@ -21,6 +21,19 @@ export interface ProgramMemory {
   place(data: ArrayBufferView): Address;
 }
 
+/** A running average: where it is and goes, and how it moves: alpha·before + beta·what is averaged. */
+export interface Average extends Readonly<Record<'alpha' | 'beta', number>> {
+  readonly before: Address;
+  readonly to: Address;
+}
+
+/** Where mean and variance of a tensor's channels go, and what moves by the one and the other, where both do. */
+export interface Moments {
+  readonly mean: Address;
+  readonly variance: Address;
+  readonly averages: readonly Average[];
+}
+
 /** Where the tensors of one step are. */
 export interface Operands {
   readonly inputs: readonly Address[];
@@ -31,6 +44,8 @@ export interface Operands {
   readonly prepared?: Address;
   /** What a product adds to each output channel, where that is given (bias.ts). */
   readonly bias?: Address;
+  /** The moments of a product's output channels, where they are wanted (measured.ts). */
+  readonly moments?: Moments;
   readonly memory: ProgramMemory;
 }
 
@@ -55,6 +70,8 @@ export interface Lowered {
   readonly readsCodes?: boolean;
   /** Of a convolution: whether its kernel adds a bias (bias.ts). */
   readonly takesBias?: boolean;
+  /** Of a convolution: how its kernels form the moments of its output channels, if they do (measured.ts). */
+  readonly formsMoments?: Path | undefined;
   /**
    * In an order that is right. Each launch names all memory that it touches: it runs as soon as that is ready, before
    * others of the step if need be.

@@ -17,6 +17,7 @@ import {
 } from './geometry.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
 import { type Lowered, sumParts } from './lowering.ts';
+import { summationOf } from './moments.ts';
 
 /** What a block has: warpgroups of 64 pixels each, and tiles of 64 columns. */
 interface Block {
@@ -43,7 +44,8 @@ const LAUNCH_CLOCKS = 6000;
 const SIDES = [3, 2] as const;
 const STAGE_PIXELS = 32;
 
-export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'preparation' | 'takesBias' | 'launches'> {
+export interface PointwiseProduct
+  extends Pick<Lowered, 'workspaceBytes' | 'preparation' | 'takesBias' | 'formsMoments' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly block: string };
 }
 
@@ -102,11 +104,11 @@ function cutOf({ pixels, inputs, outputs }: Convolution, multiprocessors: number
   return cuts.reduce((best, cut) => (cost(cut) < cost(best) ? cut : best));
 }
 
-function product(g: Convolution, mode: Mode, { multiprocessors }: Target): PointwiseProduct {
+function product(g: Convolution, mode: Mode, target: Target): PointwiseProduct {
   const { pixels, inputs, outputs } = g;
-  const { warpgroups, tiles, chunksPerPart, parts } = cutOf(g, multiprocessors);
+  const { warpgroups, tiles, chunksPerPart, parts } = cutOf(g, target.multiprocessors);
   const rows = 64 * warpgroups;
-  const count = pixels * outputs;
+  const summation = summationOf(parts, [pixels, outputs], mode, target, rows);
   const groups = outputs / (CHANNELS * tiles);
   const transposed = mode === INPUT_GRADIENT ? 1 : 0;
   // Tiles below each other, and beside each other.
@@ -115,8 +117,9 @@ function product(g: Convolution, mode: Mode, { multiprocessors }: Target): Point
   const [ofChunks, ofTiles] = transposed ? [beside, below] : [below, beside];
   return {
     aspects: { parts: oneOrSeveral(parts), block: blockName({ warpgroups, tiles }) },
-    ...(parts > 1 && { workspaceBytes: 4 * parts * count }),
+    workspaceBytes: summation.bytes,
     takesBias: parts === 1,
+    formsMoments: summation.formsMoments,
     // Those of a block's columns have a power of two in common, so that both ways have tiles of their own.
     preparation: layOut({
       ...{ stride: 1, length, padding: 0 },
@@ -124,25 +127,35 @@ function product(g: Convolution, mode: Mode, { multiprocessors }: Target): Point
       groups: { count: groups, apart: tiles * ofTiles },
       units: { count: tiles, apart: ofTiles },
     }),
-    launches: ({ inputs: [a], outputs: [result], workspace: partials, bias = 0n, prepared }) => [
-      launch(
-        { file: 'pointwise-f16.cu', defines: { STRIDE: 1, WARPGROUPS: warpgroups, TILES: tiles, WGMMA: 1 } },
-        'multiply_pixels',
-        {
-          grid: [ceilDivide(pixels, rows) * groups, parts],
-          block: 128 * warpgroups,
-          // Two chunks of pixels in f32 and in f16, three of weights.
-          shared: 2 * CHANNELS * rows * (4 + 2) + 3 * tiles * TILE_BYTES,
-        },
-        {
-          ...addresses({ a: a! }),
-          ...laidWeights(prepared, inputs * outputs),
-          ...addresses({ bias, result: parts > 1 ? partials : result! }),
-          ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart, transposed }),
-        },
-      ),
-      ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
-    ],
+    launches: (at) => {
+      const {
+        inputs: [a],
+        outputs: [result],
+        workspace: partials,
+        bias = 0n,
+        prepared,
+      } = at;
+      return [
+        launch(
+          { file: 'pointwise-f16.cu', defines: { STRIDE: 1, WARPGROUPS: warpgroups, TILES: tiles, WGMMA: 1 } },
+          'multiply_pixels',
+          {
+            grid: [ceilDivide(pixels, rows) * groups, parts],
+            block: 128 * warpgroups,
+            // Two chunks of pixels in f32 and in f16, three of weights.
+            shared: 2 * CHANNELS * rows * (4 + 2) + 3 * tiles * TILE_BYTES,
+          },
+          {
+            ...addresses({ a: a! }),
+            ...laidWeights(prepared, inputs * outputs),
+            ...addresses({ bias, result: parts > 1 ? partials : result! }),
+            ...addresses({ columnSums: summation.columnSums(partials, at) }),
+            ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart, transposed }),
+          },
+        ),
+        ...summation.launches(partials, result!, at),
+      ];
+    },
   };
 }
 
