@@ -95,7 +95,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         if (tile == blockIdx.x) {
           xScale = *zero.xScale;
           xZero = *zero.xZero;
-          reach = KH * KW > 1 && xZero != 0;
+          reach = xZero != 0 && (KH * KW > 1 || g.paddingY > 0 || g.paddingX > 0);
         }
 #pragma unroll
         for (int i = 0; i < 32; i++) (&totals[0][0])[i] = 0;

@@ -143,9 +143,9 @@ INLINE void storeDequantized(const OutputTile &tile, const ColumnTerms &terms, c
         }
       }
     };
-    // Where x has no zero point the sums of weight codes count for nothing.
-    const int all = g.kh * g.kw;
-    if (__all_sync(0xffffffffu, xZero == 0 || (taps[0].count == all && taps[1].count == all))) store(Constant<0>{});
+    // Where x has no zero point the sums of weight codes count for nothing, nor do those of rows that are not there.
+    auto isWhole = [&](int part) { return row + 8 * part >= rows || taps[part].count == g.kh * g.kw; };
+    if (__all_sync(0xffffffffu, xZero == 0 || (isWhole(0) && isWhole(1)))) store(Constant<0>{});
     else store(Constant<1>{});
   }
 }
