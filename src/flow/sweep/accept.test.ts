@@ -20,6 +20,46 @@ test('what the data decide is refused where they are; elsewhere the trials look 
   for (const data of ['images:no-such-folder', 'no-such-file.csv']) await acceptTrials(planned(data), undefined);
 });
 
+test.each([
+  [{ data: 'digit' }, /^the trial \S+: unknown data set 'digit'; did you mean 'digits'\? valid: digits, cifar10:DIR, /],
+  [{ data: 'cifra10:data/cifar' }, /unknown data set 'cifra10'; did you mean 'cifar10'\?/],
+  [{ data: 'mnist' }, /unknown data set 'mnist'; valid: digits, .* or a path to such data \(.* \.\/NAME\)$/],
+  [{ data: 'procedrual:8x8x3,classes=3' }, /unknown data set 'procedrual'; did you mean 'procedural'\?/],
+  [{ data: 'cifra10', model: './no-such-model.mjs' }, /unknown data set 'cifra10'/],
+  [{ map: { multiplier: 'exakt' } }, /unknown multiplier 'exakt'; did you mean 'exact'\? valid: exact, .*NAME\)$/],
+  [{ map: { multiplier: 'mul8u' } }, /unknown multiplier 'mul8u'; valid: exact, trained, a generator such as /],
+])('%j is no name, and could be no path', async (settings, reason) => {
+  const refused = acceptTrials(trialsOf({ settings, over: [parseAxis('seed=1,2')] }), undefined);
+  await expect(refused).rejects.toThrow(reason);
+});
+
+test.each([
+  ...['/data/cifra10', './mnist', 'data/cifra10', 'C:\\data\\digit', 'cifar10:cifar', 'images:mnist', 'cifra.npz'].map(
+    (data) => ({ data }),
+  ),
+  ...['./exakt', '/multipliers/mul8u', 'mul8u.v'].map((multiplier) => ({ map: { multiplier } })),
+])('%j may be where the trials will be', async (settings) => {
+  await acceptTrials(trialsOf({ settings, over: [parseAxis('seed=1,2')] }), undefined);
+});
+
+test('a bare name is a path where it leads somewhere, and what the run has that trials branch from', async () => {
+  const [before, folder] = [process.cwd(), mkdtempSync(join(tmpdir(), 'tram-accept-'))];
+  const trials = trialsOf({ settings: { data: 'mnist', map: { multiplier: 'mul8u' } }, over: [parseAxis('seed=1')] });
+  const [{ settings }] = trials as [(typeof trials)[number]];
+  const source = { configuration: parseConfiguration(settings, 'test'), phases: {} } as unknown as Manifest;
+  await acceptTrials(trials, source);
+  try {
+    process.chdir(folder);
+    mkdirSync('mnist');
+    await expect(acceptTrials(trials, undefined)).rejects.toThrow(/unknown multiplier 'mul8u'/);
+    writeFileSync('mul8u', '');
+    await expect(acceptTrials(trials, undefined)).rejects.toThrow(/mnist holds no data that are known/);
+  } finally {
+    process.chdir(before);
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('of a phase that trials take from a run nothing is asked', async () => {
   const configuration = parseConfiguration({ explore }, 'test');
   const source = (...done: string[]) =>
