@@ -1,12 +1,18 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { openDataset } from '../../data/registry.ts';
 import { encodeImagePng } from '../../report/png.ts';
 import type { Manifest } from '../run/manifest.ts';
 import { parseConfiguration } from '../settings/config.ts';
 import { acceptTrials } from './accept.ts';
 import { parseAxis, trialsOf } from './grid.ts';
+
+vi.mock('../../data/registry.ts', async (load) => {
+  const original = await load<typeof import('../../data/registry.ts')>();
+  return { ...original, openDataset: vi.fn(original.openDataset) };
+});
 
 const explore = { optimizer: 'adam', epochs: 2, power: 0.3, thetaLearningRate: 1e-6 } as const;
 const over = [parseAxis('recover-epochs=1,2')];
@@ -66,6 +72,36 @@ test('of a phase that trials take from a run nothing is asked', async () => {
     ({ configuration, phases: Object.fromEntries(done.map((phase) => [phase, {}])) }) as unknown as Manifest;
   await expect(acceptTrials(planned('digits'), source('train', 'quantize'))).rejects.toThrow(tooSlow);
   await acceptTrials(planned('digits'), source('train', 'quantize', 'explore'));
+});
+
+test('data are opened once for all networks, images once for each size that networks choose for them', async () => {
+  const opened = vi.mocked(openDataset);
+  const asked = async (settings: object, ...axes: string[]) => {
+    opened.mockClear();
+    await acceptTrials(trialsOf({ settings, over: axes.map(parseAxis) }), undefined);
+    return opened.mock.calls.map(([spec]) => spec);
+  };
+  const sizes = ['procedural:32x32x3,classes=4', 'procedural:32x32x3,classes=6'];
+  const networks = 'model=resnet8,resnet20,imagenet/resnet18;seed=1,2'.split(';');
+  expect(await asked({}, `data=${sizes.join(';')}`, ...networks)).toEqual(sizes);
+  expect(await asked({ data: sizes[0] }, 'sample=40,80', ...networks)).toEqual([sizes[0], sizes[0]]);
+  const folder = mkdtempSync(join(tmpdir(), 'tram-accept-'));
+  try {
+    for (const name of ['a', 'b']) {
+      mkdirSync(join(folder, name));
+      for (let k = 0; k < 10; k++) {
+        const size = 33 + k;
+        writeFileSync(join(folder, name, `${k}.png`), encodeImagePng(size, size, new Uint8Array(3 * size ** 2)));
+      }
+    }
+    const data = `images:${folder}`;
+    expect(await asked({ data }, 'model=resnet18,mobilenet_v2,imagenet/mobilenetv2,torchvision/vgg11_bn')).toEqual([
+      data,
+      data,
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('no image cache is filled for it', async () => {

@@ -4,7 +4,7 @@
 // a misspelt name, wherever the trials will be.
 
 import { existsSync } from 'node:fs';
-import { isHere, refuseMisspelt } from '../../data/registry.ts';
+import { hasImageFiles, isHere, openDataset, refuseMisspelt } from '../../data/registry.ts';
 import { generators, isGeneratorSpec, meantAsGenerator } from '../../netlist/generators/registry.ts';
 import { findModel } from '../../nn/models/registry.ts';
 import { UserError } from '../../tensor/errors.ts';
@@ -23,14 +23,16 @@ import type { Trial } from './grid.ts';
 import { phaseKeys } from './keys.ts';
 
 /**
- * Throws a UserError, with the trial's name, for the first one that cannot run. Each data set and network is opened
- * once. `source`: the run that trials branch from, whose finished phases are not looked at again.
+ * Throws a UserError, with the trial's name, for the first one that cannot run. Each data set is opened once, and each
+ * network once for each of them. `source`: the run that trials branch from, whose finished phases are not looked at
+ * again.
  */
 export async function acceptTrials(trials: readonly Trial[], source: Manifest | undefined): Promise<void> {
   for (const { settings } of trials) requireModel(settings.model);
   const done = source ? phaseKeys(withoutSearchedWidths(source)).filter(({ phase }) => source.phases[phase]) : [];
   const taken = new Set(done.map(({ key }) => key));
   const opened = new Map<string, Pick<OpenTask, 'layers'> & { readonly images: number }>();
+  const open = onceForEach(openDataset);
   const imported = new Set<string>();
   for (const { name, settings } of trials) {
     const configuration = parseConfiguration(settings, `the trial ${name}`);
@@ -42,7 +44,7 @@ export async function acceptTrials(trials: readonly Trial[], source: Manifest | 
       const { model, data, train } = looked;
       const asked = JSON.stringify([model, data, train.checkpoint, datasetOptions(looked, process.cwd())]);
       if (!opened.has(asked)) {
-        const { layers, dataset } = await openTask(looked, source?.inputs);
+        const { layers, dataset } = await openTask(looked, source?.inputs, {}, undefined, open);
         opened.set(asked, { layers, images: dataset.train.count });
       }
       const toDo = phaseKeys(configuration).filter(({ key }) => !taken.has(key));
@@ -57,6 +59,17 @@ export async function acceptTrials(trials: readonly Trial[], source: Manifest | 
 /** A name that no model has. */
 function requireModel(name: string | undefined): void {
   if (name !== undefined && !isModelFile(name)) findModel(name);
+}
+
+/** The same data set for the same text and options; an option of image files says nothing of others. */
+function onceForEach(open: typeof openDataset): typeof openDataset {
+  const opened = new Map<string, ReturnType<typeof openDataset>>();
+  return (spec, { usualSize, ...rest } = {}) => {
+    const options = hasImageFiles(spec) ? { ...rest, ...given({ usualSize }) } : rest;
+    const asked = JSON.stringify([spec, options]);
+    if (!opened.has(asked)) opened.set(asked, open(spec, options));
+    return opened.get(asked)!;
+  };
 }
 
 /** Names of data and of a multiplier that are none; what the run has that trials branch from was found there. */
