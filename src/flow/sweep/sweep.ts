@@ -2,7 +2,7 @@
 // still works. The plan is made once; then any number of processes work on it, here or on other machines, and the last
 // one writes the front.
 
-import { UserError } from '../../tensor/errors.ts';
+import { requireWhole, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { Technology, type TechnologyOptions } from '../../workbench/synthesised-power.ts';
 import { runFlow } from '../flow.ts';
@@ -131,9 +131,7 @@ export interface WorkerReport extends Worked {
 export async function workOnSweep(options: WorkerOptions): Promise<WorkerReport> {
   const { folder, devices = [{}], perform = runFlow, ...rest } = options;
   const { trials } = rest;
-  if (trials !== undefined && !(Number.isInteger(trials) && trials >= 1)) {
-    throw new UserError(`trials is ${trials}; a whole number of at least 1 was expected`);
-  }
+  if (trials !== undefined) requireWhole('trials', trials, 1);
   requireDevices(devices);
   const plan = readSweep(folder);
   const worked = await workOn({ folder, plan, slots: devices, perform, ...rest });
