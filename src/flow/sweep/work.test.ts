@@ -29,6 +29,7 @@ import { type ConfigurationInput, parseConfiguration } from '../settings/config.
 import type { SweepEvent } from './events.ts';
 import { claimPath, keepOutcome, openSweep, outcomeOf, type SweepPlan } from './folder.ts';
 import { parseAxis, trialsOf } from './grid.ts';
+import { statusOf } from './status.ts';
 import { planSweep, reportSweep, sweep, workOnSweep } from './sweep.ts';
 import { workOn } from './work.ts';
 
@@ -452,6 +453,31 @@ test('what no plan, worker or front can be made of is refused before anything is
   expect(existsSync(folder)).toBe(false);
   const settings = { recover: { epochs: 40 } };
   expect((await planSweep({ folder, plan: { ...plan, settings }, rungs: 'usual' })).rungs).toEqual([10, 20]);
+});
+
+const lookers = {
+  status: (folder: string) => statusOf(folder),
+  work: (folder: string) => workOnSweep({ folder }),
+  report: (folder: string) => reportSweep({ folder, synthesis: null }),
+};
+
+test.each([
+  ['sweep.json', ['status', 'work', 'report'], /; restore it, or begin a new sweep$/],
+  ['trials/lambda1.json', ['status', 'work', 'report'], /; remove it to have the run looked at again$/],
+  ['trials/lambda1.rung1.json', ['work'], /; remove it to have the run looked at again$/],
+] as const)('a damaged %s is told to %j in one line, with what to do', async (name, asked, advice) => {
+  const { folder } = await newSweep(`damaged-${name.replaceAll('/', '-')}`, ['lambda=1,2'], [1]);
+  mkdirSync(join(folder, 'trials'), { recursive: true });
+  const path = join(folder, name);
+  for (const text of ['', '{', 'null', '[]', '{}', '{ "state": 3, "task": 3 }']) {
+    writeFileSync(path, text);
+    for (const who of asked) {
+      const refusal: unknown = await (async () => lookers[who](folder))().catch((error: unknown) => error);
+      expect(refusal, text).toBeInstanceOf(UserError);
+      expect((refusal as UserError).message).toMatch(advice);
+      expect((refusal as UserError).message).toContain(path);
+    }
+  }
 });
 
 test('a number of trials that is none is refused', async () => {
