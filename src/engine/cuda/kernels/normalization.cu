@@ -1,58 +1,10 @@
 // Batch norm with what surrounds it: an addition and a relu behind it, the relu's gradient in front of its own. Bound
 // by memory, so every pass over a tensor counts: relu(normalised + other) is formed in the pass that normalises, and
 // the gradient of that relu needs no stored output, for the sign of a normalised value is formed again from x by the
-// same operations; and the range of what is normalised moves in that pass too.
+// same operations; and the range of what is normalised moves in that pass too. The statistics: moments.cu.
 // -D: WIDTH.
 #include "clip.cuh"
 #include "normalization.cuh"
-
-// Statistics.
-
-/** A running average: `to` = alpha·before + beta·value; none where `to` is null. */
-struct Average {
-  const float *before;
-  float *to;
-  float alpha, beta;
-  INLINE void move(int column, float value) const {
-    if (to) to[column] = alpha * before[column] + beta * value;
-  }
-};
-
-/**
- * Mean and biased variance, and running averages of both; in double precision the difference of the raw moments loses
- * nothing that a float could hold.
- */
-struct Moments : LaneTotals {
-  typedef Lanes Item;
-  const float *x;
-  float *mean, *variance;
-  Average ofMean, ofVariance;
-  int rows;
-  INLINE Item load(int i) const { return readVector(x, i); }
-  INLINE void visit(Sum &sum, const Item &item, int, int) const {
-#pragma unroll
-    EACH_LANE {
-      const double value = item.v[l];
-      sum.v[l].a += value;
-      sum.v[l].b += value * value;
-    }
-  }
-  INLINE void finish(int vector, const Sum &sum) const {
-#pragma unroll
-    EACH_LANE {
-      const int column = vector * WIDTH + l;
-      const double mu = sum.v[l].a / rows;
-      const float center = (float)mu, spread = (float)fmax(sum.v[l].b / rows - mu * mu, 0.0);
-      mean[column] = center;
-      variance[column] = spread;
-      ofMean.move(column, center);
-      ofVariance.move(column, spread);
-    }
-  }
-};
-KERNEL moments(const float *x, float *mean, float *variance, Average ofMean, Average ofVariance, SHAPE) {
-  REDUCE(Moments{{}, x, mean, variance, ofMean, ofVariance, rows});
-}
 
 KERNEL gradient_sums(const float *g, const float *x, const float *gamma, const float *mean, const float *variance, float *dgamma,
                      float *dbeta, float epsilon, SHAPE) {

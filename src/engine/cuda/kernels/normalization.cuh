@@ -1,11 +1,9 @@
-// What the kernels of batch norm share: normalising, sums per channel, and its gradient, of stored gradients and of
-// those that are formed where they are read. One thread works on WIDTH neighbouring channels (4 where the channel count
-// is a multiple of 4, else 1), a vector; the channel axis is the last one.
-// -D: WIDTH.
+// What the kernels of batch norm share beside its statistics (moments.cu): normalising, and its gradient, of stored
+// gradients and of those that are formed where they are read. One thread works on WIDTH neighbouring channels (4 where
+// the channel count is a multiple of 4, else 1), a vector; the channel axis is the last one.
+// -D: WIDTH, of lane-totals.cuh.
 #pragma once
-#define THREADS 512
-#include "lanes.cuh"
-#include "reduce.cuh"
+#include "lane-totals.cuh"
 
 /** What normalises a vector's channels: (x − mean)·factor + beta. */
 struct Channels {
@@ -30,26 +28,6 @@ struct Channels {
       result.v[l] = rectified ? fminf(fmaxf(value, 0.0f), limit) : value;
     }
     return result;
-  }
-};
-
-struct LanePairs {
-  Pair v[WIDTH];
-};
-INLINE LanePairs readFresh(const LanePairs *from) {
-  LanePairs pairs;
-#pragma unroll
-  EACH_LANE pairs.v[l] = readFresh(&from->v[l]);
-  return pairs;
-}
-struct LaneTotals {
-  typedef LanePairs Sum;
-  static INLINE Sum empty() { return {}; }
-  static INLINE Sum merge(const Sum &p, const Sum &q) {
-    Sum sum;
-#pragma unroll
-    EACH_LANE sum.v[l] = {p.v[l].a + q.v[l].a, p.v[l].b + q.v[l].b};
-    return sum;
   }
 };
 
@@ -104,6 +82,7 @@ template <bool RECTIFIED, class Gradients> struct GradientSums : LaneTotals {
     }
   }
 };
+
 // Elements. A thread has several vectors that lie a block of 256 threads apart, all read before the first is written.
 
 /** The vectors of this thread, of `parts`, as `part` and its number `i`. */

@@ -153,6 +153,102 @@ describe('running averages of the statistics of a batch norm', () => {
   });
 });
 
+describe('the statistics of a batch norm behind a convolution', () => {
+  const share = { alpha: 0.9, beta: 0.1 };
+  const geometry = square({ padding: 1 });
+  interface Form {
+    /** What stands behind the batch norm, and between it and the convolution. */
+    readonly behind?: (graph: Graph, y: Value) => Value;
+    readonly between?: (graph: Graph, y: Value) => Value;
+    readonly averaged?: boolean;
+  }
+  function convolved({ behind = relu, between = (_, y) => y, averaged = true }: Form = {}): Graph {
+    const graph = new Graph();
+    const x = graph.apply1('affine', [graph.input('image', [2, 4, 4, 8])], { scale: 2, offset: 0 });
+    const scales = [graph.variable('gamma', [8]), graph.variable('beta', [8])];
+    const product = graph.labelled('conv1', () =>
+      graph.apply1('conv2d', [x, graph.variable('w', [3, 3, 8, 8])], geometry),
+    );
+    const [y, ...moments] = graph.apply('batchNorm', [between(graph, product), ...scales], attributes);
+    ['mean', 'variance'].forEach((name, at) => {
+      if (!averaged) return;
+      const running = graph.variable(name, [8]);
+      graph.assign(running, graph.apply1('add', [running, moments[at]!], share));
+    });
+    const end = behind(graph, y!);
+    // As a backward pass does.
+    for (const [name, [a, b]] of Object.entries({ y: [end, product], moments, x: [x, x] })) {
+      graph.output(name, graph.apply1('dot', [a!, b!], {}));
+    }
+    return graph;
+  }
+  const formsMoments: Abilities = ({ op }) =>
+    op === 'conv2d' ? { formsMoments: { way: 'any', aspects: {} }, workspaceBytes: 10_000 } : {};
+  const workspaceBytes = (node: Node) => formsMoments(node).workspaceBytes ?? 0;
+  const planOf = (form?: Form, reuseDistance = 32) => plan(convolved(form), { workspaceBytes, reuseDistance });
+  const opsWith = (form?: Form, abilities = formsMoments) => fuse(planOf(form), abilities).map(({ node }) => node.op);
+  const inVariable = (name: string) => ({ region: 'variable', name });
+
+  test('are formed by its step, in its workspace, with the averages that they move', () => {
+    const planned = planOf();
+    const [, product, norm] = planned.steps;
+    const [, measured, normalize, ...others] = fuse(planned, formsMoments);
+    expect([measured!.node.op, normalize!.node.op]).toEqual(['measuredConv2d', 'normalize']);
+    expect(others.map(({ node }) => node.op)).toEqual(['dot', 'dot', 'dot']);
+    expect(measured!.node.attributes).toEqual({ ...geometry, averages: [share, share] });
+    expect(measured!.node.label).toBe('conv1');
+    expect(measured!.inputs).toEqual([...product!.inputs, inVariable('mean'), inVariable('variance')]);
+    expect(measured!.outputs).toEqual([
+      ...[...product!.outputs, ...norm!.outputs.slice(1)],
+      ...[inVariable('mean'), inVariable('variance')],
+    ]);
+    expect(measured!.workspace).toEqual(product!.workspace);
+    expect(normalize!.inputs.slice(3)).toEqual(norm!.outputs.slice(1));
+  });
+
+  test('are formed there, too, where nothing joins behind the batch norm', () => {
+    const behind = (_: Graph, y: Value) => y;
+    const planned = planOf({ behind });
+    const [, measured, normalize, ...others] = fuse(planned, formsMoments);
+    expect([measured!.node.op, normalize!.node.op]).toEqual(['measuredConv2d', 'batchNormInference']);
+    expect(others.map(({ node }) => node.op)).toEqual(['dot', 'dot', 'dot']);
+    const norm = planned.steps[2]!;
+    expect(normalize!.inputs).toEqual([...norm.inputs, ...norm.outputs.slice(1)]);
+    expect(normalize!.outputs).toEqual(norm.outputs.slice(0, 1));
+    expect(opsWith({ behind, averaged: false }).slice(1, 3)).toEqual(['measuredConv2d', 'batchNormInference']);
+  });
+
+  test('keep their step where the kernel cannot form them or the batch norm is not of its output at once', () => {
+    const twice = (graph: Graph, y: Value) => graph.apply1('affine', [y], { scale: 2, offset: 0 });
+    const renamed = (graph: Graph, y: Value) => graph.apply1('reshape', [y], { shape: [32, 8] });
+    const apart = [
+      opsWith({}, () => ({})),
+      opsWith({ between: twice }),
+      opsWith({
+        between: renamed,
+        behind: (graph, y) => relu(graph, graph.apply1('reshape', [y], { shape: [2, 4, 4, 8] })),
+      }),
+      // Another step comes between.
+      opsWith({
+        between: (graph, y) => {
+          graph.output('between', graph.apply1('sum', [y], {}));
+          return y;
+        },
+      }),
+    ];
+    for (const ops of apart) {
+      expect(ops).toContain('conv2d');
+      expect(ops).not.toContain('measuredConv2d');
+    }
+  });
+
+  test('keep their step where they lie over what the convolution still uses', () => {
+    expect(opsWith()).toContain('measuredConv2d');
+    const ops = fuse(planOf({}, 0), formsMoments).map(({ node }) => node.op);
+    expect(ops.slice(0, 4)).toEqual(['affine', 'conv2d', 'moments', 'normalize']);
+  });
+});
+
 describe('the gradient of a range', () => {
   function gradient(rest: (graph: Graph, slope: Value, other: Value) => Value): Graph {
     const graph = new Graph();

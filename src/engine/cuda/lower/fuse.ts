@@ -3,12 +3,14 @@
 // relu in front of it, the range of an activation with the quantiser's scale that follows from it, the gradient of a
 // range with the sum that it is added to, a max pool with the taps that its gradient is formed of and with batch norm
 // and relu in front of it, both ways, the values of codes with the gradient of weights that they are for, a bias with
-// the product that it is added to. The plan is laid out before, so a fused step may only use memory that still holds
-// what it reads: it takes the place of the last step that it joins, and is formed only where its operands live that
-// long; or, with a bias, that of the first, whose workspace others may have later. Nothing else changes: operations,
-// their meaning and their storage stay what the plan says.
+// the product that it is added to, the statistics of a batch norm with the product that they are of. The plan is laid
+// out before, so a fused step may only use memory that still holds what it reads: it takes the place of the last step
+// that it joins, and is formed only where its operands live that long; or, with a bias or with statistics, that of the
+// first, whose workspace others may have later. Nothing else changes: operations, their meaning and their storage stay
+// what the plan says.
 
-import { sizeOf } from '../../../tensor/tensor.ts';
+import { given } from '../../../tensor/given.ts';
+import { byteSize, sizeOf } from '../../../tensor/tensor.ts';
 import type { Node, Value } from '../../graph/graph.ts';
 import type { OpAttributes, OpName } from '../../graph/ops.ts';
 import { type Handed, type Plan, root, type Step, type Storage } from '../../graph/plan.ts';
@@ -53,6 +55,8 @@ export interface FusedAttributes {
   biasedConv2d: OpAttributes['conv2d'];
   /** (operands of axmConv2d, bias) → y plus the bias of each output channel. */
   biasedAxmConv2d: OpAttributes['axmConv2d'];
+  /** (operands of conv2d, averages?) → y, and what moments gives of that. */
+  measuredConv2d: OpAttributes['conv2d'] & Pick<FusedAttributes['moments'], 'averages'>;
 }
 type PooledNormalization = OpAttributes['batchNorm'] & {
   readonly relu: OpAttributes['relu'];
@@ -73,14 +77,17 @@ export interface FusedStep extends Omit<Step, 'node'> {
 }
 
 /** What the device's kernel for a node can do beside the node's work. */
-export type Abilities = (node: Node) => Pick<Lowered, 'readsCodes' | 'takesBias'>;
+export type Abilities = (node: Node) => Pick<Lowered, 'readsCodes' | 'takesBias' | 'formsMoments' | 'workspaceBytes'>;
 
 /** The plan's steps, in an order that is right, with those joined that can be. */
 export function fuse(plan: Plan, abilities: Abilities = () => ({})): FusedStep[] {
   const uses = usesOf(plan);
   const replaced = new Map<number, readonly FusedStep[]>();
   plan.steps.forEach(({ node }, at) => {
-    if (node.op === 'batchNorm') joinForward(plan, uses, at, replaced);
+    if (node.op === 'batchNorm') {
+      joinForward(plan, uses, at, replaced);
+      joinMoments(plan, at, abilities, replaced);
+    }
     if (node.op === 'reluGradient') joinGradient(plan, uses, at, replaced);
     if (node.op === 'minMax') joinRange(plan, uses, at, replaced);
     if (node.op === 'minMaxGradient') joinSum(plan, uses, at, replaced);
@@ -142,25 +149,9 @@ function joinForward(plan: Plan, uses: Uses, at: number, replaced: Map<number, r
   const added = other === undefined ? [] : [steps[addition!]!.node.inputs[other]!];
   const addedPlace = other === undefined ? [] : [steps[addition!]!.inputs[other]!];
   for (const joined of [addition, last]) if (joined !== undefined) replaced.set(joined, []);
-  const averages = averagesBehind(steps, at, [mean, variance]);
-  for (const [number] of averages.entries()) replaced.set(at + 1 + number, []);
-  replaced.set(at, [
-    {
-      ...step,
-      node: {
-        op: 'moments',
-        attributes: {
-          ...attributes,
-          ...(averages.length > 0 && { averages: averages.map(({ node }) => node.attributes) }),
-        },
-        inputs: [inputs[0]!, ...averages.map(({ node }) => node.inputs[0]!)],
-        outputs: [mean, variance, ...averages.map(({ node }) => node.outputs[0]!)],
-        label: step.node.label,
-      },
-      inputs: [step.inputs[0]!, ...averages.map(({ inputs }) => inputs[0]!)],
-      outputs: [...step.outputs.slice(1), ...averages.map(({ outputs }) => outputs[0]!)],
-    },
-  ]);
+  const moments = momentsAt(steps, at);
+  for (const [number] of averagesOf(moments)) replaced.set(at + 1 + number, []);
+  replaced.set(at, [moments]);
   replaced.set(last, [
     {
       node: {
@@ -176,6 +167,33 @@ function joinForward(plan: Plan, uses: Uses, at: number, replaced: Map<number, r
     },
   ]);
 }
+
+type MomentsStep = FusedStep & { readonly node: FusedNode<'moments'> };
+
+/** The statistics of the batch norm at `at`, with the running averages at once behind it that they move. */
+function momentsAt(steps: readonly Step[], at: number): MomentsStep {
+  const step = steps[at]!;
+  const { inputs, outputs, attributes, label } = step.node as Node<'batchNorm'>;
+  const [, mean, variance] = outputs as [Value, Value, Value];
+  const averages = averagesBehind(steps, at, [mean, variance]);
+  return {
+    ...step,
+    node: {
+      op: 'moments',
+      attributes: {
+        ...attributes,
+        ...(averages.length > 0 && { averages: averages.map(({ node }) => node.attributes) }),
+      },
+      inputs: [inputs[0]!, ...averages.map(({ node }) => node.inputs[0]!)],
+      outputs: [mean, variance, ...averages.map(({ node }) => node.outputs[0]!)],
+      label,
+    },
+    inputs: [step.inputs[0]!, ...averages.map(({ inputs }) => inputs[0]!)],
+    outputs: [...step.outputs.slice(1), ...averages.map(({ outputs }) => outputs[0]!)],
+  };
+}
+
+const averagesOf = ({ node }: MomentsStep) => (node.attributes.averages ?? []).entries();
 
 type AddStep = Step & { readonly node: Node<'add'> };
 
@@ -197,6 +215,67 @@ function averagesBehind(steps: readonly Step[], at: number, moments: readonly [V
 
 const isSum = ({ inputs: [a, b], attributes: { alpha, beta } }: Node<'add'>): boolean =>
   alpha === 1 && beta === 1 && root(a!) !== root(b!);
+
+/**
+ * The statistics of the batch norm at `at`, formed by the convolution at once before where its kernels can: where
+ * nothing that they write lies over what it still reads.
+ */
+function joinMoments(plan: Plan, at: number, abilities: Abilities, replaced: Map<number, readonly FusedStep[]>): void {
+  const [product, norm] = [plan.steps[at - 1], plan.steps[at]!];
+  if (!isStep(product, 'conv2d') || !isStep(norm, 'batchNorm')) return;
+  const { formsMoments, workspaceBytes = 0 } = abilities(product.node);
+  const [y] = product.node.outputs;
+  if (!formsMoments || norm.node.inputs[0] !== y) return;
+  const moments = momentsAt(plan.steps, at);
+  const [, ...before] = moments.node.inputs;
+  const read = [
+    ...product.node.inputs.map((value, which) => [product.inputs[which]!, byteSize(value)] as const),
+    ...(product.workspace ? [[product.workspace, workspaceBytes] as const] : []),
+  ];
+  const isFree = moments.outputs.every((to, which) =>
+    read.every(([from, bytes]) => !overlap(from, bytes, to, byteSize(moments.node.outputs[which]!))),
+  );
+  if (!isFree || before.some((value) => root(value) === y)) return;
+
+  const isWhole = !replaced.has(at);
+  replaced.set(at - 1, [
+    {
+      ...product,
+      node: {
+        op: 'measuredConv2d',
+        attributes: { ...product.node.attributes, ...given({ averages: moments.node.attributes.averages }) },
+        inputs: [...product.node.inputs, ...before],
+        outputs: [y!, ...moments.node.outputs],
+        label: product.node.label,
+      },
+      inputs: [...product.inputs, ...moments.inputs.slice(1)],
+      outputs: [...product.outputs, ...moments.outputs],
+    },
+  ]);
+  for (const [number] of averagesOf(moments)) replaced.set(at + 1 + number, []);
+  replaced.set(at, isWhole ? [normalizationAt(norm)] : []);
+}
+
+/** What is left of a batch norm whose statistics are there. */
+const normalizationAt = ({ node, inputs, outputs }: Step & { readonly node: Node<'batchNorm'> }): FusedStep => ({
+  node: {
+    ...node,
+    op: 'batchNormInference',
+    inputs: [...node.inputs, ...node.outputs.slice(1)],
+    outputs: node.outputs.slice(0, 1),
+  },
+  inputs: [...inputs, ...outputs.slice(1)],
+  outputs: outputs.slice(0, 1),
+  workspace: undefined,
+});
+
+/** Whether two places have bytes in common. */
+function overlap(a: Storage, bytesOfA: number, b: Storage, bytesOfB: number): boolean {
+  if (a.region !== b.region) return false;
+  if (a.region === 'variable' || a.region === 'constant') return samePlace(a, b);
+  const [from, other] = [a.offset, (b as typeof a).offset];
+  return from < other + bytesOfB && other < from + bytesOfA;
+}
 
 /** The gradient of a relu at `at` that only that of its batch norm reads. */
 function joinGradient(plan: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {

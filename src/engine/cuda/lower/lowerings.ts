@@ -18,6 +18,7 @@ import type { Target } from './launch.ts';
 import { loss, lossWays } from './loss.ts';
 import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
 import { matrixProduct, matrixProductWays } from './matrix-product.ts';
+import { measured, measuredWays } from './measured.ts';
 import { movement, movementWays } from './movement.ts';
 import { fusedNormalization, fusedNormalizationWays, normalization, normalizationWays } from './normalization.ts';
 import { pooledNormalization, pooledNormalizationWays } from './pooled-normalization.ts';
@@ -50,6 +51,7 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...quantization,
   ...approximate,
   ...biased,
+  ...measured,
   ...fusedConvolution,
   ...fusedNormalization,
   ...fusedPooling,
@@ -78,6 +80,7 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...quantizationWays,
   ...approximateWays,
   ...biasedWays,
+  ...measuredWays,
   ...fusedConvolutionWays,
   ...fusedNormalizationWays,
   ...fusedPoolingWays,

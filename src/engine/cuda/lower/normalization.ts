@@ -1,6 +1,6 @@
 // Batch norm whole and in the pieces that fuse.ts makes of it: statistics alone or with the running averages that they
 // move, normalisation with an addition and a relu behind it and the range of what that makes, the gradient with that of
-// a relu in front. See kernels/normalization.cu.
+// a relu in front. See kernels/normalization.cu and, for the statistics, kernels/moments.cu.
 
 import { given } from '../../../tensor/given.ts';
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
@@ -9,8 +9,8 @@ import type { OpAttributes } from '../../graph/ops.ts';
 import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
 import type { FusedNode } from './fuse.ts';
 import { ceilDivide } from './geometry.ts';
-import type { Address } from './launch.ts';
 import {
+  type Address,
   type Argument,
   type Arguments,
   addresses,
@@ -19,16 +19,22 @@ import {
   type KernelLaunch,
   type KernelSource,
   launch,
-  struct,
   type Target,
 } from './launch.ts';
-import type { Lowered, Lowering, Lowerings, Operands, WaysOf } from './lowering.ts';
+import type { Lowered, Lowering, Lowerings, Moments, Operands, WaysOf } from './lowering.ts';
+import {
+  MOVED,
+  momentArguments,
+  momentSource,
+  movedAspect,
+  movedAverages,
+  REDUCTION_THREADS,
+  widthOf,
+} from './moments.ts';
 import { movedRange } from './quantization.ts';
 import { REDUCTION_ASPECTS, reduce, reductionAspects, reductionBytes, reductionOf, rowsAndColumns } from './reduce.ts';
 
 const THREADS = 256;
-/** Few large blocks leave few partial sums to the last of them. */
-const REDUCTION_THREADS = 512;
 /** Vectors that a thread of an element-wise kernel has. */
 const UNROLL = 4;
 
@@ -40,7 +46,6 @@ const reducingWays = {
   'four channels at a time': REDUCTION_ASPECTS,
   'one channel at a time': REDUCTION_ASPECTS,
 } as const;
-const MOVED = ['moved', 'none'] as const;
 const momentAspects = { ...REDUCTION_ASPECTS, averages: MOVED } as const;
 const momentWays = { 'four channels at a time': momentAspects, 'one channel at a time': momentAspects } as const;
 export const LIMITS = { limit: ['none', 'one'] } as const;
@@ -72,17 +77,6 @@ export const limitAspect = ({ limit }: OpAttributes['relu']) => ({ limit: LIMITS
 
 type Places = Readonly<Record<string, Address>>;
 
-/** A running average: where it is and goes, and how it moves. */
-interface Average extends Readonly<Record<'alpha' | 'beta', number>> {
-  readonly before: Address;
-  readonly to: Address;
-}
-
-/** The kernels' `Average`. */
-const averageArgument = ({ before, to, alpha, beta }: Average): Argument =>
-  struct({ ...addresses({ before, to }), ...floats({ alpha, beta }) });
-const noAverage = averageArgument({ before: 0n, to: 0n, alpha: 0, beta: 0 });
-
 /** Where the kernels of a gradient are, the beginning of their names, what they take in place of what is stored. */
 interface GradientSource {
   readonly source: KernelSource;
@@ -94,7 +88,7 @@ interface GradientSource {
 
 /** The kernels over a tensor x: how many neighbouring channels a thread takes, how its rows are cut. */
 export function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, target: Target) {
-  const width = shape.at(-1)! % 4 === 0 ? 4 : 1;
+  const width = widthOf(shape.at(-1)!);
   const source = { file: 'normalization.cu', defines: { WIDTH: width } };
   const cut = { width, threads: REDUCTION_THREADS };
   const reduction = reductionOf(...rowsAndColumns(shape, 'channel'), target, cut);
@@ -108,17 +102,8 @@ export function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number
     way: width === 4 ? 'four channels at a time' : 'one channel at a time',
     reduction,
     whole,
-    /** `places`: x, mean, variance; `averages`: what moves by the mean and by the variance, where both do. */
-    moments: (places: Places, at: Operands, averages: readonly Average[] = []): KernelLaunch => {
-      const [ofMean, ofVariance] = averages.length > 0 ? averages.map(averageArgument) : [noAverage, noAverage];
-      return reduce(
-        source,
-        'moments',
-        reduction,
-        { ...addresses(places), ofMean: ofMean!, ofVariance: ofVariance! },
-        at,
-      );
-    },
+    moments: (x: Address, moments: Moments, at: Operands): KernelLaunch =>
+      reduce(momentSource(width), 'moments', reduction, { ...addresses({ x }), ...momentArguments(moments) }, at),
     /** `places`: x, gamma, beta, mean, variance; `other`: what is added, null where nothing is. */
     normalize: (places: Places, other: Address, y: Address, relu?: OpAttributes['relu']): KernelLaunch =>
       launch(source, 'normalize', size, {
@@ -218,7 +203,7 @@ export const normalization: Lowerings<Normalizing> = {
         const [x, gamma, beta] = at.inputs as [Address, Address, Address];
         const [y, mean, variance] = at.outputs as [Address, Address, Address];
         return [
-          kernels.moments({ x, mean, variance }, at),
+          kernels.moments(x, { mean, variance, averages: [] }, at),
           kernels.normalize({ x, gamma, beta, mean, variance }, 0n, y),
         ];
       },
@@ -268,14 +253,13 @@ export const fusedNormalization: { readonly [Op in Fused]: Lowering<never, Fused
     return {
       path: pathOf(momentWays, kernels.way, {
         ...reductionAspects(kernels.reduction),
-        averages: MOVED[averages.length > 0 ? 0 : 1],
+        averages: movedAspect(averages),
       }),
       workspaceBytes,
       launches: (at) => {
         const [x, ...before] = at.inputs as [Address, ...Address[]];
         const [mean, variance, ...to] = at.outputs as [Address, Address, ...Address[]];
-        const moved = averages.map((how, number) => ({ ...how, before: before[number]!, to: to[number]! }));
-        return [kernels.moments({ x, mean, variance }, at, moved)];
+        return [kernels.moments(x, { mean, variance, averages: movedAverages(averages, before, to) }, at)];
       },
     };
   },
