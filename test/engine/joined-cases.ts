@@ -378,9 +378,9 @@ function measured(note: string, x: HostTensor, w: HostTensor, form: Measured = {
 }
 
 /**
- * Neighbouring channels are added, one of hundreds and one of fractions, all of which every device sums without an
- * error: what is wrong comes of the statistics. Sums of squares in single precision are off by a tenth of the variance
- * and more; the mean itself, in single precision, by less than what is allowed.
+ * Neighbouring channels are added, 128 and a fraction, all of which every device sums without an error: what is
+ * wrong comes of the statistics. Sums of squares in single precision are off by a hundredth of the variance; the mean
+ * itself, in single precision, by less than what is allowed.
  */
 function ofLargeMean(x: Shape, w: Shape): readonly [HostTensor, HostTensor] {
   const [kh, kw, inputs, outputs] = w as [number, number, number, number];
@@ -390,7 +390,7 @@ function ofLargeMean(x: Shape, w: Shape): readonly [HostTensor, HostTensor] {
     for (const to of [at, at + 1]) weights[middle + at * outputs + (to % outputs)] = 1;
   }
   const values = ofMeasured(x, 0, 256).data;
-  const data = Float32Array.from(values, (value, at) => (at % 2 === 0 ? 512 : Math.floor(value) / 128));
+  const data = Float32Array.from(values, (value, at) => (at % 2 === 0 ? 128 : Math.floor(value) / 128));
   return [f32(x, data), f32(w, weights)];
 }
 

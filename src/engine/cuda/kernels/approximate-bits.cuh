@@ -136,7 +136,7 @@ INLINE void locateRows(Control &control, Rows &rows, int row0, const Geometry &g
   rows.x[r] = x;
 }
 
-/** Sums the codes of located rows, each by the thread that located it; as many reads as registers allow are in flight. */
+/** Sums the codes of located rows, each by the thread that located it; as many reads as it has registers go at once. */
 INLINE void sumRows(const Control &control, Rows &rows, const Bits &bits) {
   const int r = threadIdx.x, pieces = bits.channels / 64;
   if (r >= BM) return;
@@ -336,6 +336,8 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, const Si
         // Needed when the tile ends: its first copies are under way meanwhile.
         if (stage == 0) sumRows(control, rows, bits);
         arriveWithCopies(full + 8 * slot.at);
+        // All blocks begin at once, and the way from L2 is what they wait for: the first stage has it for itself.
+        if (number == 0 && stage == 0) waitForPhase(full + 8 * slot.at, slot.phase);
         slot.next();
       }
     }

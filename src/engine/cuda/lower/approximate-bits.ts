@@ -31,7 +31,7 @@ const PIECE = 64;
 const LONGEST_WINDOW = 256;
 /** Windows of so few codes are packed two at a time. */
 const HALF_PIECE = 32;
-/** Tiles of 128 rows for each multiprocessor of which there are too few: halves of tiles are not worth a few idle ones. */
+/** Of tiles of 128 rows for each multiprocessor: fewer are halved. A few idle multiprocessors are not worth that. */
 const FEW_TILES = 0.9;
 /** Of the kernels that multiply: a warpgroup that copies and two that count. */
 const THREADS = 384;
@@ -236,7 +236,10 @@ export const bitWays = {
 const NOT_REMOVED = -1;
 const COUNTS_FOR_NOTHING = -2;
 
-/** Of a pair of bits, in products of 8-bit integers: the binary unit does eight in the time of one. */
+/**
+ * Of a pair of bits, in products of 8-bit integers: the binary unit does eight in the time of one, and kernels that count
+ * reach half of its rate, those of planes a third of theirs (truncations of two to six columns, docs/performance-cuda.md).
+ */
 const COST_OF_PAIR = 1 / 12;
 
 /** The product by counts of bits; undefined where another way is taken. `slices`: digits of all planes of that one. */
