@@ -237,8 +237,9 @@ const NOT_REMOVED = -1;
 const COUNTS_FOR_NOTHING = -2;
 
 /**
- * Of a pair of bits, in products of 8-bit integers: the binary unit does eight in the time of one, and kernels that count
- * reach half of its rate, those of planes a third of theirs (truncations of two to six columns, docs/performance-cuda.md).
+ * Of a pair of bits, in products of 8-bit integers. The binary unit does eight in the time of one, and kernels that
+ * count reach half of its rate, those of planes a third of theirs: truncations of two to six columns, measured on an
+ * H100 (docs/performance-cuda.md).
  */
 const COST_OF_PAIR = 1 / 12;
 
