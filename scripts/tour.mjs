@@ -1,8 +1,8 @@
 // The guided tour in its other two forms, from the steps in examples/tour: docs/tour.md and examples/tour/tour.ipynb.
 // A step is a program whose comments `// %% [markdown]` and `// %%` begin a cell of text and one of code. The steps are
 // run one after another in an empty folder; what each code cell prints, and the pictures that it shows, stand below it.
-//   npm run build && npm run docs:tour                  runs everything and writes both
-//   npm run docs:tour -- --texts                        new texts and code, with the outputs that are stored
+//   npm run build && node scripts/tour.mjs              runs everything and writes both
+//   node scripts/tour.mjs --texts                       new texts and code, with the outputs that are stored
 // Table 1 also takes TRAM_PUBLISHED and TRAM_LIBERTY (see the step).
 // Invariant: the code in page and notebook is that of the steps to the letter, so it is what the tests run.
 
@@ -11,6 +11,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { mistake, optionsOf } from '../bench/options.mjs';
 
 const root = join(import.meta.dirname, '..');
 const steps = join(root, 'examples/tour');
@@ -86,13 +87,22 @@ function piecesOf(text, folder) {
 }
 
 /** The outputs that the stored notebook has: for each step those of its code cells. */
-export function storedOutputs() {
-  const { cells } = JSON.parse(readFileSync(notebookFile, 'utf8'));
-  const ofCode = cells.filter(({ cell_type }) => cell_type === 'code').map(({ outputs }) => outputs.map(pieceOf));
+export function storedOutputs(file = notebookFile) {
+  const ofCode = outputsIn(file);
   return stepFiles().map((step) => {
     const { length } = cellsOf(readFileSync(join(steps, step), 'utf8')).filter(({ kind }) => kind === 'code');
     return ofCode.splice(0, length);
   });
+}
+
+/** Of each code cell of a notebook. */
+function outputsIn(file) {
+  try {
+    const { cells } = JSON.parse(readFileSync(file, 'utf8'));
+    return cells.filter(({ cell_type }) => cell_type === 'code').map(({ outputs }) => outputs.map(pieceOf));
+  } catch ({ message }) {
+    throw mistake(`${file} is no notebook of this script (${message}); restore it, or make it anew without --texts`);
+  }
 }
 
 const pieceOf = ({ output_type, text, data, metadata }) =>
@@ -178,7 +188,8 @@ export function runSteps() {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const outputs = process.argv.includes('--texts') ? storedOutputs() : runSteps();
+  const { values } = optionsOf(import.meta.url, { options: { texts: { type: 'boolean', default: false } } });
+  const outputs = values.texts ? storedOutputs() : runSteps();
   const forms = await formsOf(outputs);
   rmSync(pictures, { recursive: true, force: true });
   mkdirSync(pictures, { recursive: true });

@@ -1,4 +1,5 @@
-// The README's library example runs as it stands, and is as short as promised. Its commands: documented.test.ts.
+// The README's library example runs as it stands, and is as short as promised; what it counts are as many. Its
+// commands: documented.test.ts.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
+import { generators } from '../src/netlist/generators/registry.ts';
+import { models } from '../src/nn/models/registry.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -31,4 +34,13 @@ test('the library example of the README runs and prints what it says', () => {
   expect(accuracy).toBeGreaterThan(0.85);
   expect(cost).toBeLessThan(0.9);
   expect(worst).toBeGreaterThan(0);
+});
+
+test('the README has as many families of multipliers and as many networks as the program', () => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  expect([Object.keys(generators).length, readme]).toEqual([15, expect.stringContaining('; fifteen families;')]);
+  expect([10 * Math.floor(models.length / 10), readme]).toEqual([
+    70,
+    expect.stringContaining('[More than seventy networks]'),
+  ]);
 });

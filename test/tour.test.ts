@@ -19,7 +19,7 @@ interface Piece {
 interface TourScript {
   readonly stepFiles: () => string[];
   readonly runSteps: () => Piece[][][];
-  readonly storedOutputs: () => Piece[][][];
+  readonly storedOutputs: (file?: string) => Piece[][][];
   readonly formsFromStored: () => Promise<{ page: string; notebook: string }>;
 }
 const script: string = join(root, 'scripts/tour.mjs');
@@ -82,28 +82,29 @@ test('the notebook is valid, and every code cell shows something', () => {
   }
 });
 
+function startedIn(folder: string, step: string) {
+  const words = [join(root, 'examples/tour', step)];
+  const { status, stdout, stderr } = spawnSync(process.execPath, words, { cwd: folder, encoding: 'utf8' });
+  return { status, stdout, stderr };
+}
+
 test('a step before its time is one line: what is missing, and the step that makes it', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tram-tour-'));
-  const startedIn = (step: string) => {
-    const words = [join(root, 'examples/tour', step)];
-    const { status, stdout, stderr } = spawnSync(process.execPath, words, { cwd: folder, encoding: 'utf8' });
-    return { status, stdout, stderr };
-  };
   const missing = (what: string, step: string) => ({
     ...{ status: 1, stdout: '' },
     stderr: `tour/run has no ${what} yet; run ${step} first, in this folder\n`,
   });
   try {
     for (const step of ['03-quantisation.mjs', '08-front.mjs'])
-      expect(startedIn(step), step).toEqual(missing('float network', '02-float-network.mjs'));
+      expect(startedIn(folder, step), step).toEqual(missing('float network', '02-float-network.mjs'));
     for (const step of ['04-a-multiplier.mjs', '05-exploring.mjs'])
-      expect(startedIn(step), step).toEqual(missing('quantised network', '03-quantisation.mjs'));
+      expect(startedIn(folder, step), step).toEqual(missing('quantised network', '03-quantisation.mjs'));
     // A run that has come half of the way.
     mkdirSync(join(folder, 'tour/run'), { recursive: true });
     writeFileSync(join(folder, 'tour/run/manifest.json'), '{ "phases": { "train": {}, "quantize": {} } }');
-    expect(startedIn('06-mapping.mjs')).toEqual(missing('trained structure', '05-exploring.mjs'));
+    expect(startedIn(folder, '06-mapping.mjs')).toEqual(missing('trained structure', '05-exploring.mjs'));
     for (const step of ['07-recovery.mjs', '09-netlist.mjs'])
-      expect(startedIn(step), step).toEqual(missing('multiplier', '06-mapping.mjs'));
+      expect(startedIn(folder, step), step).toEqual(missing('multiplier', '06-mapping.mjs'));
     // Whatever step is added later: it needs nothing, or says so in one line.
     const files = tour.stepFiles();
     expect(files.filter((step) => !read(`examples/tour/${step}`).includes('needs('))).toEqual([
@@ -111,6 +112,52 @@ test('a step before its time is one line: what is missing, and the step that mak
     ]);
   } finally {
     rmSync(folder, { recursive: true });
+  }
+});
+
+test('what a step cannot read or write is one line: the file, what is wrong with it, and how to begin anew', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tram-tour-'));
+  const [run, manifest] = [join(folder, 'tour/run'), join(folder, 'tour/run/manifest.json')];
+  const ends = (step: string, problem: RegExp) => {
+    const { status, stderr } = startedIn(folder, step);
+    expect(stderr).toMatch(
+      /^[^\n]*tour\/[^\n]*; to begin the tour anew remove the folder tour, and run 02-[\w-]+\.mjs\n$/,
+    );
+    expect(stderr).toMatch(problem);
+    expect(status).toBe(1);
+  };
+  try {
+    mkdirSync(run, { recursive: true });
+    writeFileSync(manifest, '{ "phases": ');
+    ends('03-quantisation.mjs', /^tour\/run\/manifest\.json cannot be read: Unexpected end of JSON input; /);
+    ends('02-float-network.mjs', /^tour\/run\/manifest\.json is not valid JSON: /);
+    for (const text of ['null', '[]', '{ "phases": 3 }']) {
+      writeFileSync(manifest, text);
+      ends('09-netlist.mjs', /^tour\/run\/manifest\.json is not the manifest of a run: it has no phases; /);
+    }
+    writeFileSync(manifest, '{ "phases": { "train": {}, "map": {} } }');
+    ends('08-front.mjs', /^tour\/run\/manifest\.json is not a manifest of this program: /);
+    ends('09-netlist.mjs', /^cannot read tour\/run\/multiplier\.v: no such file or folder; /);
+    rmSync(manifest);
+    mkdirSync(manifest);
+    ends('03-quantisation.mjs', /^tour\/run\/manifest\.json cannot be read: EISDIR: /);
+    writeFileSync(join(folder, 'tour/figures'), '');
+    ends('01-data.mjs', /^EEXIST: file already exists, mkdir 'tour\/figures'; /);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('a notebook that is damaged is one line, too', () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'tram-tour-')), 'tour.ipynb');
+  for (const text of ['{', '[]', '{ "cells": [{ "cell_type": "code" }] }']) {
+    writeFileSync(file, text);
+    expect(() => tour.storedOutputs(file)).toThrow(
+      expect.objectContaining({
+        name: 'UserError',
+        message: expect.stringMatching(/tour\.ipynb is no notebook .*--texts$/),
+      }),
+    );
   }
 });
 

@@ -1,11 +1,24 @@
 // What the steps of the tour show: pictures, tables and figures of a run; and what they need of each other. In a
 // notebook of the Deno kernel a picture appears below its cell; anywhere else it becomes a file in tour/figures, whose
-// name is printed behind an arrow.
+// name is printed behind an arrow, and what a step cannot read or write ends it with one line.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
+import { UserError } from 'tram-axm';
 
 const notebook = globalThis.Deno?.jupyter;
+
+if (!notebook) {
+  process.on('uncaughtException', (/** @type {Error & { code?: string, path?: string }} */ error) => {
+    const isOfFile = error.code !== undefined && error.path !== undefined;
+    console.error(error instanceof UserError || isOfFile ? `${error.message}${advice(error.message)}` : error);
+    process.exit(1);
+  });
+}
+
+/** What helps whatever it is that the tour's own folder is missing. */
+const advice = (/** @type {string} */ message) =>
+  /\btour\//.test(message) ? '; to begin the tour anew remove the folder tour, and run 02-float-network.mjs' : '';
 
 /** Phases of the run in tour/run that later steps go on with: what comes of them, and the step that does them. */
 const phases = {
@@ -20,13 +33,26 @@ const phases = {
  * @param {keyof typeof phases} phase
  */
 export function needs(phase) {
-  const manifest = 'tour/run/manifest.json';
-  if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).phases[phase]) return;
+  if (phasesDone()[phase]) return;
   const { what, step } = phases[phase];
   const problem = `tour/run has no ${what} yet; run ${step} first, in this folder`;
   if (notebook) throw new Error(problem);
   console.error(problem);
   process.exit(1);
+}
+
+/** @returns {Record<string, unknown>} by the names of the phases that the run in tour/run has done */
+function phasesDone() {
+  const path = 'tour/run/manifest.json';
+  if (!existsSync(path)) return {};
+  let phases;
+  try {
+    phases = JSON.parse(readFileSync(path, 'utf8'))?.phases;
+  } catch (error) {
+    throw new UserError(`${path} cannot be read: ${/** @type {Error} */ (error).message}`);
+  }
+  if (typeof phases === 'object' && phases !== null) return phases;
+  throw new UserError(`${path} is not the manifest of a run: it has no phases`);
 }
 
 /**

@@ -3,7 +3,7 @@
 // one that was never interrupted.
 // Nothing is read here: a selection is a few numbers, which a split turns into inputs.
 
-import { UserError } from '../tensor/errors.ts';
+import { requireWhole, UserError } from '../tensor/errors.ts';
 import { Random, streams } from '../tensor/random.ts';
 import { type AugmentOptions, isAugmented } from './augment.ts';
 import type { Selection, Split } from './split.ts';
@@ -35,11 +35,7 @@ export function batchesPerEpoch(count: number, batchSize: number, dropLast: bool
   return dropLast ? Math.floor(count / batchSize) : Math.ceil(count / batchSize);
 }
 
-function checkBatchSize(batchSize: number): void {
-  if (!Number.isInteger(batchSize) || batchSize < 1) {
-    throw new UserError(`the batch size is ${batchSize}; a whole number of at least 1 was expected`);
-  }
-}
+const checkBatchSize = (batchSize: number): void => requireWhole('the batch size', batchSize, 1);
 
 /**
  * The batches of one training epoch, from `firstStep` on. Throws a UserError when the training split has fewer examples

@@ -2,10 +2,10 @@
 // images. Numbers of images in and out; nothing is read. Invariant: a choice depends on the labels and its seed alone,
 // and keeps the order of what it chooses from.
 
-import { UserError } from '../tensor/errors.ts';
+import { requireWhole, UserError } from '../tensor/errors.ts';
 import { readText, statOf } from '../tensor/files.ts';
 import { unknownName } from '../tensor/names.ts';
-import { Random, streams } from '../tensor/random.ts';
+import { MOST_SEED, Random, streams } from '../tensor/random.ts';
 
 /** What a user may leave out of a data set. */
 export interface ChoiceOptions {
@@ -48,6 +48,8 @@ export interface Chosen {
 /** The images that are kept; undefined where nothing is left out. Throws a UserError for what is not there. */
 export function choose(from: Choosable, options: ChoiceOptions): Chosen | undefined {
   const { classesOf, sample, sampleSeed = 0, sampleList } = options;
+  if (sample !== undefined) requireWhole('--sample', sample, 2);
+  requireWhole('--sample-seed', sampleSeed, 0, MOST_SEED);
   if (sample !== undefined && sampleList !== undefined) {
     throw new UserError('--sample and --sample-list both say which images are trained on; leave one of them out');
   }

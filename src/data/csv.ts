@@ -5,7 +5,7 @@
 
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { UserError } from '../tensor/errors.ts';
+import { requireWhole, UserError } from '../tensor/errors.ts';
 import { noAugmentation } from './augment.ts';
 import { bare, type Columns, type FileOptions, readColumns, wrongColumns } from './columns.ts';
 import { type Dataset, type DatasetOptions, finishDataset, holdBack } from './dataset.ts';
@@ -191,9 +191,7 @@ function checkGuess(name: string, { columns, images, codes, labels, count }: Csv
 /** Opens a CSV file, with `options.testFile` as the test split or else a fifth of each class. */
 export function openCsv(file: string, options: DatasetOptions): Dataset {
   const { maximum = 255, classes: declared } = options;
-  if (!Number.isInteger(maximum) || maximum < 1 || maximum > 255) {
-    throw new UserError(`the largest raw value is ${maximum}; a whole number from 1 to 255 was expected`);
-  }
+  requireWhole('the largest raw value', maximum, 1, 255);
   const testFile = options.testFile?.replace(/^csv:/, '');
   const orFractions = options.maximum === undefined || maximum === 1;
   const whole = readFiles(file, testFile, options, { kind: 'whole', maximum, orFractions });

@@ -201,6 +201,23 @@ export function hasImageFiles(spec: string): boolean {
   return takers.includes(sourceOf(spec).source?.name ?? '');
 }
 
+/**
+ * Throws the UserError for a word that is no data set's name, leads nowhere from here and cannot be meant as a path: it
+ * is nearly a name (`cifra10:DIR`), or has neither a slash nor a dot.
+ */
+export function refuseMisspelt(spec: string): void {
+  const { source, name } = sourceOf(spec);
+  if (source === undefined && !statOf(spec) && !isMeantAsPath(spec, name)) throw unknownData(spec, name);
+}
+
+const isMeantAsPath = (spec: string, name: string): boolean => !isNearlyName(name) && /[/\\.]/.test(spec);
+
+/** `name` is what stands where a source's name would. */
+const isNearlyName = (name: string): boolean => {
+  const names = sources.map((source) => source.name);
+  return !/[/\\]/.test(name) && nearestName(name, names) !== undefined;
+};
+
 /** The error for what is neither a data set's name nor a path that holds one. */
 function unknownData(spec: string, name: string): UserError {
   const names = sources.map((source) => source.name);
@@ -211,10 +228,9 @@ function unknownData(spec: string, name: string): UserError {
     );
   }
   const folder = dirname(spec);
-  const isName = !/[/\\]/.test(name) && nearestName(name, names) !== undefined;
   const beside =
-    isName || !statOf(folder)?.isDirectory() ? undefined : nearestName(basename(spec), readdirSync(folder));
-  if (!isName && (beside !== undefined || /[/\\.]/.test(spec))) {
+    isNearlyName(name) || !statOf(folder)?.isDirectory() ? undefined : nearestName(basename(spec), readdirSync(folder));
+  if (beside !== undefined || isMeantAsPath(spec, name)) {
     const question = beside === undefined ? '' : ` did you mean '${join(folder, beside)}'?`;
     return new UserError(
       `the data ${spec}: no such file or folder;${question} check the path (or write ${usages.join(', ')})`,

@@ -10,8 +10,8 @@
 // the first vectors (glitches.ts).
 // Invariant: deterministic for a seed.
 
-import { invariant, UserError } from '../tensor/errors.ts';
-import { drawByWeight, Random } from '../tensor/random.ts';
+import { invariant, requireWhole, UserError } from '../tensor/errors.ts';
+import { drawByWeight, MOST_SEED, Random } from '../tensor/random.ts';
 import { countTransitions } from './glitches.ts';
 import { type BooleanExpression, evaluateExpression, type Words } from './liberty/expression.ts';
 import type { Edge, Library, PowerArc } from './liberty/library.ts';
@@ -56,8 +56,30 @@ export interface Power {
 const DEFAULT_VECTORS = 16_384;
 const TIMED_VECTORS = 512;
 const MAX_HISTOGRAM_BITS = 16;
+/** Each net has a bit for each of them. */
+const MOST_VECTORS = 2 ** 24;
+const CLOCK_MHZ = 100;
 /** The stream of the vectors among the random numbers of a seed. */
 const VECTOR_STREAM = 101;
+
+/** Throws a UserError for options that make no sense. */
+export function checkPower({
+  clockMHz: clock = CLOCK_MHZ,
+  vectors = DEFAULT_VECTORS,
+  seed = 1,
+  inputActivity: activity,
+  histograms,
+}: PowerOptions): void {
+  if (!(clock > 0 && clock < Infinity)) throw new UserError(`a clock of ${clock} MHz: expected a positive frequency`);
+  requireWhole('the number of vectors', vectors, 1, MOST_VECTORS);
+  requireWhole('the seed', seed, 0, MOST_SEED);
+  if (activity !== undefined && !(activity > 0 && activity <= 1)) {
+    throw new UserError(`an input activity of ${activity}: expected transitions per cycle above 0 and up to 1`);
+  }
+  if (activity !== undefined && histograms?.some((histogram) => histogram)) {
+    throw new UserError('an input activity together with operand histograms: expected one of the two');
+  }
+}
 
 /** Throws a UserError for options that make no sense, and for a library without a supply voltage. */
 export function analysePower(
@@ -65,12 +87,12 @@ export function analysePower(
   timing: Timing,
   options: PowerOptions = {},
 ): Power {
-  const clock = options.clockMHz ?? 100;
-  if (!(clock > 0)) throw new UserError(`a clock of ${clock} MHz: expected a positive frequency`);
+  checkPower(options);
+  const { clockMHz: clock = CLOCK_MHZ, vectors = DEFAULT_VECTORS } = options;
   const { voltage } = library;
   if (voltage === null) throw new UserError(`${library.name} gives no supply voltage: expected nom_voltage, for power`);
   const { netlist, load } = timing;
-  const length = Math.ceil((options.sequences?.[0]?.length ?? options.vectors ?? DEFAULT_VECTORS) / 32);
+  const length = Math.ceil((options.sequences?.[0]?.length ?? vectors) / 32);
   const inputs = drawInputs(netlist, length, options);
   const values = simulateMapped(netlist, inputs, length);
   const moves = values.map(toggles);
@@ -118,12 +140,6 @@ function timedRates(
 /** One word array for every net of a primary input. */
 function drawInputs(netlist: MappedNetlist, length: number, options: PowerOptions): Map<Net, Words> {
   const { inputActivity: activity } = options;
-  if (activity !== undefined && !(activity > 0 && activity <= 1)) {
-    throw new UserError(`an input activity of ${activity}: expected transitions per cycle above 0 and up to 1`);
-  }
-  if (activity !== undefined && options.histograms?.some((histogram) => histogram)) {
-    throw new UserError('an input activity together with operand histograms: expected one of the two');
-  }
   const values = new Map<Net, Words>();
   const inputs = netlist.ports.filter((port) => port.direction === 'input');
   if (options.sequences) return givenInputs(inputs, options.sequences, length);

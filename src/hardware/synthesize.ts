@@ -15,11 +15,11 @@ import { type LibertyText, readLiberties } from './liberty/read.ts';
 import { writeTimingLiberty } from './liberty/write.ts';
 import { cellCounts, type MappedNetlist, readMapped, totalArea } from './mapped.ts';
 import { dualAdders } from './polarity.ts';
-import { analysePower, type Power, type PowerOptions } from './power.ts';
+import { analysePower, checkPower, type Power, type PowerOptions } from './power.ts';
 import { type Comparison, compareMapped, gateLibrary } from './reference.ts';
 import { CellVariants, type SizingParameters, sizeGates } from './sizing.ts';
 import { unitGateLiberty, unitGateUnits } from './technology/unit-gate.ts';
-import { type PathStep, Timing, type TimingOptions } from './timing.ts';
+import { checkTiming, type PathStep, Timing, type TimingOptions } from './timing.ts';
 import { libraryUnits, type Units } from './units.ts';
 import { writeMappedBlif, writeMappedVerilog } from './write.ts';
 import { withYosys, type YosysChoice } from './yosys/choose.ts';
@@ -111,6 +111,8 @@ export function synthesize(options: SynthesisOptions): Promise<Synthesis> {
   if (!(target > 0)) {
     throw new UserError(`a delay target of ${target} ${units.delay}: expected a positive number, or Infinity`);
   }
+  checkTiming(options);
+  checkPower(options);
   const { scale } = units;
   return withYosys(options.yosys ?? 'bundled', (yosys) => run(yosys, options, units, target * scale.ps));
 }

@@ -65,6 +65,16 @@ function checkTimed(cells: readonly Cell[]): void {
   );
 }
 
+/** Throws a UserError for options that make no sense. */
+export function checkTiming({ inputSlewPs = 0, outputLoadFf = 0 }: TimingOptions): void {
+  for (const [what, value] of [
+    [`a slew of ${inputSlewPs} ps at the inputs`, inputSlewPs],
+    [`a load of ${outputLoadFf} fF on the outputs`, outputLoadFf],
+  ] as const) {
+    if (!(value >= 0 && value < Infinity)) throw new UserError(`${what}: expected a number of at least 0`);
+  }
+}
+
 export class Timing {
   readonly netlist: MappedNetlist;
   /** fF per net. */
@@ -88,7 +98,9 @@ export class Timing {
     const { netCount, instances } = netlist;
     checkTimed(instances.map(({ cell }) => cell));
     this.netlist = netlist;
-    this.outputLoad = options.outputLoadFf ?? DEFAULT_OUTPUT_LOAD_FF;
+    checkTiming(options);
+    const { inputSlewPs = DEFAULT_INPUT_SLEW_PS, outputLoadFf = DEFAULT_OUTPUT_LOAD_FF } = options;
+    this.outputLoad = outputLoadFf;
     this.load = new Float64Array(netCount);
     this.arrival = new Float64Array(2 * netCount);
     this.slew = new Float64Array(2 * netCount);
@@ -100,8 +112,7 @@ export class Timing {
     this.outputs = outputNets(netlist).filter((net) => net > 1);
     this.isOutput = new Uint8Array(netCount);
     for (const net of this.outputs) this.isOutput[net]! += 1;
-    for (const net of inputNets(netlist))
-      this.slew.fill(options.inputSlewPs ?? DEFAULT_INPUT_SLEW_PS, 2 * net, 2 * net + 2);
+    for (const net of inputNets(netlist)) this.slew.fill(inputSlewPs, 2 * net, 2 * net + 2);
     instances.forEach((instance, n) => {
       instance.inputs.forEach((net, input) => {
         this.readers[net]!.push({ instance: n, input });

@@ -4,7 +4,7 @@
 // second relative figure); variance is that of the population.
 // All pairs count equally unless operand histograms are given; then the pair (w, x) counts histogram[w] · histogram[x].
 
-import { UserError } from '../tensor/errors.ts';
+import { requireWhole, UserError } from '../tensor/errors.ts';
 import { operandValue, operandValues, type ProductTable } from './table.ts';
 
 /** What NMED is, for whoever reads it beside MED; the largest product is another number. */
@@ -187,6 +187,8 @@ export interface WorstPair {
  * are left out.
  */
 export function worstPairs(table: ProductTable, count: number): WorstPair[] {
+  requireWhole('the number of worst pairs', count, 0);
+  if (count === 0) return [];
   const weights = operandValues(table.weightBits, table.signed);
   const activations = operandValues(table.activationBits, table.signed);
   const worst: (WorstPair & { distance: number })[] = [];

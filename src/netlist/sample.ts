@@ -6,8 +6,8 @@
 
 import { type ErrorMetrics, ErrorSums, type OperandHistograms, shares } from '../multiplier/metrics.ts';
 import { operandValue } from '../multiplier/table.ts';
-import { UserError } from '../tensor/errors.ts';
-import { drawByWeight, Random } from '../tensor/random.ts';
+import { requireWhole, UserError } from '../tensor/errors.ts';
+import { drawByWeight, MOST_SEED, Random } from '../tensor/random.ts';
 import { PairProducts } from './compiled/network.ts';
 import type { Network } from './network.ts';
 import { multiplierPorts } from './ports.ts';
@@ -44,6 +44,7 @@ export function sampleMetrics(
   if (!Number.isInteger(samples) || samples < 100 || samples > 2 ** 32) {
     throw new UserError(`${samples} samples: expected an integer from 100 to 2^32`);
   }
+  requireWhole('the seed', seed, 0, MOST_SEED);
   const ports = multiplierPorts(network);
   const { weight, activation } = ports;
   const [first, second] = [new Random(seed, 1), new Random(seed, 2)];

@@ -33,6 +33,13 @@ export class TooLargeError extends UserError {}
 /** Training in which the loss has become no number, or far larger than that of a network that guesses. */
 export class DivergedError extends UserError {}
 
+/** Throws the UserError for a number, by its name, that is not a whole one of this range. */
+export function requireWhole(name: string, value: number, least: number, most: number = Number.MAX_SAFE_INTEGER): void {
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return;
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  throw new UserError(`${name} is ${value}; a whole number ${range} was expected`);
+}
+
 /** Characters that a message keeps of a text: its beginning, and its end, where the advice is. */
 const KEPT = { first: 1000, last: 300 } as const;
 

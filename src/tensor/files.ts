@@ -354,15 +354,15 @@ export function createJsonInside(folder: string, path: string, value: unknown): 
 const formatJson = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /**
- * Reads a JSON file; throws a UserError that names the file when it is missing or not JSON. The caller checks the
- * schema.
+ * Reads a JSON file; throws a UserError that names the file when it is missing or not JSON, then with `advice` on what
+ * to do. The caller checks the schema.
  */
-export function readJson(path: string): unknown {
+export function readJson(path: string, advice = 'correct it, or restore it'): unknown {
   const text = readText(path);
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new UserError(`${path} is not valid JSON: ${(error as Error).message}`);
+    throw new UserError(`${path} is not valid JSON: ${(error as Error).message}; ${advice}`);
   }
 }
 

@@ -5,6 +5,9 @@
 
 import { invariant } from './errors.ts';
 
+/** Seeds are whole numbers from 0 to this one. */
+export const MOST_SEED = 2 ** 32 - 1;
+
 /** The streams of one run; each consumer has its own, so that one that draws more does not shift another. */
 export const streams = { split: 1, order: 2, augmentation: 3, weights: 4, sample: 6, dropout: 7 } as const;
 

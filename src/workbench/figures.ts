@@ -202,7 +202,7 @@ function dotsBeside(file: string): DotDiagram | string {
   if (!found || !report || !existsSync(report)) {
     return 'no dot diagram: the file holds gates or products only, not the adders they came from';
   }
-  const { structure, certificate } = readJson(report) as MappingReport;
+  const { structure, certificate } = (readJson(report) ?? {}) as MappingReport;
   if (!structure || certificate?.sha256?.[found[0]] !== sha256(readBytes(file))) {
     return `no dot diagram: ${report} is no report of tram map about this very file`;
   }

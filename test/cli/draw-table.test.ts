@@ -51,6 +51,11 @@ describe('draw', () => {
     expect(changed.notes).toEqual([
       expect.stringMatching(/multiplier\.errors\.json is no report of tram map about this/),
     ]);
+    for (const text of ['null', '[]', '{}', '{ "certificate": null }']) {
+      writeFileSync(file('m/multiplier.errors.json'), text);
+      const { out } = await tram('draw', verilog, '--out', file('o'));
+      expect(out).toContain('multiplier.errors.json is no report of tram map about this');
+    }
   });
 
   test('a mapping to Booth’s multiplier has no partial products, and is not drawn as if all were removed', async () => {

@@ -8,6 +8,7 @@ import type { Simulation, SimulationReport } from '../../netlist/circuit.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { writeFileAtomic } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
+import { MOST_SEED } from '../../tensor/random.ts';
 import { tableEndings } from '../../workbench/choices.ts';
 import { describeOption } from '../facts.ts';
 import { wantsColor } from '../options.ts';
@@ -94,7 +95,7 @@ export function defineSimulate(command: Command, services: Services): void {
     )
     .addOption(
       new Option('--seed <N>', describeOption({ help: 'seed of the pairs', values: '0 to 4294967295', default: '1' }))
-        .argParser(wholeNumberFrom('--seed', 0, 2 ** 32 - 1))
+        .argParser(wholeNumberFrom('--seed', 0, MOST_SEED))
         .helpGroup(sampling),
     )
     .addOption(

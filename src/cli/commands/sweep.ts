@@ -9,6 +9,7 @@ import { badValue, decimalNumber, nonEmpty, wholeNumber, wholeNumberFrom } from 
 import type { Question } from '../../flow/sweep/cheapest.ts';
 import type { SweepReport } from '../../flow/sweep/front.ts';
 import { type Axis, type GridInput, parseAxis, readGridFile } from '../../flow/sweep/grid.ts';
+import type { Rungs } from '../../flow/sweep/halving.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { describeOption } from '../facts.ts';
@@ -298,7 +299,7 @@ function frontWords(command: Command): string[] {
 async function planOf(
   folder: string,
   command: Command,
-): Promise<{ plan?: GridInput; rungs?: readonly number[]; data?: string; question?: Question }> {
+): Promise<{ plan?: GridInput; rungs?: Rungs; data?: string; question?: Question }> {
   const { over, config, cheapest, perLayer, rivals, halving, from, report } = command.opts<Options>();
   const { hasSweep } = await import('../../flow/sweep/folder.ts');
   // The file of --config is a plan here, which is read already.
@@ -323,13 +324,12 @@ async function planOf(
     over: [...(config?.over ?? []), ...(over ?? [])],
     ...given({ rivals: rivals ?? config?.rivals }),
   };
-  const { usualRungs } = await import('../../flow/sweep/halving.ts');
   const { readManifest } = await import('../../flow/run/manifest.ts');
   const before = from === undefined ? {} : { from: readManifest(from).given };
   const plan = cheapest ? cheapestGrid(said, { ...before, perLayer }) : said;
   const question = cheapest ? { question: questionOf(said.settings) } : {};
   if (halving === undefined) return { plan, ...question };
-  return { plan, ...question, rungs: halving === true ? usualRungs(plan.settings ?? {}) : halving };
+  return { plan, ...question, rungs: halving === true ? 'usual' : halving };
 }
 
 /** A sweep that is there has its plan; what may be said is where the data are now. */

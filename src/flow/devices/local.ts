@@ -2,7 +2,7 @@
 // cannot be had. What makes several of them work together is in team.ts.
 
 import type { Backend } from '../../engine/backend.ts';
-import { UserError } from '../../tensor/errors.ts';
+import { requireWhole } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import type { Hello } from './hello.ts';
 
@@ -33,9 +33,7 @@ const backends: Readonly<Record<DeviceName, (options: Omit<LocalOptions, 'name'>
     return cudaBackend(given({ device: index, precision }));
   },
   wasm: async ({ threads }) => {
-    if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
-      throw new UserError(`the number of threads is ${threads}; a whole number from 1 to 64 was expected`);
-    }
+    if (threads !== undefined) requireWhole('the number of threads', threads, 1, 64);
     const { wasmBackend } = await import('../../engine/wasm/runtime/backend.ts');
     return wasmBackend(given({ threads }));
   },

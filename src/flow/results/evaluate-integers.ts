@@ -4,6 +4,7 @@
 import { evaluationBatches } from '../../data/batches.ts';
 import { Comparison, type IntegerFigures } from '../../integer/compare.ts';
 import { lower } from '../../integer/lower.ts';
+import { requireWhole } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { openBackend, requireOneDevice } from '../run/device.ts';
 import { type FreezeOptions, freezeRun } from './frozen.ts';
@@ -28,6 +29,7 @@ const READ_AT_ONCE = 32;
 /** Measures the network of a run as integers; the run is only read. Throws a UserError. */
 export async function evaluateIntegers(options: EvaluateIntegersOptions): Promise<IntegerEvaluation> {
   const { folder, images, streamBits, onImages, ...asked } = options;
+  if (images !== undefined) requireWhole('images', images, 1);
   requireOneDevice(options.device, 'the network as integers is run on the processor, beside one device');
   const { frozen, stage, dataset } = await freezeRun(folder, asked);
   const backend = await openBackend(options.device);

@@ -12,7 +12,7 @@ import type { ImageSplit } from '../../data/image-split.ts';
 import type { ExportFiles, ExportImages } from '../../export/exporter.ts';
 import { readLibertyFile } from '../../hardware/liberty/file.ts';
 import { lower } from '../../integer/lower.ts';
-import { UserError } from '../../tensor/errors.ts';
+import { requireWhole, UserError } from '../../tensor/errors.ts';
 import {
   fileError,
   isInside,
@@ -25,6 +25,7 @@ import {
   writeJsonInside,
 } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
+import { unknownName } from '../../tensor/names.ts';
 import { version } from '../../version.ts';
 import { EXPORT_IMAGES, type ExportForm, type ExportFormName, exportForms, type FormOptions } from './exports.ts';
 import { type FreezeOptions, freezeRun } from './frozen.ts';
@@ -79,6 +80,10 @@ export async function exportRun(options: ExportRunOptions): Promise<ExportedRun>
     effort,
     ...asked
   } = options;
+  if (options.images !== undefined) requireWhole('images', options.images, 1);
+  const known = exportForms.map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) throw unknownName('form', unknown, known);
   const liberty = options.liberty && (await Promise.all(options.liberty.map(readLibertyFile)));
   const forms = exportForms.filter(({ name }) => names.includes(name));
   for (const { name } of forms) refuseForeign(path, name);

@@ -43,16 +43,17 @@ export interface OpenTask {
   readonly material: Material;
 }
 
-/** Opens the data set and the model; others than those that the run knows are a UserError. */
+/** Opens the data set, by `open`, and the model; others than those that the run knows are a UserError. */
 export async function openTask(
   configuration: Configuration,
   known?: KnownInputs,
   material: Material = {},
   tell?: (text: string) => void,
+  open = openDataset,
 ): Promise<OpenTask> {
   const { model, source, withWeights } = await openModel(configuration.model, known?.model, material);
   const facts = { ...optionsOfCard(configuration, model, known?.data), ...given({ known: known?.data, tell }) };
-  const { dataset, directory } = await openData(configuration, known?.data, material, facts);
+  const { dataset, directory } = await openData(configuration, known?.data, material, facts, open);
   const smallest = Math.min(dataset.height, dataset.width);
   if (smallest < model.minimumSize) {
     throw new UserError(
@@ -99,6 +100,7 @@ async function openData(
   known: RunInputs['data'] | undefined,
   material: Material,
   facts: DatasetOptions,
+  open: typeof openDataset,
 ): Promise<Pick<OpenTask, 'dataset' | 'directory'>> {
   const { data } = configuration;
   const places = new Map([[data, process.cwd()]]);
@@ -110,7 +112,7 @@ async function openData(
     try {
       const dataset = isInMemory(data)
         ? datasetInMemory(data, material)
-        : await openDataset(spec, {
+        : await open(spec, {
             ...facts,
             ...datasetOptions(configuration, directory),
             ...(known ? movedTestFile(configuration, spec, directory) : {}),

@@ -293,7 +293,7 @@ export function readManifest(folder: string): Manifest {
     refuseSweep(folder);
     throw new UserError(`${folder} is not a run folder: it has no manifest.json; make one with tram run or tram train`);
   }
-  const json = readJson(path);
+  const json = readJson(path, 'restore it, or make the run again in another folder');
   const parsed = manifestSchema.safeParse(asMeantThen(json));
   if (parsed.success) {
     const { digest, ...manifest } = parsed.data;

@@ -9,10 +9,11 @@ import { sampleOf } from '../../data/sample.ts';
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import type { OperandOrder } from '../../multiplier/table.ts';
+import { checkOperandBits } from '../../multiplier/widths.ts';
 import { writeNpy } from '../../netlist/formats/npy.ts';
 import { layersPicture } from '../../report/layers.ts';
 import { svgToPng } from '../../report/png.ts';
-import { UserError } from '../../tensor/errors.ts';
+import { requireWhole, UserError } from '../../tensor/errors.ts';
 import { readJson, sha256, writeInside, writeJsonInside } from '../../tensor/files.ts';
 import { evaluateOnce } from '../../train/evaluation.ts';
 import type { Arithmetic } from '../../train/task.ts';
@@ -94,9 +95,8 @@ interface Treatment {
  */
 export async function measureSensitivity(options: SensitivityOptions): Promise<SensitivityReport> {
   const { run: folder, listener = () => {}, signal, images = IMAGES } = options;
-  if (!Number.isInteger(images) || images < 1) {
-    throw new UserError(`images is ${images}; a whole number of at least 1 was expected`);
-  }
+  requireWhole('images', images, 1);
+  if (options.bits) checkOperandBits(options.bits.weights, options.bits.activations);
   const { approximateWith } = options;
   if (approximateWith !== undefined && isExact(approximateWith)) {
     throw new UserError(

@@ -20,6 +20,7 @@ import { quantizerNames, rangeNames } from '../../quant/quantized.ts';
 import { weightZeroNames } from '../../quant/starts.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { nearestName } from '../../tensor/names.ts';
+import { MOST_SEED } from '../../tensor/random.ts';
 import { type OptimizerName, optimizerNames, parseRate } from '../../train/optimizer.ts';
 import { scheduleNames } from '../../train/schedule.ts';
 import { idleAt, refuseContradictions, settingEffects } from './effects.ts';
@@ -114,11 +115,7 @@ const givenConfiguration = z.strictObject({
   testLabels: z.string().min(1).optional(),
   classesOf: z.string().min(1).optional(),
   sample: z.int().min(2).optional(),
-  sampleSeed: z
-    .int()
-    .min(0)
-    .max(2 ** 32 - 1)
-    .optional(),
+  sampleSeed: z.int().min(0).max(MOST_SEED).optional(),
   sampleList: z.string().min(1).optional(),
   resize: z.int().min(1).max(4096).optional(),
   badImages: z.enum(['refuse', 'skip']).optional(),
@@ -126,11 +123,7 @@ const givenConfiguration = z.strictObject({
   mean: z.array(z.number()).min(1).optional(),
   deviation: z.array(z.number().positive()).min(1).optional(),
   model: z.string().min(1).default('resnet8'),
-  seed: z
-    .int()
-    .min(0)
-    .max(2 ** 32 - 1)
-    .default(1),
+  seed: z.int().min(0).max(MOST_SEED).default(1),
   bits: z
     .strictObject({
       weights: z.int().min(2).max(8).default(8),

@@ -78,13 +78,14 @@ export function readSweep(folder: string): SweepPlan {
       `${folder} is not the folder of a sweep: it has no ${sweepFiles.plan}; begin one with tram sweep ${folder} --over NAME=VALUES, or --cheapest (beside it --plan: without training)`,
     );
   }
-  const json = readJson(path);
+  const advice = 'restore it, or begin a new sweep';
+  const json = readJson(path, advice);
   const parsed = planSchema.safeParse(json);
-  if (!parsed.success) throw new UserError(`${path}: ${describeIssues(parsed.error)}`);
+  if (!parsed.success) throw new UserError(`${path}: ${describeIssues(parsed.error)}; ${advice}`);
   const { digest, ...plan } = parsed.data;
   const { digest: _, ...rest } = json as Record<string, unknown>;
   if (digest !== sha256(JSON.stringify(rest))) {
-    throw new UserError(`${path} was changed since the program wrote it; restore it, or begin a new sweep`);
+    throw new UserError(`${path} was changed since the program wrote it; ${advice}`);
   }
   return plan;
 }
@@ -177,11 +178,16 @@ const outcomePath = (job: string): string => `${job}.json`;
 
 /** How a run of the sweep ended; undefined while it has not. */
 export function outcomeOf(folder: string, job: string): Outcome | undefined {
-  const path = join(folder, outcomePath(job));
+  return keptAs(outcomeSchema, join(folder, outcomePath(job)));
+}
+
+/** What the sweep has written down of a run; undefined where there is nothing. */
+function keptAs<T>(schema: z.ZodType<T>, path: string): T | undefined {
   if (!existsSync(path)) return undefined;
-  const parsed = outcomeSchema.safeParse(readJson(path));
+  const advice = 'remove it to have the run looked at again';
+  const parsed = schema.safeParse(readJson(path, advice));
   if (parsed.success) return parsed.data;
-  throw new UserError(`${path}: ${describeIssues(parsed.error)}; remove it to have the run looked at again`);
+  throw new UserError(`${path}: ${describeIssues(parsed.error)}; ${advice}`);
 }
 
 /** Writes down how a run ended; false where that has been said already, which stays. */
@@ -216,8 +222,7 @@ const rungPath = (job: string, rung: number): string => `${job}.rung${rung + 1}.
 
 /** What a trial had come to at a rung; undefined while it is not there. */
 export function rungOf(folder: string, job: string, rung: number): Rung | undefined {
-  const path = join(folder, rungPath(job, rung));
-  return existsSync(path) ? rungSchema.parse(readJson(path)) : undefined;
+  return keptAs(rungSchema, join(folder, rungPath(job, rung)));
 }
 
 export function keepRung(folder: string, job: string, rung: number, reached: Rung): void {

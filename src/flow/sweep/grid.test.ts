@@ -27,6 +27,19 @@ test('every combination is a trial, all points with the first seed first, and a 
   });
 });
 
+test('of a path a trial has the end in its name, or all of it where another one ends so, too', () => {
+  expect(names(grid('model=imagenet/resnet18,torchvision/resnet34'))).toEqual(['model-resnet18', 'model-resnet34']);
+  expect(names(grid('model=imagenet/resnet18,torchvision/resnet18,resnet20', 'seed=1,2'))).toEqual(
+    ['1', '2'].flatMap((seed) =>
+      ['imagenet-resnet18', 'torchvision-resnet18', 'resnet20'].map((model) => `model-${model}-seed${seed}`),
+    ),
+  );
+  expect(names(grid('multiplier=a/m.v,b/m.v,m.blif,n.v'))).toEqual([
+    ...['multiplier-a-m.v', 'multiplier-b-m.v', 'multiplier-m.blif', 'n'],
+  ]);
+  expect(names(grid('data=images:/a/x;csv:/a/x'))).toEqual(['data-images-a-x', 'data-csv-a-x']);
+});
+
 test('an exact multiplier is that of the trial’s widths, a generator brings its own where none are said', () => {
   expect(grid('bits=8,4x5,3', 'multiplier=exact').map(({ settings }) => settings.map?.multiplier)).toEqual([
     ...['dadda:8x8', 'dadda:4x5', 'dadda:3x3'],

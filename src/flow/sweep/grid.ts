@@ -168,7 +168,8 @@ export function trialsOf({
       return { given: name, options: [...Object.entries(options), ...varied], untold, settings: own, kind: 'trial' };
     }),
   );
-  const own = drafts.map((draft) => trialOf(draft, common));
+  const words = wordsFor(drafts);
+  const own = drafts.map((draft) => trialOf(draft, common, words));
   const configurations = own.map(({ configuration }) => configuration);
   for (const one of [...said, ...over.map(saidOver)]) refuseIdleIn(configurations, one);
   const size = drafts.length / listed.length;
@@ -178,7 +179,7 @@ export function trialsOf({
       one,
     );
   }
-  const all = [...own, ...rivalsOf(drafts, rivals).map((draft) => trialOf(draft, common))];
+  const all = [...own, ...rivalsOf(drafts, rivals).map((draft) => trialOf(draft, common, words))];
   return inOrderOfSeeds(distinct(all));
 }
 
@@ -254,7 +255,11 @@ interface Planned extends Trial {
   readonly given: string | undefined;
 }
 
-function trialOf({ given, options, untold = [], settings: own, kind }: Draft, common: ConfigurationInput): Planned {
+function trialOf(
+  { given, options, untold = [], settings: own, kind }: Draft,
+  common: ConfigurationInput,
+  wordsOf: (options: Draft['options']) => string[],
+): Planned {
   const told = [given ?? '', ...wordsOf(options)].filter((word) => word !== '').join('-');
   const spoken = speak(options, mergeSettings(kind === 'rival' ? withoutStructure(common) : common, own));
   let settings: ConfigurationInput;
@@ -332,7 +337,19 @@ function resolve(options: Draft['options'], spoken: SaidSettings): Configuration
 export const exactSource = ({ weights, activations }: { weights: number; activations: number }): string =>
   `dadda:${weights}x${activations}`;
 
-const wordsOf = (options: Draft['options']): string[] => options.map(([name, text]) => wordOf(name, text));
+/** What options put into the names of these drafts: of a path its end, or all of it where another one ends so, too. */
+function wordsFor(drafts: readonly Draft[]): (options: Draft['options']) => string[] {
+  const texts = new Map<string, Set<string>>();
+  for (const [name, text] of drafts.flatMap(({ options }) => options)) {
+    const key = wordOf(name, text);
+    texts.set(key, (texts.get(key) ?? new Set()).add(text));
+  }
+  return (options) =>
+    options.map(([name, text]) => {
+      const word = wordOf(name, text);
+      return (texts.get(word)?.size ?? 1) > 1 ? `${name}-${fileSafe(text)}` : word;
+    });
+}
 
 /** "lambda0.3", "multiplier-truncated-8x8-columns-6", "exact4x5": what one option puts into the name of a trial. */
 function wordOf(name: string, text: string): string {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { survivors, usualRungs } from './halving.ts';
+import { parseAxis, trialsOf } from './grid.ts';
+import { rungsOf, survivors } from './halving.ts';
 
 const at = (point: string, accuracy: number, gateCost: number | null, task = 'digits') => ({
   ...{ point, task, accuracy, gateCost },
@@ -22,8 +23,22 @@ test('points of different networks are not compared', () => {
   expect([...survivors(points)].sort()).toEqual(['a', 'c']);
 });
 
-test('rungs are a quarter and a half of the recovery', () => {
-  expect(usualRungs({})).toEqual([3, 5]);
-  expect(usualRungs({ recover: { epochs: 2 } })).toEqual([1]);
-  expect(usualRungs({ recover: { epochs: 1 } })).toEqual([]);
+const recovering = (...epochs: readonly number[]) => trialsOf({ over: [parseAxis(`recover-epochs=${epochs}`)] });
+
+test('usual rungs are a quarter and a half of the shortest recovery of the trials', () => {
+  expect(rungsOf('usual', trialsOf({ over: [parseAxis('seed=1,2')] }))).toEqual([3, 5]);
+  expect(rungsOf('usual', recovering(20, 40))).toEqual([5, 10]);
+  expect(rungsOf('usual', recovering(2))).toEqual([1]);
+  expect(rungsOf([3, 19], recovering(4, 20))).toEqual([3, 19]);
+  expect(rungsOf([], recovering(1))).toEqual([]);
+});
+
+test.each([
+  ['usual', [1, 8], /^halving has no effect: a recovery has 1 epoch; leave it out, or give recoveries more epochs/],
+  [[3, 20], [10, 20], /^halving after 20 epochs has no effect: no recovery is longer than 20; leave it out, /],
+  ...[[Number.NaN], [0], [-1], [1.5], [3, 2], [2, 2], [Number.POSITIVE_INFINITY], ['2']].map(
+    (rungs) => [rungs, [10], /^halving is after .*; rising whole numbers of epochs from 1 on were expected$/] as const,
+  ),
+] as const)('rungs %j of recoveries of %j epochs are refused', (rungs, epochs, reason) => {
+  expect(() => rungsOf(rungs as 'usual', recovering(...epochs))).toThrow(reason);
 });

@@ -2,13 +2,33 @@
 // in both accuracy and cost, and of the rest the better ones until half of all are left. A decision is a function of
 // what stands at the rung, so that every process comes to the same one.
 
-import { type ConfigurationInput, parseConfiguration } from '../settings/config.ts';
+import { UserError } from '../../tensor/errors.ts';
+import { parseConfiguration } from '../settings/config.ts';
+import type { Trial } from './grid.ts';
 
-/** A quarter and a half of the recovery's epochs, as far as these are whole epochs before its end. */
-export function usualRungs(settings: ConfigurationInput): readonly number[] {
-  const { epochs } = parseConfiguration(settings, 'settings').recover;
-  const rungs = [4, 2].map((part) => Math.ceil(epochs / part)).filter((rung) => rung < epochs);
-  return [...new Set(rungs)];
+/** Epochs of the recovery, said as such or as usual: a quarter and a half of the shortest one. */
+export type Rungs = readonly number[] | 'usual';
+
+/**
+ * The rungs of these trials: as they were asked for, or a quarter and a half of the shortest recovery, as far as these
+ * are whole epochs before its end. A UserError where they are no rising numbers of epochs from 1 on, or where no trial
+ * would come to one before its end.
+ */
+export function rungsOf(asked: Rungs, trials: readonly Trial[]): readonly number[] {
+  if (asked !== 'usual' && !asked.every((rung, at) => Number.isSafeInteger(rung) && rung > (asked[at - 1] ?? 0))) {
+    throw new UserError(`halving is after ${asked.join(', ')}; rising whole numbers of epochs from 1 on were expected`);
+  }
+  if (asked.length === 0) return [];
+  const epochs = trials.map(({ name, settings }) => parseConfiguration(settings, `the trial ${name}`).recover.epochs);
+  const [shortest, longest] = [Math.min(...epochs), Math.max(...epochs)];
+  const usual = [4, 2].map((part) => Math.ceil(shortest / part)).filter((rung) => rung < shortest);
+  const rungs = asked === 'usual' ? [...new Set(usual)] : asked;
+  const last = rungs.at(-1);
+  if (last !== undefined && last < longest) return rungs;
+  const reason = last === undefined ? `a recovery has ${shortest} epoch` : `no recovery is longer than ${longest}`;
+  throw new UserError(
+    `halving${last === undefined ? '' : ` after ${last} epochs`} has no effect: ${reason}; leave it out, or give recoveries more epochs (--recover-epochs)`,
+  );
 }
 
 export interface AtRung {

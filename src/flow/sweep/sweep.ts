@@ -2,7 +2,7 @@
 // still works. The plan is made once; then any number of processes work on it, here or on other machines, and the last
 // one writes the front.
 
-import { UserError } from '../../tensor/errors.ts';
+import { requireWhole, UserError } from '../../tensor/errors.ts';
 import { given } from '../../tensor/given.ts';
 import { Technology, type TechnologyOptions } from '../../workbench/synthesised-power.ts';
 import { runFlow } from '../flow.ts';
@@ -16,6 +16,7 @@ import type { SweepListener } from './events.ts';
 import { forgetOutcome, hasSweep, openSweep, outcomeOf, readSweep, type SweepPlan } from './folder.ts';
 import { frontOf, type Goal, type SweepReport } from './front.ts';
 import { type GridInput, trialsOf } from './grid.ts';
+import { type Rungs, rungsOf } from './halving.ts';
 import { writeResults } from './results.ts';
 import { jobsOf } from './tree.ts';
 import { type Worked, workOn } from './work.ts';
@@ -25,8 +26,11 @@ export interface SweepOptions {
   readonly folder: string;
   /** What is varied; may be left out for a sweep that is there, and must else be its plan. */
   readonly plan?: GridInput;
-  /** Epochs of the recovery after which the dominated half of the points is dropped; default: none. */
-  readonly rungs?: readonly number[];
+  /**
+   * Epochs of the recovery after which the dominated half of the points is dropped; usual: a quarter and a half of
+   * them; default: none.
+   */
+  readonly rungs?: Rungs;
   /** A run from whose finished phases the first ones branch; its settings are the defaults. */
   readonly from?: string;
   /** Devices to work on, one run at a time on each; default: the device wasm. The same one may stand there twice. */
@@ -63,6 +67,8 @@ const USUAL_LOSS = 0.005;
 export async function sweep(options: SweepOptions): Promise<SweepReport> {
   const { folder, devices = [{}], retry, perform = runFlow, command } = options;
   const { listener, signal, data, logs } = options;
+  requireQuestion(options);
+  requireDevices(devices);
   const plan = await planSweep(options);
   await workOn({ folder, plan, slots: devices, perform, retry, command, listener, signal, data, logs });
   return await reportSweep(options);
@@ -75,17 +81,29 @@ export async function sweep(options: SweepOptions): Promise<SweepReport> {
 export async function planSweep(
   options: Pick<SweepOptions, 'folder' | 'plan' | 'rungs' | 'from' | 'question'>,
 ): Promise<SweepPlan> {
-  const { folder, plan: asked, rungs = [], from, question } = options;
+  const { folder, plan: asked, from, question } = options;
+  requireQuestion(question);
   const source = from === undefined ? undefined : readManifest(from);
   const { rivals: _, ...base } = source?.given ?? {};
   const said = withExactWidths(asked?.settings ?? {}, 'settings');
   const trials = asked && trialsOf({ ...asked, settings: mergeSettings(base, said) });
+  const rungs = trials ? rungsOf(options.rungs ?? [], trials) : [];
   // One that is there has been accepted, and goes on.
   if (trials && !hasSweep(folder)) await acceptTrials(trials, source);
   return await openSweep(
     folder,
     trials && { trials, rungs: [...rungs], ...given({ from, question: isEmpty(question) ? undefined : question }) },
   );
+}
+
+/** Limits that no result can be held against, from a caller of the library. */
+function requireQuestion({ loss, power }: Question = {}): void {
+  if (loss !== undefined && !(Number.isFinite(loss) && loss >= 0)) {
+    throw new UserError(`loss is ${loss}; a number of at least 0 was expected, 0.01 for one point of accuracy`);
+  }
+  if (power !== undefined && !(Number.isFinite(power) && power > 0)) {
+    throw new UserError(`power is ${power}; a number above 0 was expected, 1 for that of the exact 8×8 multiplier`);
+  }
 }
 
 /** What one worker is to do of a sweep that is there. */
@@ -113,14 +131,17 @@ export interface WorkerReport extends Worked {
 export async function workOnSweep(options: WorkerOptions): Promise<WorkerReport> {
   const { folder, devices = [{}], perform = runFlow, ...rest } = options;
   const { trials } = rest;
-  if (trials !== undefined && !(Number.isInteger(trials) && trials >= 1)) {
-    throw new UserError(`trials is ${trials}; a whole number of at least 1 was expected`);
-  }
+  if (trials !== undefined) requireWhole('trials', trials, 1);
+  requireDevices(devices);
   const plan = readSweep(folder);
   const worked = await workOn({ folder, plan, slots: devices, perform, ...rest });
   const left = plan.trials.filter(({ name }) => !outcomeOf(folder, `trials/${name}`)).length;
   if (left > 0 || options.sharedOnly) return { ...worked, left };
   return { ...worked, left, report: await reportSweep(options) };
+}
+
+function requireDevices(devices: readonly DeviceOptions[]): void {
+  if (devices.length === 0) throw new UserError('devices is empty; leave it out for the device wasm, or name one');
 }
 
 /** Has what failed tried again by whoever works next; how many that are. */
@@ -143,7 +164,8 @@ export function questionOfPlan({ question = {} }: Pick<SweepPlan, 'question'>, {
 export async function reportSweep(
   options: Pick<SweepOptions, 'folder' | 'loss' | 'power' | 'synthesis' | 'listener'>,
 ): Promise<SweepReport> {
-  const { folder, synthesis = {}, listener } = options;
+  const { folder, synthesis = {}, listener, loss, power } = options;
+  requireQuestion(given({ loss, power }));
   const technology = synthesis && new Technology(synthesis);
   try {
     const plan = readSweep(folder);

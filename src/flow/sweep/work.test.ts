@@ -29,7 +29,8 @@ import { type ConfigurationInput, parseConfiguration } from '../settings/config.
 import type { SweepEvent } from './events.ts';
 import { claimPath, keepOutcome, openSweep, outcomeOf, type SweepPlan } from './folder.ts';
 import { parseAxis, trialsOf } from './grid.ts';
-import { workOnSweep } from './sweep.ts';
+import { statusOf } from './status.ts';
+import { planSweep, reportSweep, sweep, workOnSweep } from './sweep.ts';
 import { workOn } from './work.ts';
 
 const parent = mkdtempSync(join(tmpdir(), 'tram-work-'));
@@ -428,6 +429,55 @@ test('a folder of something else, other plans, and a changed plan are refused; a
   const plan = join(copy, 'sweep.json');
   writeFileSync(plan, readFileSync(plan, 'utf8').replace('"lambda": 2', '"lambda": 5'));
   await expect(openSweep(copy, undefined)).rejects.toThrow(/was changed since the program wrote it/);
+});
+
+test('what no plan, worker or front can be made of is refused before anything is written', async () => {
+  const folder = join(parent, 'refused');
+  const plan = { over: [parseAxis('seed=1,2')] };
+  const limits = [
+    ...[-1, Number.NaN, Number.POSITIVE_INFINITY].map((loss) => [{ loss }, /^loss is .*; a number of at least 0 was/]),
+    ...[-1, 0, Number.NaN].map((power) => [
+      { power },
+      /^power is .*; a number above 0 was expected, 1 for that of the/,
+    ]),
+  ] as [{ loss?: number; power?: number }, RegExp][];
+  for (const [question, reason] of limits) {
+    await expect(planSweep({ folder, plan, question })).rejects.toThrow(reason);
+    await expect(sweep({ folder, plan, ...question })).rejects.toThrow(reason);
+    await expect(reportSweep({ folder, ...question })).rejects.toThrow(reason);
+  }
+  await expect(planSweep({ folder, plan, rungs: [Number.NaN] })).rejects.toThrow(/^halving is after NaN; rising whole/);
+  await expect(planSweep({ folder, plan, rungs: [10] })).rejects.toThrow(/^halving after 10 epochs has no effect: no /);
+  await expect(sweep({ folder, plan, devices: [] })).rejects.toThrow(/^devices is empty; /);
+  await expect(workOnSweep({ folder, devices: [] })).rejects.toThrow(/^devices is empty; /);
+  expect(existsSync(folder)).toBe(false);
+  const settings = { recover: { epochs: 40 } };
+  expect((await planSweep({ folder, plan: { ...plan, settings }, rungs: 'usual' })).rungs).toEqual([10, 20]);
+});
+
+const lookers = {
+  status: (folder: string) => statusOf(folder),
+  work: (folder: string) => workOnSweep({ folder }),
+  report: (folder: string) => reportSweep({ folder, synthesis: null }),
+};
+
+test.each([
+  ['sweep.json', ['status', 'work', 'report'], /; restore it, or begin a new sweep$/],
+  ['trials/lambda1.json', ['status', 'work', 'report'], /; remove it to have the run looked at again$/],
+  ['trials/lambda1.rung1.json', ['work'], /; remove it to have the run looked at again$/],
+] as const)('a damaged %s is told to %j in one line, with what to do', async (name, asked, advice) => {
+  const { folder } = await newSweep(`damaged-${name.replaceAll('/', '-')}`, ['lambda=1,2'], [1]);
+  mkdirSync(join(folder, 'trials'), { recursive: true });
+  const path = join(folder, name);
+  for (const text of ['', '{', 'null', '[]', '{}', '{ "state": 3, "task": 3 }']) {
+    writeFileSync(path, text);
+    for (const who of asked) {
+      const refusal: unknown = await (async () => lookers[who](folder))().catch((error: unknown) => error);
+      expect(refusal, text).toBeInstanceOf(UserError);
+      expect((refusal as UserError).message).toMatch(advice);
+      expect((refusal as UserError).message).toContain(path);
+    }
+  }
 });
 
 test('a number of trials that is none is refused', async () => {

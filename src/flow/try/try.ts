@@ -14,7 +14,7 @@ import { isGeneratorSpec } from '../../netlist/generators/registry.ts';
 import type { Network } from '../../netlist/network.ts';
 import { describeStructure } from '../../netlist/structure.ts';
 import { svgToPng } from '../../report/png.ts';
-import { LostDeviceError, UserError } from '../../tensor/errors.ts';
+import { LostDeviceError, requireWhole, UserError } from '../../tensor/errors.ts';
 import { sha256, writeInside, writeJsonInside } from '../../tensor/files.ts';
 import { given } from '../../tensor/given.ts';
 import { version } from '../../version.ts';
@@ -87,7 +87,7 @@ export interface TryOptions {
 export async function tryMultipliers(options: TryOptions): Promise<TryReport> {
   const { listener = () => {}, signal } = options;
   const out = options.out ?? tryFolder(options.run);
-  requireEpochs(options.recover ?? 0);
+  requireWhole('recover', options.recover ?? 0, 0);
   const run = await openTriedRun(options.run, {
     ...(options.data === undefined ? {} : { data: options.data }),
     ...(options.device ? { device: options.device } : {}),
@@ -100,11 +100,6 @@ export async function tryMultipliers(options: TryOptions): Promise<TryReport> {
     lock.release();
     await run.backend.close?.();
   }
-}
-
-function requireEpochs(epochs: number): void {
-  if (Number.isInteger(epochs) && epochs >= 0) return;
-  throw new UserError(`recover is ${epochs}; a whole number of epochs of at least 0 was expected`);
 }
 
 /** A row that is to be measured. */
