@@ -43,6 +43,8 @@ const wholeSteps = [1, 2, 5]
 /** Behind the last colour the strokes are dashed, then dotted. */
 const dashes: readonly (readonly number[])[] = [[], [6, 4], [2, 3]];
 
+const dashOf = (colour: number) => dashes[Math.floor(colour / COLOURS) % dashes.length]!;
+
 /** As a reader of values wants it, or with so many decimals of the number that is written. */
 function written(value: number, isShare: boolean, decimals?: number): string {
   if (isShare) return percent(value, decimals ?? 2);
@@ -58,7 +60,7 @@ function decimalsOf(step: number): number {
 export function Chart({ title, x, series, isShare, xLabel = 'epoch', marks = [] }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
-  /** The part of the axis that the reader has enlarged; it stays while epochs arrive, and behind a switch of theme. */
+  /** The part of the axis that the reader had enlarged in the plot before this one, until this one shows it. */
   const part = useRef<Part>(undefined);
   const marked = useRef(marks);
   marked.current = marks;
@@ -66,11 +68,12 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch', marks = [] 
   const [theme] = useTheme();
   const identity = series.map(({ label, colour }) => `${label} ${colour}`).join('\n');
 
-  // Other series or another theme make another plot
+  // Other series or another theme make another plot, empty at first: its curves are drawn in a frame of their own.
   useEffect(() => {
     const holder = place.current!;
     // Of hundreds of curves what costs a frame is left out.
     const isFew = series.length <= 60;
+    const strokes = Array.from({ length: COLOURS }, (_, at) => colourOf(`series-${at + 1}`));
     const axis = { stroke: colourOf('muted'), grid: { stroke: colourOf('line'), width: 1 }, ticks: { show: false } };
     const read = (self: uPlot, at: number) => {
       const index = self.cursor.idx;
@@ -102,16 +105,23 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch', marks = [] 
             {},
             ...series.map(({ label, colour }) => ({
               label,
-              stroke: colourOf(`series-${(colour % COLOURS) + 1}`),
+              stroke: strokes[colour % COLOURS]!,
               width: isFew ? 1.75 : 1,
-              dash: [...dashes[Math.floor(colour / COLOURS) % dashes.length]!],
+              dash: [...dashOf(colour)],
+              // Drawn together, below.
+              ...(isFew ? {} : { paths: () => null }),
               // A value with none beside it makes no line.
               points: { show: isFew || x.length < 2, filter: (self: uPlot, at: number) => alone(self.data[at]!) },
               spanGaps: false,
             })),
           ],
           hooks: {
-            draw: [(self) => drawMarks(self, marked.current)],
+            draw: [
+              (self) => {
+                if (!isFew) drawTogether(self, series, strokes);
+                drawMarks(self, marked.current);
+              },
+            ],
             setSeries: [(self, at) => setNear(at === null ? undefined : read(self, at))],
             setCursor: [
               (self) => {
@@ -121,11 +131,9 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch', marks = [] 
             ],
           },
         },
-        // Of these series, though others may have been rendered meanwhile: those make the next plot.
-        aligned(x, series),
+        undefined,
         holder,
       );
-      if (part.current) plot.current.setScale('x', part.current);
     });
     const resized = new ResizeObserver(() => {
       plot.current?.setSize({ width: Math.max(200, holder.clientWidth), height: HEIGHT });
@@ -135,18 +143,21 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch', marks = [] 
       resized.disconnect();
       outOfTurn(place);
       outOfTurn(plot);
-      if (plot.current) part.current = partOf(plot.current);
+      part.current = (plot.current && partOf(plot.current)) ?? part.current;
       plot.current?.destroy();
       plot.current = undefined;
     };
   }, [identity, theme]);
 
-  const grow = () => {
-    const enlarged = plot.current && partOf(plot.current);
-    plot.current?.setData(aligned(x, series));
-    if (enlarged) plot.current?.setScale('x', enlarged);
+  // Whatever makes a plot also draws it: the turn comes behind the one above.
+  const draw = () => {
+    if (!plot.current) return;
+    const enlarged = partOf(plot.current) ?? part.current;
+    part.current = undefined;
+    plot.current.setData(aligned(x, series));
+    if (enlarged) plot.current.setScale('x', enlarged);
   };
-  useEffect(() => inTurn(plot, grow), [x, series]);
+  useEffect(() => inTurn(plot, draw), [x, series, theme]);
 
   return (
     <figure class="chart">
@@ -155,6 +166,39 @@ export function Chart({ title, x, series, isShare, xLabel = 'epoch', marks = [] 
       <p class="readout muted">{near ?? ' '}</p>
     </figure>
   );
+}
+
+/**
+ * Hundreds of curves as one path for each kind of stroke: a path and a clip of its own for each of them takes most of a
+ * frame. A value without one before it begins a new line.
+ */
+function drawTogether(self: uPlot, series: readonly Series[], strokes: readonly string[]): void {
+  const { ctx, bbox, data } = self;
+  const across = Array.from(data[0], (value) => self.valToPos(value, 'x', true));
+  const paths = new Map<string, { readonly path: Path2D; readonly colour: number; readonly alpha: number }>();
+  series.forEach(({ colour }, at) => {
+    const alpha = self.series[at + 1]!.alpha ?? 1;
+    const kind = `${colour % (COLOURS * dashes.length)} ${alpha}`;
+    const { path } = paths.get(kind) ?? paths.set(kind, { path: new Path2D(), colour, alpha }).get(kind)!;
+    let isDown = false;
+    data[at + 1]?.forEach((value, k) => {
+      if (value != null) path[isDown ? 'lineTo' : 'moveTo'](across[k]!, self.valToPos(value, 'y', true));
+      isDown = value != null;
+    });
+  });
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  ctx.lineWidth = devicePixelRatio;
+  // What stands out is drawn last.
+  for (const { path, colour, alpha } of [...paths.values()].sort((a, b) => a.alpha - b.alpha)) {
+    ctx.globalAlpha = alpha;
+    ctx.strokeStyle = strokes[colour % COLOURS]!;
+    ctx.setLineDash(dashOf(colour).map((length) => length * devicePixelRatio));
+    ctx.stroke(path);
+  }
+  ctx.restore();
 }
 
 /** A line before what begins there, and its name at the foot of the line. */
