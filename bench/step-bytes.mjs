@@ -34,12 +34,12 @@ for (const { name, arithmetic, structure } of stages) {
   const plan = planFor(graph, lower);
   const sums = new Map();
   const all = { steps: 0, bytes: 0, own: 0, products: 0 };
-  for (const { node, inputs, outputs, workspace } of joinedSteps(plan, lower)) {
+  for (const { node, inputs, outputs, workspace, prepared } of joinedSteps(plan, lower)) {
     const places = new Map([...node.inputs, ...node.outputs].map((value, at) => [[...inputs, ...outputs][at], value]));
     const one = {
       steps: 1,
       bytes: [...places.values()].reduce((sum, value) => sum + byteSize(value), 0),
-      own: workspace ? (lower(node).workspaceBytes ?? 0) : 0,
+      own: (workspace ? (lower(node).workspaceBytes ?? 0) : 0) + (prepared?.isNew ? lower(node).preparation.bytes : 0),
       products: productsOf(node),
     };
     const of = sums.get(node.op) ?? { steps: 0, bytes: 0, own: 0, products: 0 };
@@ -78,6 +78,7 @@ function productsOf({ op, inputs, outputs, attributes }) {
   const overWindow = (of, [kh, kw, c]) => sizeOf(of.shape) * kh * kw * c;
   switch (op) {
     case 'conv2d':
+    case 'measuredConv2d':
     case 'axmConv2d':
       return overWindow(outputs[0], inputs[1].shape);
     case 'conv2dInputGradient':

@@ -50,7 +50,7 @@ describe('a launch agrees with its kernel', () => {
     ]);
     const none = struct({ ...addresses({ before: 0n, to: 0n }), ...floats({ alpha: 0, beta: 0 }) });
     const moments = launch(
-      { file: 'normalization.cu', defines: {} },
+      { file: 'moments.cu', defines: {} },
       'moments',
       { grid: 1, block: 512 },
       {
@@ -60,7 +60,7 @@ describe('a launch agrees with its kernel', () => {
         ...addresses({ partials: 4n, counters: 5n }),
       },
     );
-    expect(disagreements(moments)).toEqual(['normalization.cu: moments: the macro WIDTH is not defined']);
+    expect(disagreements(moments)).toEqual(['moments.cu: moments: the macro WIDTH is not defined']);
   });
 
   test('in its name and in the size of its blocks', () => {

@@ -2,10 +2,9 @@
 
 import type { Target } from '../../src/engine/cuda/lower/launch.ts';
 import { lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
-import { alsoRead, lowerPlan } from '../../src/engine/cuda/lower/program.ts';
+import { lowerPlan, planFor } from '../../src/engine/cuda/lower/program.ts';
 import { launchesOf } from '../../src/engine/cuda/lower/schedule.ts';
 import type { Graph } from '../../src/engine/graph/graph.ts';
-import { plan } from '../../src/engine/graph/plan.ts';
 import { hopper } from '../engine/devices.ts';
 
 const ARENA = 0x7000_0000_0000n;
@@ -13,12 +12,7 @@ const OWN = 0x5000_0000_0000n;
 
 export function lowerGraph(graph: Graph, on: Target = hopper()) {
   const lower = lowerOn(on);
-  const planned = plan(graph, {
-    join: true,
-    alignment: 256,
-    workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
-    alsoReads: alsoRead(lower),
-  });
+  const planned = planFor(graph, lower, {});
   let next = 0x1000_0000n;
   const allocate = (bytes: number) => {
     const at = next;

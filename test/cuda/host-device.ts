@@ -8,12 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { KernelLaunch, KernelSource, Target } from '../../src/engine/cuda/lower/launch.ts';
 import { lowerOn } from '../../src/engine/cuda/lower/lowerings.ts';
-import { alsoRead, lowerPlan } from '../../src/engine/cuda/lower/program.ts';
+import { lowerPlan, planFor } from '../../src/engine/cuda/lower/program.ts';
 import { launchesOf } from '../../src/engine/cuda/lower/schedule.ts';
 import { readSource } from '../../src/engine/cuda/runtime/compiler.ts';
 import { KernelLibrary } from '../../src/engine/cuda/runtime/kernel-library.ts';
 import type { Graph } from '../../src/engine/graph/graph.ts';
-import { plan, type Storage } from '../../src/engine/graph/plan.ts';
+import type { Storage } from '../../src/engine/graph/plan.ts';
 import { byteSize, type HostTensor, type TensorData } from '../../src/tensor/tensor.ts';
 
 /** Where an image of memory begins. */
@@ -62,11 +62,7 @@ export class HostDevice {
     descending = false,
   ): Record<string, TensorData> {
     const lower = lowerOn(target);
-    const planned = plan(graph, {
-      ...{ join: true, alignment: 256 },
-      workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
-      alsoReads: alsoRead(lower),
-    });
+    const planned = planFor(graph, lower, {});
     const image: { at: number; data: Uint8Array }[] = [];
     let end = 0;
     const allocate = (bytes: number, data?: Uint8Array) => {

@@ -18,6 +18,7 @@ import { type Case, codes, floats, make } from '../engine/cases.ts';
 import { expectedOf, problemsOf } from '../engine/conformance.ts';
 import { cudaTargets } from '../engine/devices.ts';
 import { graphOf, type Results } from '../engine/run-case.ts';
+import { lowerGraph } from './fake-memory.ts';
 import { BASE, findHostCompiler, HostDevice } from './host-device.ts';
 
 const filter = process.env.TRAM_HOST_KERNELS;
@@ -26,6 +27,7 @@ const relative = cudaTargets[targetName]?.precision === 'fp32' ? 1e-5 : 2e-3;
 const few = [
   ...['conv2d: depthwise, stride 2 of 12 channels', 'axmConv2d: structure, w4a5, two outputs per channel'],
   'relu: batch norm with an addition and a relu and a range behind it, [3000, 32]',
+  'maxPool: 3×3 with padding of 6 channels, ties',
   ...['mean: 256', 'mean: 3×8', 'divergence: 6×10 at 20, logits up to 40'],
   ...['softmaxCrossEntropy: 21 rows of 10 classes, smoothed by 0.1', 'batchNorm: [600, 2]'],
   ...['sgd: Nesterov, 33 elements', 'adam: decoupled decay, 33 elements', 'movingAverage: 33 elements'],
@@ -39,8 +41,13 @@ const onWarpgroups = [
   twoMultiprocessors,
   ...['conv2d: 64 channels, 23 columns', 'conv2d: 192 to 64 channels of small images'],
   ...['conv2d: 64 channels with stride 2, pointwise', 'conv2d: 64 channels to 15 columns, stride 2'],
-  'conv2d: 192 to 64 channels of small images, stride 2',
+  ...['conv2d: 192 to 64 channels of small images, stride 2', 'conv2d: 128 to 192 channels, stride 2'],
   ...['conv2d: one pixel of 192 channels to 128, pointwise', 'conv2d: 192 to 64 channels, pointwise'],
+  'conv2d: a batch norm with nothing and running averages behind, 192 to 64 channels of small images',
+  'conv2d: a batch norm with a relu behind, 320 to 64 channels of small images',
+  'conv2d: a batch norm with a relu behind, 64 to 64 channels, whole tiles',
+  'conv2d: a batch norm with nothing and running averages behind, 64 to 128 channels, stride 2',
+  'conv2d: a batch norm with a relu and running averages behind, 64 to 192 channels, pointwise',
   ...['axmConv2d: truncation, w4a5, codes of 64 channels, 23 columns'],
   ...['axmConv2d: truncation, w4a5, codes of 192 to 64 channels, pointwise'],
   ...['axmConv2d: truncation, w4a5, codes of 64 channels to 15 columns, stride 2'],
@@ -52,6 +59,7 @@ const withBias = [
   ['conv2d', '64 channels'],
   ['axmConv2d', 'structure, 64 channels'],
 ] as const;
+const poolBehindNorm = 'maxPool: batch norm and a relu in front, 3×3, [2, 13, 11, 32]';
 const withOtherMatrixUnits = 'axmConv2d: exact, 3×3 with padding';
 const chosen = (filter === undefined ? processorCases : cases).filter(({ name }) =>
   filter === undefined ? few.includes(name) : new RegExp(filter).test(name),
@@ -139,6 +147,26 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
       const inputs = new Map(joined.inputs.map((input, at) => [`x${at}`, input]));
       const [found, expected] = [joined, apart].map((item) => device!.run(graphOf(item), inputs, cudaTargets.tf32!));
       expect(found!.y0).toEqual(expected!.y0);
+    },
+  );
+
+  test.runIf(present && (filter === undefined || new RegExp(filter).test(poolBehindNorm)))(
+    `${poolBehindNorm}: what is joined gives the bits of the single operations`,
+    () => {
+      const item = cases.find(({ name }) => name === poolBehindNorm)!;
+      const inputs = new Map(item.inputs.map((input, at) => [`x${at}`, input]));
+      const [joined, apart] = [graphOf(item), graphOf(item)];
+      // A gradient that is not known to be this pool's leaves all of them as they are.
+      for (const node of apart.nodes) {
+        if (node.op === 'maxPoolGradient') Object.assign(node, { attributes: { ...node.attributes } });
+      }
+      const kernels = [joined, apart].map((graph) =>
+        lowerGraph(graph, cudaTargets.tf32!).launches.map(({ name }) => name),
+      );
+      expect(kernels[0]).toEqual(expect.arrayContaining(['normalized_max_pool', 'pooled_normalize_gradient']));
+      expect(kernels[1]).toEqual(expect.arrayContaining(['normalize', 'max_pool_gradient', 'rectified_gradient_sums']));
+      const [found, expected] = [joined, apart].map((graph) => device!.run(graph, inputs, cudaTargets.tf32!));
+      expect(found).toEqual(expected);
     },
   );
 
@@ -231,6 +259,6 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
 
   test('each of the few is a case', () => {
     const names = cases.map(({ name }) => name);
-    expect([...few, ...onWarpgroups].filter((name) => !names.includes(name))).toEqual([]);
+    expect([...few, ...onWarpgroups, poolBehindNorm].filter((name) => !names.includes(name))).toEqual([]);
   });
 });

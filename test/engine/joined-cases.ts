@@ -6,7 +6,7 @@ import type { OpAttributes } from '../../src/engine/graph/ops.ts';
 import { square } from '../../src/engine/graph/window.ts';
 import type { ProductError } from '../../src/multiplier/error.ts';
 import { Random } from '../../src/tensor/random.ts';
-import { f32, type HostTensor, type Shape, tensor } from '../../src/tensor/tensor.ts';
+import { f32, type HostTensor, type Shape, sizeOf, tensor } from '../../src/tensor/tensor.ts';
 import { type Case, constant, floats, floatsOf, make, operands } from './cases.ts';
 import { approximateCase } from './path-cases.ts';
 
@@ -181,7 +181,7 @@ const sizes: readonly Case[] = [
 ];
 
 type Window = readonly [note: string, x: Shape, w: Shape, stride: number, padding: number];
-/** Whole tiles of f16, with each number of vectors that a thread holds. */
+/** Whole tiles of f16, with each number of vectors that a thread holds, and several tiles on both sides. */
 const onF16: readonly Window[] = [
   ...[23, 31, 39].map((width) => [`64 channels, ${width} columns`, [1, 3, width, 64], [3, 3, 64, 64], 1, 1] as const),
   ['64 channels with stride 2, pointwise', [2, 6, 14, 64], [1, 1, 64, 64], 2, 0],
@@ -189,6 +189,8 @@ const onF16: readonly Window[] = [
     (width) => [`64 channels to ${width} columns, stride 2`, [1, 4, 2 * width, 64], [3, 3, 64, 64], 2, 1] as const,
   ),
   ['192 to 64 channels of small images, stride 2', [7, 4, 4, 192], [3, 3, 192, 64], 2, 1],
+  ['128 to 192 channels', [1, 5, 7, 128], [3, 3, 128, 192], 1, 1],
+  ['128 to 192 channels, stride 2', [1, 6, 10, 128], [3, 3, 128, 192], 2, 1],
   ['64 to 128 channels of many pixels, stride 2', [5, 18, 22, 64], [3, 3, 64, 128], 2, 1],
 ];
 
@@ -305,6 +307,12 @@ const dotDifferences: readonly Case[] = (
   ),
 );
 
+/** How running averages of mean and variance move. */
+const shares = [
+  { alpha: 0.9, beta: 0.1 },
+  { alpha: 0.75, beta: 0.3 },
+] as const;
+
 const ofAverages = floatsOf(9);
 /** Batch norm with a relu behind it, and running averages of its statistics. */
 const averages: readonly Case[] = (
@@ -325,10 +333,6 @@ const averages: readonly Case[] = (
     {
       build: (graph, [x, gamma, beta, ...running]) => {
         const [y, ...moments] = graph.apply('batchNorm', [x!, gamma!, beta!], { epsilon: 1e-5 });
-        const shares = [
-          { alpha: 0.9, beta: 0.1 },
-          { alpha: 0.75, beta: 0.3 },
-        ] as const;
         const moved = moments.map((moment, at) => graph.apply1('add', [running[at]!, moment], shares[at]!));
         const end = graph.apply1('relu', [y!], {});
         return [end, ...moments, ...moved, graph.apply1('affine', [x!], { scale: 2, offset: 0 })];
@@ -336,6 +340,89 @@ const averages: readonly Case[] = (
     },
   );
 });
+
+const ofMeasured = floatsOf(13);
+
+interface Measured {
+  readonly stride?: number;
+  /** Running averages of the statistics. */
+  readonly isAveraged?: boolean;
+  /** What stands behind the batch norm. */
+  readonly behind?: 'a relu' | 'nothing';
+  readonly differentiate?: readonly number[];
+}
+
+/** A convolution and its batch norm; inputs: x, w, gamma, beta, and what averages move. */
+function measured(note: string, x: HostTensor, w: HostTensor, form: Measured = {}): Case {
+  const { stride = 1, isAveraged = true, behind = 'a relu', differentiate = [] } = form;
+  const c = [w.shape.at(-1)!];
+  const scales = [ofMeasured(c, 0.5, 1.5), ofMeasured(c)];
+  const running = isAveraged ? [ofMeasured(c), ofMeasured(c, 0.5, 2)] : [];
+  const window = square({ stride, padding: (w.shape[0]! - 1) / 2 });
+  return make(
+    'conv2d',
+    `a batch norm with ${behind}${isAveraged ? ' and running averages' : ''} behind, ${note}`,
+    [x, w, ...scales, ...running],
+    window,
+    {
+      differentiate,
+      build: (graph, [x, w, gamma, beta, ...running]) => {
+        const y = graph.apply1('conv2d', [x!, w!], window);
+        const [normalized, ...moments] = graph.apply('batchNorm', [y, gamma!, beta!], { epsilon: 1e-5 });
+        const moved = running.map((before, at) => graph.apply1('add', [before, moments[at]!], shares[at]!));
+        const end = behind === 'nothing' ? normalized! : graph.apply1('relu', [normalized!], {});
+        return [end, ...moments, ...moved, twice(graph, y)];
+      },
+    },
+  );
+}
+
+/**
+ * Neighbouring channels are added, 128 and a fraction, all of which every device sums without an error: what is
+ * wrong comes of the statistics. Sums of squares in single precision are off by a hundredth of the variance; the mean
+ * itself, in single precision, by less than what is allowed.
+ */
+function ofLargeMean(x: Shape, w: Shape): readonly [HostTensor, HostTensor] {
+  const [kh, kw, inputs, outputs] = w as [number, number, number, number];
+  const middle = ((kh * kw - 1) / 2) * inputs * outputs;
+  const weights = new Float32Array(sizeOf(w));
+  for (let at = 0; at < inputs; at++) {
+    for (const to of [at, at + 1]) weights[middle + at * outputs + (to % outputs)] = 1;
+  }
+  const values = ofMeasured(x, 0, 256).data;
+  const data = Float32Array.from(values, (value, at) => (at % 2 === 0 ? 128 : Math.floor(value) / 128));
+  return [f32(x, data), f32(w, weights)];
+}
+
+/** Convolutions whose kernels form the statistics of a batch norm behind them. */
+const measuredProducts: readonly Case[] = [
+  ...(
+    [
+      ['192 to 64 channels of small images', [7, 4, 4, 192], [3, 3, 192, 64], { differentiate: [0, 1, 2, 3] }],
+      ['192 to 192 channels, stride 2', [3, 8, 8, 192], [3, 3, 192, 192], { stride: 2 }],
+      ['320 to 64 channels of small images', [2, 3, 5, 320], [3, 3, 320, 64], { isAveraged: false }],
+      ['192 to 64 channels of small images', [7, 4, 4, 192], [3, 3, 192, 64], { behind: 'nothing' }],
+      ['1024 channels, pointwise', [1, 3, 5, 1024], [1, 1, 1024, 64], {}],
+      ['64 to 7 channels', [2, 5, 5, 64], [3, 3, 64, 7], {}],
+      // A whole tile of pixels, and tiles of which some are not filled.
+      ['64 to 64 channels, whole tiles', [2, 8, 8, 64], [3, 3, 64, 64], { isAveraged: false }],
+      // A relu lets other gradients through where a value is 0 but for rounding.
+      ['64 to 192 channels', [3, 9, 11, 64], [3, 3, 64, 192], { behind: 'nothing', differentiate: [0, 1, 2, 3] }],
+      ['64 to 128 channels, stride 2', [2, 18, 22, 64], [3, 3, 64, 128], { stride: 2, behind: 'nothing' }],
+      ['64 to 64 channels of many pixels', [9, 33, 31, 64], [3, 3, 64, 64], {}],
+      ...[64, 128, 192, 256, 512].map(
+        (o) => [`64 to ${o} channels, pointwise`, [2, 9, 17, 64], [1, 1, 64, o], {}] as const,
+      ),
+    ] as const
+  ).map(([note, x, w, form]) => measured(note, ofMeasured(x), ofMeasured(w), form)),
+  ...(
+    [
+      ['192 to 64 channels', [7, 12, 12, 192], [3, 3, 192, 64]],
+      ['64 to 64 channels', [7, 12, 12, 64], [3, 3, 64, 64]],
+      ['16 to 16 channels', [7, 12, 12, 16], [3, 3, 16, 16]],
+    ] as const
+  ).map(([note, x, w]) => measured(`${note}, of a large mean`, ...ofLargeMean(x, w))),
+];
 
 const ofRanges = floatsOf(10);
 /** The gradient of a range and what it is added to, as that of a quantiser's weight is. */
@@ -500,6 +587,7 @@ export const joinedCases: readonly Case[] = [
   ...dotDifferences,
   ...sums,
   ...averages,
+  ...measuredProducts,
   ...rangeGradients,
   ...biases,
 ];

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Graph, type Value } from './graph.ts';
+import { Graph, type Node, type Value } from './graph.ts';
 import { plan } from './plan.ts';
 
 /** Two chains of sums over tensors of 1 KiB, one after the other in the list. */
@@ -71,4 +71,48 @@ test('what a step reads beside its inputs lives until then, and no longer', () =
   const [before, between, after] = places(1);
   expect(after).toEqual(before);
   expect(between).not.toEqual(before);
+});
+
+test('what one step hands to later ones lives from the first to the last of them', () => {
+  const graph = new Graph();
+  const x = graph.input('x', [256]);
+  const affine = (scale: number) => graph.apply1('affine', [x], { scale, offset: 0 });
+  const sums = [2, 3, 4].map((scale) => graph.apply1('dot', [affine(scale), x], {}));
+  graph.output(
+    'y',
+    sums.reduce((sum, one) => graph.apply1('add', [sum, one], { alpha: 1, beta: 1 })),
+  );
+  const value: Value = { ...x, id: -1 };
+  const handed = (nodes: readonly Node[]) => [{ value, by: nodes[0]!, to: [nodes[3]!] }];
+  const { steps, storage, heldUntil } = plan(graph, { handed });
+  expect(heldUntil(value)).toBe(3);
+  const places = steps.map(({ outputs }) => outputs[0]!);
+  const isThere = places.map((place) => JSON.stringify(place) === JSON.stringify(storage(value)));
+  expect(isThere.slice(0, 4)).toEqual([false, false, false, false]);
+  expect(isThere.slice(4)).toContain(true);
+});
+
+test('what is prepared of a value for several steps is made by the first and lives until the last, each form by itself', () => {
+  const graph = new Graph();
+  const x = graph.input('x', [256]);
+  const affine = (of: Value, scale: number) => graph.apply1('affine', [of], { scale, offset: 0 });
+  const values = [affine(x, 2), affine(x, 3), affine(x, 4), affine(x, 5)];
+  for (const [at, value] of values.entries()) graph.output(`y${at}`, graph.apply1('dot', [value, x], {}));
+  const preparedOf = (forms: readonly (string | undefined)[]) => {
+    const { steps } = plan(graph, {
+      prepares: ({ outputs: [made] }) => {
+        const form = forms[values.indexOf(made!)];
+        return form === undefined ? undefined : { of: x, form, bytes: 4096 };
+      },
+    });
+    return steps.filter(({ node }) => values.includes(node.outputs[0]!)).map(({ prepared }) => prepared);
+  };
+  const shared = preparedOf(['a', undefined, 'a', undefined]);
+  expect(shared.map((prepared) => prepared?.isNew)).toEqual([true, undefined, false, undefined]);
+  expect(shared[2]!.storage).toEqual(shared[0]!.storage);
+  // While the first form lives the second has bytes of its own; afterwards it takes the same.
+  const [first, between] = preparedOf(['a', 'b', 'a', undefined]);
+  expect(between!.storage).not.toEqual(first!.storage);
+  const [before, , , after] = preparedOf(['a', undefined, 'a', 'b']);
+  expect(after).toEqual({ storage: before!.storage, isNew: true });
 });

@@ -31,6 +31,15 @@ export interface Step {
   readonly outputs: readonly Storage[];
   /** Scratch bytes of this step alone, where the backend asked for some. */
   readonly workspace: Storage | undefined;
+  /** Where what the backend prepares for this step is; the step makes it where it `isNew`, else an earlier one has. */
+  readonly prepared?: { readonly storage: Storage; readonly isNew: boolean };
+}
+
+/** What a backend's kernel makes of a value before its own work: those of one value and form are the same bytes. */
+export interface Prepared {
+  readonly of: Value;
+  readonly form: string;
+  readonly bytes: number;
 }
 
 export interface Copy {
@@ -39,9 +48,17 @@ export interface Copy {
   readonly of: Value;
 }
 
+/** What the backend's kernel for a node writes beside its outputs, for its kernels of later nodes. */
+export interface Handed {
+  readonly value: Value;
+  readonly by: Node;
+  readonly to: readonly Node[];
+}
+
 export interface Plan {
   readonly graph: Graph;
   readonly steps: readonly Step[];
+  readonly handed: readonly Handed[];
   /**
    * Values of variables from before the run that are read after it, or assigned to others; done after the last step.
    */
@@ -70,6 +87,10 @@ export interface PlanOptions {
   readonly workspaceBytes?: (node: Node) => number;
   /** Values that the backend's kernel for this node may read beside its inputs: they live as long. */
   readonly alsoReads?: (node: Node) => readonly Value[];
+  /** Of the nodes of the steps, in their order, what is handed from one to others behind it; it lives as long. */
+  readonly handed?: (nodes: readonly Node[]) => readonly Handed[];
+  /** What the backend's kernel for this node prepares: the first of those that want the same makes it, for all. */
+  readonly prepares?: (node: Node) => Prepared | undefined;
   /** Whether neighbouring formulas become one (join.ts); by default each stays a step. */
   readonly join?: boolean;
   /**
@@ -104,11 +125,14 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   const live = liveNodes(graph);
   const kept = new Set([...graph.outputs.values(), ...graph.assignments.values()]);
   const nodes = (options.join ? joinFormulas(live, kept) : live).filter((node) => !renames.has(node.op));
-  const readBy = (node: Node) => [...node.inputs, ...(options.alsoReads?.(node) ?? [])].map(root);
+  const handed = options.handed?.(nodes) ?? [];
+  const handedTo = (node: Node) => handed.flatMap(({ value, to }) => (to.includes(node) ? [value] : []));
+  const readBy = (node: Node) => [...node.inputs, ...(options.alsoReads?.(node) ?? []), ...handedTo(node)].map(root);
   const lastUse = new Map<Value, number>();
   nodes.forEach((node, at) => {
     for (const value of readBy(node)) lastUse.set(value, at);
   });
+  const preparations = preparationsOf(nodes, options);
   const end = nodes.length;
   for (const value of [...graph.outputs.values(), ...graph.assignments.values()]) lastUse.set(root(value), end);
 
@@ -176,15 +200,21 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
       }
       storage.set(output, arena.allocate(byteSize(output)));
     }
+    for (const { value, by } of handed) if (by === node) storage.set(value, arena.allocate(byteSize(value)));
     const scratch = options.workspaceBytes?.(node) ?? 0;
     const workspace = scratch > 0 ? arena.allocate(scratch) : undefined;
+    const preparation = preparations[at];
+    const isNew = preparation?.first === at;
+    if (isNew) preparation.place = arena.allocate(preparation.bytes);
     steps.push({
       node,
       inputs: node.inputs.map((value) => storage.get(root(value))!),
       outputs: node.outputs.map((value) => storage.get(value)!),
       workspace,
+      ...(preparation && { prepared: { storage: preparation.place!, isNew } }),
     });
     if (workspace) release(workspace);
+    if (preparation?.last === at) release(preparation.place!);
     for (const value of new Set([...readBy(node), ...node.outputs])) {
       const place = storage.get(value)!;
       const dead = (lastUse.get(value) ?? at) <= at && !taken.has(value);
@@ -200,7 +230,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
     return [{ from, to: { region: 'variable', name }, of: value }];
   });
   return {
-    ...{ graph, steps, copies, ownBytes, inputBytes },
+    ...{ graph, steps, handed, copies, ownBytes, inputBytes },
     snapshots: [...before].map(([value, to]) => ({ from: placeOf(value), to, of: value })),
     arenaBytes: arena.layOut(),
     storage: placeOf,
@@ -210,6 +240,30 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
       return placeOf(of).region === 'arena' || overwritten.has(of) ? (lastUse.get(of) ?? -1) : end;
     },
   };
+}
+
+interface Preparation {
+  readonly bytes: number;
+  /** The steps that want it, first and last. */
+  readonly first: number;
+  last: number;
+  place?: InArena;
+}
+
+/** For each node what is prepared for it, one object for all that share it. */
+function preparationsOf(nodes: readonly Node[], { prepares }: PlanOptions): (Preparation | undefined)[] {
+  const known = new Map<Value, Map<string, Preparation>>();
+  return nodes.map((node, at) => {
+    const prepared = prepares?.(node);
+    if (!prepared) return undefined;
+    const { of, form, bytes } = prepared;
+    const forms = known.get(root(of)) ?? new Map<string, Preparation>();
+    known.set(root(of), forms);
+    const shared = forms.get(form) ?? { bytes, first: at, last: at };
+    forms.set(form, shared);
+    shared.last = at;
+    return shared;
+  });
 }
 
 /** The inputs whose storage an output may take. */

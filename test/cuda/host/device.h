@@ -61,6 +61,12 @@ inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((unsigned 
 inline unsigned __float_as_uint(float x) { unsigned u; memcpy(&u, &x, 4); return u; }
 inline float __uint_as_float(unsigned u) { float x; memcpy(&x, &u, 4); return x; }
 inline float __int_as_float(int i) { return __uint_as_float(i); }
+inline double __hiloint2double(int high, int low) {
+  const unsigned long long bits = (unsigned long long)(unsigned)high << 32 | (unsigned)low;
+  double x;
+  memcpy(&x, &bits, 8);
+  return x;
+}
 inline float __frcp_rn(float x) { return 1 / x; }
 inline float rsqrtf(float x) { return (float)(1 / sqrt((double)x)); }
 inline float __fadd_rn(float a, float b) { return a + b; }
@@ -74,6 +80,10 @@ template <class T> inline T __shfl_xor_sync(unsigned, T value, unsigned offset) 
   for (unsigned &word : words) word = exchange(word, offset);
   memcpy(&value, words, sizeof(T));
   return value;
+}
+inline int __all_sync(unsigned mask, bool holds) {
+  for (unsigned offset = 16; offset > 0; offset /= 2) holds = holds & __shfl_xor_sync(mask, (unsigned)holds, offset);
+  return holds;
 }
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
@@ -215,9 +225,9 @@ inline void endGroup() {}
 template <int PENDING = 0> inline void waitForGroup() {}
 /**
  * The warp's 16 rows of m64n64k16: a[0], a[1] are elements 2q, 2q + 1 of rows l / 4 and l / 4 + 8, a[2], a[3] those eight
- * further; b are 16 rows of 64 halves, 128 bytes each, 16-byte chunks swizzled by the row.
+ * further; b are 16 rows of 64 halves, or transposed 64 rows of 16, 128 bytes apart, 16-byte chunks swizzled by the row.
  */
-inline void multiplyF16Group64(float (*d)[4], const unsigned (&a)[4], unsigned long long b) {
+inline void multiplyF16Group64(float (*d)[4], const unsigned (&a)[4], unsigned long long b, bool transposed = false) {
   const unsigned lane = threadIdx.x % 32, base = (unsigned)(b & 0x3fff) << 4;
   half rows[2][16];
   for (unsigned quad = 0; quad < 4; quad++)
@@ -231,8 +241,9 @@ inline void multiplyF16Group64(float (*d)[4], const unsigned (&a)[4], unsigned l
       float sum = d[n][i];
       for (unsigned k = 0; k < 16; k++) {
         half value;
-        const unsigned row = base + 128 * k;
-        memcpy(&value, inShared(row + (((column / 8) ^ ((row / 128) % 8)) * 16) + column % 8 * 2), 2);
+        const unsigned at = base + (transposed ? 128 * column + 2 * k : 128 * k + 2 * column);
+        // As the unit does it: bits of the address.
+        memcpy(&value, inShared(at ^ ((at / 128) % 8 * 16)), 2);
         sum += (float)rows[i / 2][k] * (float)value;
       }
       d[n][i] = sum;

@@ -8,8 +8,8 @@
 // are scaled by 2^96, and sums are those of a scale of 2^−53. A code of a padded tap is 0 and has no bits.
 // Kernels: pack_codes, pack_windows, pack_weights, tap_rectangles, multiply.
 // Layout: x NHWC u8, for pack_codes with channels a multiple of CB, w [K][O] u8.
-// -D, beside those of approximate-bits.cuh: PAIRS (the columns are even), FRACTIONS (0 or 1); lists by group: SHIFTS
-// (i + j), ENTRIES (i·ABITS + j of the entry of m that the factor reads; −1: none is removed), and by single
+// -D, beside those of approximate-bits.cuh: FOURS (columns are a multiple of four), FRACTIONS (0 or 1); lists by group:
+// SHIFTS (i + j), ENTRIES (i·ABITS + j of the entry of m that the factor reads; −1: none is removed), and by single
 // SINGLE_ENTRIES (−2: it counts for nothing).
 #include "output-tile.cuh"
 
@@ -35,7 +35,7 @@ INLINE u32 wordOf(Total factor) { return factor; }
 INLINE Total ofWord(u32 factor) { return factor; }
 INLINE Total factorOf(double share, int shift) { return __double2int_rn(share * (1 << shift)); }
 INLINE void addCounts(Total &total, Total factor, int count) { total += factor * (u32)count; }
-INLINE double valueOf(Total total) { return (int)total; }
+INLINE double valueOf(Total total) { return doubleOf((int)total); }
 #endif
 /** Of an entry of m, the share of its partial product that is kept. */
 INLINE double shareOf(const float *m, int entry) { return entry == -2 ? 0.0 : entry < 0 ? 1.0 : 1 - (double)m[entry]; }
@@ -73,45 +73,66 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #pragma unroll
       for (int i = 0; i < 4; i++) addCounts(totals[ni][i], factor, counts[ni][i]);
   };
-  // A tile's rectangles, and what its columns have in common, are fetched when it begins and needed when it ends.
-  constexpr int WORDS = (KH + 1) * (KW + 1) * BN, MINE = (WORDS + COUNTERS - 1) / COUNTERS;
+  // What a tile's columns have in common is fetched when it begins and needed when it ends. Each warpgroup with rows of
+  // its own has it for itself, so that neither waits for the other.
+  constexpr int WARPGROUPS = BM / 64, WORDS = (KH + 1) * (KW + 1) * BN, MINE = (WORDS + COUNTERS - 1) / COUNTERS;
   __shared__ __align__(8) int ofCodes[WORDS];
-  __shared__ __align__(16) double ofColumns[3 * BN + BN / 2];
-  const ColumnTerms terms(ofColumns, BN);
-  int fetched[MINE];
+  __shared__ __align__(16) double ofColumns[WARPGROUPS][3 * BN + BN / 2];
+  const int warpgroup = WARPGROUPS > 1 ? warp / 4 : 0, column = thread - warpgroup * 128;
+  // Read once by warps that count, which have the registers.
+  float xScale, xZero;
+  // Rectangles, which both share, are read where windows reach beyond the image and codes of x have a zero point.
+  bool reach;
+  auto together = [&]() {
+    if (WARPGROUPS == 1 || reach) meet(2, COUNTERS);
+    else meet(2 + warpgroup, 128);
+  };
+  int fetched[MINE], allCodes = 0;
   float wScale = 0, wZero = 0, added = 0;
   countTiles(
       shared, bits, g, singles,
       [&](int tile) {
+        if (tile == blockIdx.x) {
+          xScale = *zero.xScale;
+          xZero = *zero.xZero;
+          reach = xZero != 0 && (KH * KW > 1 || g.paddingY > 0 || g.paddingX > 0);
+        }
 #pragma unroll
         for (int i = 0; i < 32; i++) (&totals[0][0])[i] = 0;
+        const int column0 = bits.column0(tile), padded = bits.columnTiles * BN;
+        if (reach) {
 #pragma unroll
-        for (int i = 0; i < MINE; i++) {
-          const int at = thread + i * COUNTERS;
-          if (at < WORDS) fetched[i] = rectangles[at / BN * (bits.columnTiles * BN) + bits.column0(tile) + at % BN];
+          for (int i = 0; i < MINE; i++) {
+            const int at = thread + i * COUNTERS;
+            if (at < WORDS) fetched[i] = rectangles[at / BN * padded + column0 + at % BN];
+          }
         }
-        if (thread < BN) {
-          const int column = min(bits.column0(tile) + thread, g.o - 1);
-          wScale = zero.wScale[column];
-          wZero = zero.wZero[column];
-          added = biasOf(bias, column);
+        if (column < BN) {
+          const int o = min(column0 + column, g.o - 1);
+          wScale = zero.wScale[o];
+          wZero = zero.wZero[o];
+          added = biasOf(bias, o);
+          allCodes = rectangles[(WORDS / BN - 1) * padded + column0 + column];
         }
       },
       []() {}, [&](auto group, const int(*counts)[4]) { add(factors[decltype(group)::value], counts); },
       [&](int first, auto at, const int(*counts)[4]) { add(ofWord(singles[first + decltype(at)::value].factor), counts); }, [](int) {},
       [&](int tile, const Rows &rows) {
-        // Both warpgroups are behind the stores of the tile before.
-        meet(2, COUNTERS);
+        const ColumnTerms terms(ofColumns[warpgroup], BN);
+        // All are behind the stores of the tile before.
+        together();
+        if (reach) {
 #pragma unroll
-        for (int i = 0; i < MINE; i++) {
-          const int at = thread + i * COUNTERS;
-          if (at < WORDS) ofCodes[at] = fetched[i];
-          if (at >= WORDS - BN && at < WORDS) terms.ofCodes[at - (WORDS - BN)] = fetched[i];
+          for (int i = 0; i < MINE; i++) {
+            const int at = thread + i * COUNTERS;
+            if (at < WORDS) ofCodes[at] = fetched[i];
+          }
         }
-        if (thread < BN) {
-          terms.scale[thread] = (double)*zero.xScale * wScale;
-          terms.zero[thread] = wZero;
-          terms.bias[thread] = added;
+        if (column < BN) {
+          terms.scale[column] = (double)xScale * wScale;
+          terms.zero[column] = wZero;
+          terms.ofCodes[column] = allCodes;
+          terms.bias[column] = added;
         }
 #if WARPS_K > 1
         // The first warpgroup takes over the other's sums.
@@ -119,15 +140,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 #pragma unroll
           for (int i = 0; i < 32; i++) exchange[i][thread % 128] = (&totals[0][0])[i];
         }
-        meet(2, COUNTERS);
+        together();
         if (warp >= 4) return;
 #pragma unroll
         for (int i = 0; i < 32; i++) (&totals[0][0])[i] += exchange[i][thread % 128];
 #else
-        meet(2, COUNTERS);
+        together();
 #endif
         const OutputTile at = {bits.row0(tile), bits.column0(tile), 0, warp * 16, 0, rows.sum, rows.y, rows.x};
-        storeDequantized<1, 8, PAIRS>(at, terms, {ofCodes, BN}, g, zero, y, [&](int, int ni, int element, const TapsInside &, int) {
+        storeDequantized<1, 8, FOURS>(at, terms, {ofCodes, BN}, g, xZero, y, [&](int, int ni, int element, const TapsInside &, int) {
           return make_double2(valueOf(totals[ni][element]), valueOf(totals[ni][element + 1]));
         });
       });

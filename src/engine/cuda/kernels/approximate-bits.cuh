@@ -115,36 +115,42 @@ INLINE void locateBlocks(Control &control, const Bits &bits) {
 }
 
 /** Fills what copying and storing a tile need to know of its rows; those behind the last one read nothing. */
-INLINE void locateRows(Control &control, Rows &rows, int row0, const Bits &bits, const Geometry &g) {
+INLINE void locateRows(Control &control, Rows &rows, int row0, const Geometry &g) {
   const int r = threadIdx.x;
   if (r >= BM) return;
-  const int row = row0 + r, count = g.pixels(), pieces = bits.channels / 64;
+  const int row = row0 + r, count = g.pixels();
   int image, oy, ox;
   g.locate(min(row, count - 1), image, oy, ox);
   const int y = row < count ? oy * g.strideY - g.paddingY : -(1 << 20), x = ox * g.strideX - g.paddingX;
-  int pixels[TAPS];
 #pragma unroll
   for (int tap = 0; tap < TAPS; tap++) {
 #if WINDOWS
-    pixels[tap] = row < count ? row : -1;
+    control.pixels[tap][r] = row < count ? row : -1;
 #else
     const int sy = y + tap / KW * g.dilationY, sx = x + tap % KW * g.dilationX;
-    pixels[tap] = (u32)sy < (u32)g.h && (u32)sx < (u32)g.w ? (image * g.h + sy) * g.w + sx : -1;
+    control.pixels[tap][r] = (u32)sy < (u32)g.h && (u32)sx < (u32)g.w ? (image * g.h + sy) * g.w + sx : -1;
 #endif
-    control.pixels[tap][r] = pixels[tap];
   }
   control.pixels[TAPS][r] = -1;
+  rows.y[r] = y;
+  rows.x[r] = x;
+}
+
+/** Sums the codes of located rows, each by the thread that located it; as many reads as it has registers go at once. */
+INLINE void sumRows(const Control &control, Rows &rows, const Bits &bits) {
+  const int r = threadIdx.x, pieces = bits.channels / 64;
+  if (r >= BM) return;
+  constexpr int TOGETHER = TAPS > 4 ? 1 : 16 / TAPS;
   int sum = 0;
-#pragma unroll 1
+#pragma unroll TOGETHER
   for (int piece = 0; piece < pieces; piece++) {
 #pragma unroll
     for (int tap = 0; tap < TAPS; tap++) {
-      const int ofPiece = bits.sums[(size_t)max(pixels[tap], 0) * pieces + piece];
-      sum += pixels[tap] < 0 ? 0 : ofPiece;
+      const int pixel = control.pixels[tap][r];
+      const int ofPiece = bits.sums[(size_t)max(pixel, 0) * pieces + piece];
+      sum += pixel < 0 ? 0 : ofPiece;
     }
   }
-  rows.y[r] = y;
-  rows.x[r] = x;
   rows.sum[r] = sum;
 }
 
@@ -313,7 +319,8 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, const Si
     for (int tile = blockIdx.x, number = 0; tile < bits.tiles; tile += gridDim.x, number++) {
       // All are done with the pixels of the tile before.
       meet(1, COPIERS);
-      locateRows(control, control.rows[number % ROW_TILES], bits.row0(tile), bits, g);
+      Rows &rows = control.rows[number % ROW_TILES];
+      locateRows(control, rows, bits.row0(tile), g);
       meet(1, COPIERS);
       const u8 *weights = bits.w + (size_t)(tile % bits.columnTiles) * bits.units * UNIT_B;
       for (int stage = 0; stage < stages; stage++) {
@@ -326,7 +333,11 @@ INLINE void countTiles(u8 *shared, const Bits &bits, const Geometry &g, const Si
           copyBulk(to + UNITS * UNIT_A, weights + (size_t)stage * UNITS * UNIT_B, bytes, full + 8 * slot.at);
         }
         copyRows(to, stage, WARPS_K > 1 ? UNITS : units, control, bits);
+        // Needed when the tile ends: its first copies are under way meanwhile.
+        if (stage == 0) sumRows(control, rows, bits);
         arriveWithCopies(full + 8 * slot.at);
+        // All blocks begin at once, and the way from L2 is what they wait for: the first stage has it for itself.
+        if (number == 0 && stage == 0) waitForPhase(full + 8 * slot.at, slot.phase);
         slot.next();
       }
     }

@@ -306,7 +306,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
   if (warpK > 0) return;
 
   const OutputTile tile = {row0, column0, group, warpRow, warpColumn, rowSum, rowY, rowX};
-  storeDequantized<MI, NI, PAIRS>(tile, terms, ofCodes, g, zero, y, [&](int mi, int ni, int element, const TapsInside &taps, int n) {
+  storeDequantized<MI, NI, FOURS>(tile, terms, ofCodes, g, *zero.xZero, y, [&](int mi, int ni, int element, const TapsInside &taps, int n) {
     const int2 constants = OFFSETS ? taps(ofConstants.sums + n) : make_int2(0, 0);
     double2 pair = {0, 0};
 #pragma unroll
@@ -314,8 +314,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
       // Added as integers that wrap: only the whole must fit.
       const u32 first = sums[digit][mi][ni][element] + (digit == 0 ? constants.x : 0);
       const u32 second = sums[digit][mi][ni][element + 1] + (digit == 0 ? constants.y : 0);
-      pair.x = pair.x * 0.00390625 + (int)first;
-      pair.y = pair.y * 0.00390625 + (int)second;
+      pair.x = pair.x * 0.00390625 + doubleOf((int)first);
+      pair.y = pair.y * 0.00390625 + doubleOf((int)second);
     }
     return make_double2(pair.x / (1 << WEIGHT_SHIFT), pair.y / (1 << WEIGHT_SHIFT));
   });

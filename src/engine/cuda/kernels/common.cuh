@@ -277,10 +277,17 @@ INLINE void takeSums(int (*d)[4]) {
 #pragma unroll
   for (int i = 0; i < 8; i++) asm volatile("" : FOUR("+r", d[i])::"memory");
 }
-/** d += a·b on f16 operands, 64 columns, inner length 16; b as describeColumns says. */
-INLINE void multiplyF16Group64(float (*d)[4], const u32 (&a)[4], u64 b) {
-  asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 " SUMS_32 ", {%32,%33,%34,%35}, %36, 1, 1, 1, 1;\n"
-               : EIGHT_FOURS("+f", d)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+/**
+ * d += a·b on f16 operands, 64 columns, inner length 16; b as describeColumns says, or `transposed`: its rows are the
+ * columns, and 16 of the 64 inner elements of each begin at the address.
+ */
+INLINE void multiplyF16Group64(float (*d)[4], const u32 (&a)[4], u64 b, bool transposed = false) {
+#define M64N64K16(of_b)                                                                                                            \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 " SUMS_32 ", {%32,%33,%34,%35}, %36, 1, 1, 1, " of_b ";\n"      \
+               : EIGHT_FOURS("+f", d)                                                                                              \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+  if (transposed) M64N64K16("0");
+  else M64N64K16("1");
+#undef M64N64K16
 }
 #endif

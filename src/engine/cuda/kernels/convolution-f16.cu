@@ -1,7 +1,7 @@
 // Convolutions on f16 matrix units and their input gradients, see convolution-f16.cuh; weights are laid out beforehand
 // (convolution-f16-weights.cu).
-//   convolve_same y[p][n] = Σ_tap Σ_k a[p + tap][k]·b[tap][k][n]: forward, or input gradient with flipped taps and b
-//   transposed
+//   convolve_same y[p][n] = Σ_tap Σ_k a[p + tap][k]·b[tap][k][n]: forward, or input gradient with the same weights,
+//   taps flipped and tiles transposed as they are read
 // -D: LOADS (vectors of four channels that a thread reads per chunk of the operand with margins), and those of
 // convolution-f16.cuh.
 #include "convolution-f16.cuh"
@@ -15,11 +15,13 @@
 /**
  * 128 pixels × 64 columns per block, two warpgroups of 64 pixels each. Grid: (row tiles × column tiles, parts of the
  * inner chunks, CLASSES where results are `scatter`ed to the classes of pixels, those with most taps first); each part
- * has its own result. Shared memory: STAGES tiles of weights, then the pixels with margins and the row of zeros.
+ * has its own result. `transposed`: of the tiles of b rows are columns, column tiles are chunks and the last tap is the
+ * first. `columnSums`: of each row tile [columns], null for none. Shared memory: STAGES tiles of weights, then the
+ * pixels with margins and the row of zeros.
  */
 extern "C" __global__ void __launch_bounds__(256, 2)
     convolve_same(const float *__restrict__ a, const u8 *__restrict__ weights, const int *__restrict__ shifts, float *__restrict__ result,
-                  const Geometry geometry, int chunksPerPart, int scatter) {
+                  double2 *__restrict__ columnSums, const Geometry geometry, int chunksPerPart, int transposed) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 slots[8];
   const Geometry &g = geometry;
@@ -27,8 +29,10 @@ extern "C" __global__ void __launch_bounds__(256, 2)
   const int chunks = g.c / 64, taps = g.kh * g.kw, columnTiles = g.o / 64, pixels = g.pixels();
   const int row0 = (blockIdx.x / columnTiles) * BM, columnTile = blockIdx.x % columnTiles;
   const int margin = marginOf(g), rows = BM + 2 * margin;
+  // Each class of pixels has results of its own.
+  const bool scatter = STRIDE > 1 && transposed;
   // With one tap only the first class has any.
-  const int firstClass = STRIDE > 1 && scatter ? CLASSES - 1 - blockIdx.z : 0, classes = scatter || taps == 1 ? 1 : CLASSES;
+  const int firstClass = scatter ? CLASSES - 1 - blockIdx.z : 0, classes = scatter || taps == 1 ? 1 : CLASSES;
   const PixelClass own(firstClass, g.paddingY, scatter);
   const int tapsPerChunk = scatter ? own.taps() : taps;
   const int chunk0 = blockIdx.y * chunksPerPart, chunk1 = tapsPerChunk == 0 ? chunk0 : min(chunks, chunk0 + chunksPerPart);
@@ -55,22 +59,22 @@ extern "C" __global__ void __launch_bounds__(256, 2)
   Values operand;
   int ofWeights = 0;
   auto fetch = [&](int chunk, int number) {
-    ofWeights = shifts[columnTile * chunks + chunk];
+    ofWeights = shifts[transposed ? chunk * columnTiles + columnTile : columnTile * chunks + chunk];
     if (STRIDE == 1 || scatter) staged.fetch(a + chunk * 64, g.c, row0 - margin, pixels, rows);
     else staged.fetchClass(a + chunk * 64, g.c, row0 - margin, pixels, rows, g, PixelClass(number, g.paddingY, false));
   };
-  // Tiles of weights, those of a class where it is alone.
-  const u8 *tiles = weights + ((size_t)(columnTile * chunks + chunk0) * taps + (scatter ? own.before : 0)) * TILE_BYTES;
+  // Tiles of weights: as they lie, or of each chunk those of the class from its last tap to its first.
+  int tile = transposed ? (chunk0 * columnTiles + columnTile) * taps + own.before + tapsPerChunk - 1 : (columnTile * chunks + chunk0) * taps;
   int loaded = 0;
   auto load = [&](int step) {
     const u32 to = sharedAddress(shared + (step % STAGES) * TILE_BYTES) + thread * 16;
-    const u8 *from = tiles + thread * 16;
+    const u8 *from = weights + (size_t)tile * TILE_BYTES + thread * 16;
     copyAsync16(to, from, true);
     copyAsync16(to + TILE_BYTES / 2, from + TILE_BYTES / 2, true);
-    tiles += TILE_BYTES;
-    if (STRIDE > 1 && ++loaded == tapsPerChunk) {
+    tile += transposed ? -1 : 1;
+    if (transposed && ++loaded == tapsPerChunk) {
       loaded = 0;
-      tiles += (taps - tapsPerChunk) * TILE_BYTES;
+      tile += columnTiles * taps + tapsPerChunk;
     }
   };
 
@@ -115,11 +119,16 @@ extern "C" __global__ void __launch_bounds__(256, 2)
 #pragma unroll
       for (int k = 0; k < 4; k++) loadMatrices(fragments[k], from + (((2 * k + lane / 16) ^ (row & 7)) * 16));
       const u32 tileB = sharedAddress(shared + (step % STAGES) * TILE_BYTES);
-      beginGroup();
+      auto multiply = [&](bool transposed) {
+        beginGroup();
 #pragma unroll
-      for (int k = 0; k < 4; k++) multiplyF16Group64(sums, fragments[k], describeColumns(tileB + k * 2048));
-      endGroup();
-      waitForGroup();
+        for (int k = 0; k < 4; k++) multiplyF16Group64(sums, fragments[k], describeColumns(tileB + k * (transposed ? 32 : 2048)), transposed);
+        endGroup();
+        waitForGroup();
+      };
+      // The form of an instruction is a constant.
+      if (transposed) multiply(true);
+      else multiply(false);
       distance++;
       if (++kx == of.ofX.count) {
         kx = 0;
@@ -128,17 +137,23 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     }
   }
 
+  const ColumnSums<256> ofColumns{shared};
+  // From here on nobody reads the operands.
+  if (columnSums) __syncthreads();
   result += (size_t)blockIdx.y * pixels * (scatter ? CLASSES : 1) * g.o;
 #pragma unroll
   for (int half = 0; half < 2; half++) {
-    const int pixel = row0 + warp * 16 + lane / 4 + 8 * half;
-    if (pixel >= pixels) continue;
-    float *to = result + (size_t)(scatter ? own.place(g, pixel) : pixel) * g.o + columnTile * 64 + 2 * (lane % 4);
+    const int row = warp * 16 + lane / 4 + 8 * half, pixel = row0 + row, column = 2 * (lane % 4);
+    const bool isThere = pixel < pixels;
+    float *to = result + (size_t)(scatter ? own.place(g, pixel) : pixel) * g.o + columnTile * 64 + column;
 #pragma unroll
     for (int n = 0; n < 8; n++) {
-      *(float2 *)(to + 8 * n) = make_float2(shift.back(sums[n][2 * half]), shift.back(sums[n][2 * half + 1]));
+      const float2 outputs = make_float2(shift.back(sums[n][2 * half]), shift.back(sums[n][2 * half + 1]));
+      if (isThere) *(float2 *)(to + 8 * n) = outputs;
+      if (columnSums) ofColumns.put(row, column + 8 * n, isThere ? outputs : make_float2(0, 0));
     }
   }
+  if (columnSums) ofColumns.write(columnSums + (size_t)(row0 / BM) * g.o + columnTile * 64);
 }
 
 #endif

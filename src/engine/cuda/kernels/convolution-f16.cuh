@@ -168,3 +168,35 @@ struct Shift {
     return sum * powerOfTwo(-half) * powerOfTwo(half - value);
   }
 };
+
+/**
+ * Sums of a block's outputs, and of their squares, over its rows, half as many as it has THREADS: of 64 columns at a
+ * time, in double precision and always in one order. Shared memory, in place of what the block has there: the outputs,
+ * rows apart by as much as lets pairs of eight neighbouring rows lie in banks of their own, then sums of 32 rows each.
+ */
+template <int THREADS> struct ColumnSums {
+  static constexpr int PITCH = 72, ROWS = THREADS / 2, BYTES = ROWS * PITCH * 4;
+  u8 *shared;
+  INLINE void put(int row, int column, float2 outputs) const { *(float2 *)((float *)shared + row * PITCH + column) = outputs; }
+  /** The first of 64 sums; all threads of the block have put what they have, and may put more afterwards. */
+  INLINE void write(double2 *to) const {
+    const int group = threadIdx.x / 64, column = threadIdx.x % 64;
+    const float *from = (const float *)shared + group * 32 * PITCH + column;
+    double2 *sums = (double2 *)(shared + BYTES), sum = make_double2(0, 0);
+    __syncthreads();
+#pragma unroll 8
+    for (int row = 0; row < 32; row++) {
+      const double value = from[row * PITCH];
+      sum.x += value;
+      sum.y += value * value;
+    }
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    if (group > 0) return;
+    for (int other = 1; other < THREADS / 64; other++) {
+      sum.x += sums[other * 64 + column].x;
+      sum.y += sums[other * 64 + column].y;
+    }
+    to[column] = sum;
+  }
+};

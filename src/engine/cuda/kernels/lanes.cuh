@@ -23,4 +23,7 @@ INLINE void writeLanes(float *to, const Lanes &lanes) {
   *to = lanes.v[0];
 #endif
 }
+/** The vector with this number of a tensor. */
+INLINE Lanes readVector(const float *from, int vector) { return ((const Lanes *)from)[vector]; }
+INLINE void writeVector(float *to, int vector, const Lanes &lanes) { ((Lanes *)to)[vector] = lanes; }
 #define EACH_LANE for (int l = 0; l < WIDTH; l++)

@@ -2,6 +2,7 @@
 // sums of weight codes over them, the zero-point terms, the bias, and the stores. A warp's tile is in fragments of 16
 // rows × 8 columns: element 2·part + i is row group + 8·part, column 2·quad + i.
 #pragma once
+#include "lists.cuh"
 #include "zero-points.cuh"
 
 /** Sums over taps above and to the left, [ky][kx][columns]; the columns are `span` apart. */
@@ -68,47 +69,83 @@ struct OutputTile {
   const int *rowSum, *rowY, *rowX;
 };
 
+/** A double of the same value, by an addition: the conversion takes four times as long. */
+INLINE double doubleOf(int value) { return __hiloint2double(0x43300000, value ^ 0x80000000) - 0x1.000008p52; }
+
 /**
  * Stores a warp's outputs. `sumOf(mi, ni, element, taps, n)` gives Σ AxM of two neighbouring columns, the first of
  * which is n in the tile; `terms` and `ofCodes` (sums of the weight codes) are those of the tile's columns, the latter
- * for rows whose window reaches beyond the image. PAIRED: the columns are even.
+ * for rows whose window reaches beyond the image. BY_FOURS: the columns are a multiple of four, and neighbouring
+ * lanes exchange half of what they have, so that each stores four columns at a time.
+ * Each output is a chain of conversions and products of doubles; that many go side by side is what makes it fast, so
+ * nothing but the stores themselves is left out for a row or a column that is not there.
  */
-template <int ROWS16, int COLUMNS8, bool PAIRED, typename SumOf>
+template <int ROWS16, int COLUMNS8, bool BY_FOURS, typename SumOf>
 INLINE void storeDequantized(const OutputTile &tile, const ColumnTerms &terms, const Rectangles &ofCodes, const Geometry &g,
-                             const ZeroPoints &zero, float *y, SumOf sumOf) {
+                             double xZero, float *y, SumOf sumOf) {
   const int lane = threadIdx.x % 32, fragmentGroup = lane / 4, quad = lane % 4;
+  static_assert(COLUMNS8 % 2 == 0, "columns are taken by sixteens");
+  const bool odd = quad & 1;
   const int rows = g.pixels(), columns = g.outputs(), inputs = g.inputs();
-  const double xZero = *zero.xZero;
 #pragma unroll
-  for (int mi = 0; mi < ROWS16; mi++)
+  for (int mi = 0; mi < ROWS16; mi++) {
+    const int r = tile.warpRow + mi * 16 + fragmentGroup, row = tile.row0 + r;
+    const TapsInside taps[2] = {TapsInside(tile.rowY[r], tile.rowX[r], ofCodes.span, g),
+                                TapsInside(tile.rowY[r + 8], tile.rowX[r + 8], ofCodes.span, g)};
+    double rest[2];
 #pragma unroll
-    for (int part = 0; part < 2; part++) {
-      const int r = tile.warpRow + mi * 16 + fragmentGroup + 8 * part, row = tile.row0 + r;
-      if (row >= rows) continue;
-      const TapsInside taps(tile.rowY[r], tile.rowX[r], ofCodes.span, g);
-      const bool whole = taps.count == g.kh * g.kw;
-      const double rest = tile.rowSum[r] - xZero * ((double)taps.count * inputs);
-      float *ofRow = y + (size_t)row * g.o + tile.group * columns;
-#pragma unroll
-      for (int ni = 0; ni < COLUMNS8; ni++) {
-        const int n = tile.warpColumn + ni * 8 + 2 * quad, column = tile.column0 + n;
-        if (column >= columns) continue;
-        double2 weights = *(const double2 *)(terms.ofCodes + n);
-        if (!whole) {
-          const int2 inside = taps(ofCodes.sums + n);
-          weights = make_double2(inside.x, inside.y);
-        }
-        const double2 sums = sumOf(mi, ni, 2 * part, taps, n);
+    for (int part = 0; part < 2; part++) rest[part] = tile.rowSum[r + 8 * part] - xZero * ((double)taps[part].count * inputs);
+    float *ofRow = y + (size_t)row * g.o + tile.group * columns;
+    auto store = [&](auto reach) {
+      // Two neighbouring columns of both parts of the rows.
+      auto outputs = [&](int ni, float2(&values)[2]) {
+        const int n = tile.warpColumn + ni * 8 + 2 * quad;
         const double2 scale = *(const double2 *)(terms.scale + n), wZero = *(const double2 *)(terms.zero + n);
+        const double2 ofAll = *(const double2 *)(terms.ofCodes + n);
         const float2 bias = *(const float2 *)(terms.bias + n);
-        const float first = dequantized(sums.x, weights.x, rest, scale.x, xZero, wZero.x) + bias.x;
-        const float second = dequantized(sums.y, weights.y, rest, scale.y, xZero, wZero.y) + bias.y;
-        if (PAIRED) {
-          *(float2 *)(ofRow + column) = make_float2(first, second);
-        } else {
-          ofRow[column] = first;
-          if (column + 1 < columns) ofRow[column + 1] = second;
+#pragma unroll
+        for (int part = 0; part < 2; part++) {
+          double2 weights = ofAll;
+          if (decltype(reach)::value) {
+            const int2 inside = taps[part](ofCodes.sums + n);
+            weights = make_double2(doubleOf(inside.x), doubleOf(inside.y));
+          }
+          const double2 sums = sumOf(mi, ni, 2 * part, taps[part], n);
+          values[part].x = dequantized(sums.x, weights.x, rest[part], scale.x, xZero, wZero.x) + bias.x;
+          values[part].y = dequantized(sums.y, weights.y, rest[part], scale.y, xZero, wZero.y) + bias.y;
+        }
+      };
+#pragma unroll
+      for (int ni = 0; ni < COLUMNS8; ni += 2) {
+        float2 values[2][2];
+        outputs(ni, values[0]);
+        outputs(ni + 1, values[1]);
+#pragma unroll
+        for (int part = 0; part < 2; part++) {
+          const float2 left = values[0][part], right = values[1][part];
+          float *to = ofRow + (size_t)(8 * part) * g.o;
+          const bool there = row + 8 * part < rows;
+          const int column = tile.column0 + tile.warpColumn + ni * 8;
+          if (BY_FOURS) {
+            const float2 given = odd ? left : right;
+            const float2 taken = make_float2(__shfl_xor_sync(0xffffffffu, given.x, 1), __shfl_xor_sync(0xffffffffu, given.y, 1));
+            const float4 four = odd ? make_float4(taken.x, taken.y, right.x, right.y) : make_float4(left.x, left.y, taken.x, taken.y);
+            const int first = column + (odd ? 8 : 0) + quad / 2 * 4;
+            if (there && first < columns) *(float4 *)(to + first) = four;
+          } else {
+            const float four[4] = {left.x, left.y, right.x, right.y};
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+              const int at = column + i / 2 * 8 + 2 * quad + i % 2;
+              if (there && at < columns) to[at] = four[i];
+            }
+          }
         }
       }
-    }
+    };
+    // Where x has no zero point the sums of weight codes count for nothing, nor do those of rows that are not there.
+    auto isWhole = [&](int part) { return row + 8 * part >= rows || taps[part].count == g.kh * g.kw; };
+    if (__all_sync(0xffffffffu, xZero == 0 || (isWhole(0) && isWhole(1)))) store(Constant<0>{});
+    else store(Constant<1>{});
+  }
 }

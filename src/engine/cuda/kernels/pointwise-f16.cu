@@ -18,10 +18,12 @@
 
 /**
  * Grid: (row tiles × column groups, parts of the inner chunks); each part has its own result. Shared memory: two chunks
- * of pixels in f32, two in f16, three of weights. `bias`: f32 [columns], null for none.
+ * of pixels in f32, two in f16, three of weights. `bias`: f32 [columns], null for none; `columnSums`: of each row tile
+ * [columns], null for none. `transposed`: rows of the tiles of b are columns.
  */
 KERNEL multiply_pixels(const float *__restrict__ a, const u8 *__restrict__ weights, const int *__restrict__ shifts,
-                       const float *__restrict__ bias, float *__restrict__ result, int pixels, int inner, int columns, int chunksPerPart) {
+                       const float *__restrict__ bias, float *__restrict__ result, double2 *__restrict__ columnSums, int pixels, int inner,
+                       int columns, int chunksPerPart, int transposed) {
   extern __shared__ __align__(1024) u8 shared[];
   __shared__ u32 slots[THREADS / 32];
   u8 *raw = shared, *halves = shared + 2 * RAW_BYTES, *ofWeights = halves + 2 * HALVES_BYTES;
@@ -89,13 +91,19 @@ KERNEL multiply_pixels(const float *__restrict__ a, const u8 *__restrict__ weigh
 #pragma unroll
     for (int k = 0; k < 4; k++) loadMatrices(fragments[k], tileA + (((2 * k + lane / 16) ^ (r & 7)) * 16));
     const u32 tileB = sharedAddress(ofWeights + chunk % WEIGHT_STAGES * STAGE_BYTES);
-    beginGroup();
+    auto multiply = [&](bool transposed) {
+      beginGroup();
 #pragma unroll
-    for (int k = 0; k < 4; k++) {
+      for (int k = 0; k < 4; k++) {
+        const u32 from = tileB + k * (transposed ? 32 : 2048);
 #pragma unroll
-      for (int n = 0; n < TILES; n++) multiplyF16Group64(sums[n], fragments[k], describeColumns(tileB + n * 8192 + k * 2048));
-    }
-    endGroup();
+        for (int n = 0; n < TILES; n++) multiplyF16Group64(sums[n], fragments[k], describeColumns(from + n * 8192), transposed);
+      }
+      endGroup();
+    };
+    // The form of an instruction is a constant.
+    if (transposed) multiply(true);
+    else multiply(false);
     if (chunk + 2 < count) load(chunk + 2);
     commitCopies();
     waitForCopies<1>();
@@ -107,20 +115,26 @@ KERNEL multiply_pixels(const float *__restrict__ a, const u8 *__restrict__ weigh
     }
   }
 
+  const ColumnSums<THREADS> ofColumns{shared};
+  // From here on nobody reads the operands.
+  if (columnSums) __syncthreads();
   result += (size_t)blockIdx.y * pixels * columns;
-  const int column0 = group * (64 * TILES) + 2 * (lane % 4);
+  const int first = 2 * (lane % 4), column0 = group * (64 * TILES) + first;
 #pragma unroll
   for (int i = 0; i < 8 * TILES; i++) {
     const int column = column0 + 8 * i;
     const float2 added = biasOfTwo(bias, column);
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const int pixel = row0 + warp * 16 + lane / 4 + 8 * half;
-      if (pixel >= pixels) continue;
-      const float first = shift.back(sums[i / 8][i % 8][2 * half]), second = shift.back(sums[i / 8][i % 8][2 * half + 1]);
+      const int row = warp * 16 + lane / 4 + 8 * half, pixel = row0 + row;
+      const float2 products = make_float2(shift.back(sums[i / 8][i % 8][2 * half]), shift.back(sums[i / 8][i % 8][2 * half + 1]));
       // Not contracted: the product is rounded before.
-      *(float2 *)(result + (size_t)pixel * columns + column) = make_float2(__fadd_rn(first, added.x), __fadd_rn(second, added.y));
+      const float2 outputs = make_float2(__fadd_rn(products.x, added.x), __fadd_rn(products.y, added.y));
+      const bool isThere = pixel < pixels;
+      if (isThere) *(float2 *)(result + (size_t)pixel * columns + column) = outputs;
+      if (columnSums) ofColumns.put(row, first + 8 * (i % 8), isThere ? outputs : make_float2(0, 0));
     }
+    if (columnSums && i % 8 == 7) ofColumns.write(columnSums + (size_t)(row0 / BM) * columns + (group * TILES + i / 8) * 64);
   }
 }
 

@@ -44,10 +44,11 @@ INLINE Pair readFresh(const Pair *from) {
 
 /**
  * Op: Sum (the accumulator), empty(), merge(Sum, Sum), Item load(index) and visit(Sum &, Item, index, column) per
- * element, finish(column, Sum). Several items are loaded before the first is visited, so that their reads overlap even
+ * element, finish(column, Sum). So many items are loaded before the first is visited, so that their reads overlap even
  * where `visit` writes.
  */
-template <class Op> INLINE void reduceColumns(const Op &op, int rows, int columns, int tile, void *partials, u32 *counters) {
+template <int AT_ONCE = 4, class Op>
+INLINE void reduceColumns(const Op &op, int rows, int columns, int tile, void *partials, u32 *counters) {
   typedef typename Op::Sum Sum;
   // Large accumulators lie a little apart, so that neighbours are in different banks.
   constexpr int DISTANCE = sizeof(Sum) + (sizeof(Sum) > 16 ? 16 : 0);
@@ -60,12 +61,12 @@ template <class Op> INLINE void reduceColumns(const Op &op, int rows, int column
   if (column < columns) {
     const int stride = slabs * lanes;
     int row = blockIdx.y * lanes + ty;
-    for (; row + 3 * stride < rows; row += 4 * stride) {
-      typename Op::Item items[4];
+    for (; row + (AT_ONCE - 1) * stride < rows; row += AT_ONCE * stride) {
+      typename Op::Item items[AT_ONCE];
 #pragma unroll
-      for (int i = 0; i < 4; i++) items[i] = op.load((row + i * stride) * columns + column);
+      for (int i = 0; i < AT_ONCE; i++) items[i] = op.load((row + i * stride) * columns + column);
 #pragma unroll
-      for (int i = 0; i < 4; i++) op.visit(sum, items[i], (row + i * stride) * columns + column, column);
+      for (int i = 0; i < AT_ONCE; i++) op.visit(sum, items[i], (row + i * stride) * columns + column, column);
     }
     for (; row < rows; row += stride) op.visit(sum, op.load(row * columns + column), row * columns + column, column);
   }
@@ -99,4 +100,5 @@ template <class Op> INLINE void reduceColumns(const Op &op, int rows, int column
 }
 
 #define SHAPE int rows, int columns, int tile, void *partials, u32 *counters
+#define REDUCE_BY(AT_ONCE, ...) reduceColumns<AT_ONCE>(__VA_ARGS__, rows, columns, tile, partials, counters)
 #define REDUCE(...) reduceColumns(__VA_ARGS__, rows, columns, tile, partials, counters)

@@ -31,6 +31,8 @@ const PIECE = 64;
 const LONGEST_WINDOW = 256;
 /** Windows of so few codes are packed two at a time. */
 const HALF_PIECE = 32;
+/** Of tiles of 128 rows for each multiprocessor: fewer are halved. A few idle multiprocessors are not worth that. */
+const FEW_TILES = 0.9;
 /** Of the kernels that multiply: a warpgroup that copies and two that count. */
 const THREADS = 384;
 const PACKING_THREADS = 256;
@@ -84,7 +86,7 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
   const paddedColumns = roundUp(g.outputs, COLUMNS);
   const tilesOf = (rows: number) => ceilDivide(g.pixels, rows) * (paddedColumns / COLUMNS);
   // Halves of the inner axis keep both warpgroups busy where there are few tiles.
-  const rows = tilesOf(128) < target.multiprocessors && units >= 2 * UNITS ? 64 : 128;
+  const rows = tilesOf(128) < FEW_TILES * target.multiprocessors && units >= 2 * UNITS ? 64 : 128;
   const tail = rows === 64 ? 0 : ((units % UNITS) as 0 | 1 | 2 | 3);
   const stageBytes = 16 * UNITS * (activationBits * (rows + 1) + weightBits * COLUMNS);
   const blockBytes = 8 * ceilDivide(units, UNITS) * UNITS * (UNIT / block);
@@ -225,7 +227,7 @@ export const bitWays = {
     factors: ['integers', 'fractions'],
     loop: loopNames,
     packed: ['pixels', 'windows'],
-    pairs: ['even', 'odd'],
+    stores: ['by fours', 'one by one'],
     ...layoutAspects,
   },
 } as const;
@@ -234,8 +236,12 @@ export const bitWays = {
 const NOT_REMOVED = -1;
 const COUNTS_FOR_NOTHING = -2;
 
-/** Of a pair of bits, in products of 8-bit integers: the binary unit does eight in the time of one. */
-const COST_OF_PAIR = 1 / 8;
+/**
+ * Of a pair of bits, in products of 8-bit integers. The binary unit does eight in the time of one, and kernels that
+ * count reach half of its rate, those of planes a third of theirs: truncations of two to six columns, measured on an
+ * H100 (docs/performance-cuda.md).
+ */
+const COST_OF_PAIR = 1 / 12;
 
 /** The product by counts of bits; undefined where another way is taken. `slices`: digits of all planes of that one. */
 export function bitProduct(
@@ -259,7 +265,7 @@ export function bitProduct(
   const defines = {
     ...bitDefines(counted, node.attributes),
     ...layoutDefines(g, layout),
-    PAIRS: g.outputs % 2 === 0 ? 1 : 0,
+    FOURS: g.outputs % 4 === 0 ? 1 : 0,
     FRACTIONS: fractions ? 1 : 0,
     SHIFTS: macroList(counted.groups.map(({ shift }) => shift)),
     ENTRIES: macroList(counted.groups.map(({ entry }) => entry ?? NOT_REMOVED)),
@@ -281,7 +287,7 @@ export function bitProduct(
       factors: fractions ? 'fractions' : 'integers',
       loop: loopOf(counted),
       packed: packing,
-      pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
+      stores: g.outputs % 4 === 0 ? 'by fours' : 'one by one',
       ...aspectsOfLayout(g, layout),
     }),
     workspaceBytes: space.bytes,

@@ -160,7 +160,7 @@ const multiplied = {
   stages: ['2', '3'],
   codes: CODE_PLACES,
   columns: FILLING,
-  pairs: ['even', 'odd'],
+  stores: ['by fours', 'one by one'],
   groups: COUNTS,
   ...steps,
 } as const;
@@ -227,7 +227,7 @@ export function planeProduct(node: Node<'axmConv2d'>, g: Convolution, form: Form
     MIN_BLOCKS: 1,
     WGMMA: warpgroups ? 1 : 0,
     COLUMNS: gathered ? 1 : 0,
-    PAIRS: g.outputs % 2 === 0 ? 1 : 0,
+    FOURS: g.outputs % 4 === 0 ? 1 : 0,
     OFFSETS: factors?.constant ? 1 : 0,
   };
   // Of each column rectangles of taps, three doubles and a bias.
@@ -287,7 +287,7 @@ function pathOfPlanes(g: Convolution, form: Form, tile: PlaneTile, stages: numbe
     stages: stages === 2 ? '2' : '3',
     codes: codePlaces(g).place,
     columns: filling(g.outputs, tile.columns),
-    pairs: g.outputs % 2 === 0 ? 'even' : 'odd',
+    stores: g.outputs % 4 === 0 ? 'by fours' : 'one by one',
     groups: oneOrSeveral(g.groups),
     ...stepsOf(g),
   } as const;

@@ -25,7 +25,7 @@ import {
 } from './geometry.ts';
 import type { Address } from './launch.ts';
 import { addresses, integers, type KernelLaunch, launch, type Target } from './launch.ts';
-import { Layout, type Lowered, type Operands, tensors } from './lowering.ts';
+import { alone, Layout, type Lowered, type Operands, tensors } from './lowering.ts';
 
 /** As in the kernel: threads of a block, and the channels and outputs whose slopes it holds at once. */
 const THREADS = 256;
@@ -163,13 +163,14 @@ const weightCount = (g: Convolution): number => g.inner * g.o;
  * the products, what the convolution wants.
  */
 function throughTerms(
-  product: Lowered,
+  convolution: Lowered,
   expanded: number,
   products: number,
   operandsOf: (factors: Address, at: Operands) => readonly Address[],
   expand: (values: Address, at: Operands) => KernelLaunch,
   collect: (products: Address, at: Operands) => KernelLaunch,
 ): Pick<Lowered, 'workspaceBytes' | 'launches'> {
+  const product = alone(convolution);
   const layout = new Layout();
   const expandedAt = layout.take(4 * expanded);
   const productsAt = layout.take(4 * products);

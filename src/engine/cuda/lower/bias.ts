@@ -15,17 +15,17 @@ import { pointwiseAspects } from './pointwise-f16.ts';
 const products = { biasedConv2d: 'conv2d', biasedAxmConv2d: 'axmConv2d' } as const;
 type Biased = keyof typeof products;
 
-const pairs = ['even', 'odd'] as const;
-const ofPlanes = { pairs, groups: COUNTS } as const;
+const { stores } = bitWays.bits;
+const ofPlanes = { stores, groups: COUNTS } as const;
 /** The ways of products that take a bias, in the aspects that the bias meets. */
 export const biasedWays = {
   biasedConv2d: { pointwise: { block: pointwiseAspects(FORWARD).block } },
   biasedAxmConv2d: {
-    bits: { tile: bitWays.bits.tile, pairs },
+    bits: { tile: bitWays.bits.tile, stores },
     'planes, by warps': ofPlanes,
-    'planes, by warpgroups': { pairs },
-    'factors, by warps': { pairs },
-    'factors, by warpgroups': { pairs },
+    'planes, by warpgroups': { stores },
+    'factors, by warps': { stores },
+    'factors, by warpgroups': { stores },
   },
 } as const;
 

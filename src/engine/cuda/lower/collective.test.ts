@@ -3,7 +3,7 @@ import { hopper } from '../../../../test/engine/devices.ts';
 import { Graph, type Value } from '../../graph/graph.ts';
 import { plan } from '../../graph/plan.ts';
 import { lowerOn } from './lowerings.ts';
-import { lowerPlan } from './program.ts';
+import { lowerPlan, wantedOf } from './program.ts';
 import { type Command, dependenciesOf } from './schedule.ts';
 
 const ARENA = 2n ** 40n;
@@ -14,8 +14,8 @@ const VARIABLES = 2n ** 42n;
 function commandsOf(graph: Graph): Command[] {
   const lower = lowerOn(hopper());
   const planned = plan(graph, {
-    ...{ join: true, alignment: 256, reuseDistance: 32 },
-    workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
+    ...wantedOf(lower),
+    reuseDistance: 32,
   });
   const names = [...graph.variables.keys()];
   let next = 2n ** 43n;

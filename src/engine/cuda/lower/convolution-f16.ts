@@ -1,8 +1,9 @@
 // Convolutions of f32 tensors that keep the size of the image or halve it, on the f16 matrix units: operands are laid
 // out as tiles of f16, with a power of two per block in place of the exponent's range; see kernels/convolution-f16.cuh.
 // Which ones qualify, how their sums are cut into parts, and the launches: forward and input gradient are one kernel,
-// with the weights laid out first; the gradient of the weights takes its first operand as codes too.
+// with the weights laid out first, once for both; the gradient of the weights takes its first operand as codes too.
 
+import { invariant } from '../../../tensor/errors.ts';
 import { COUNTS, oneOrSeveral } from '../../graph/paths.ts';
 import {
   type Convolution,
@@ -14,16 +15,9 @@ import {
   roundUp,
   WEIGHT_GRADIENT,
 } from './geometry.ts';
-import {
-  type Address,
-  addresses,
-  integers,
-  type KernelLaunch,
-  type KernelSource,
-  launch,
-  type Target,
-} from './launch.ts';
-import { type Lowered, sumParts } from './lowering.ts';
+import { type Address, type Arguments, addresses, integers, type KernelSource, launch, type Target } from './launch.ts';
+import { type Lowered, type Preparation, sumParts } from './lowering.ts';
+import { summationOf } from './moments.ts';
 
 /** Channels of a tile, on both sides; a tile has 64 rows of 128 bytes. */
 export const CHANNELS = 64;
@@ -32,14 +26,14 @@ export const TILE_BYTES = 8192;
 const ROWS = 128;
 const STAGES = 4;
 const THREADS = 256;
-const LAYING_THREADS = 512;
+const LAYING_THREADS = 1024;
 /** Vectors of four floats per thread and chunk that registers have room for. */
 const MOST_LOADS = 13;
 /** Of a weight gradient, by the stride: threads, and vectors per thread that registers have room for. */
 const gradientLimits = { 1: { threads: 384, loads: 5 }, 2: { threads: 256, loads: 9 } } as const;
 type Stride = keyof typeof gradientLimits;
 
-export interface F16Product extends Pick<Lowered, 'workspaceBytes' | 'launches'> {
+export interface F16Product extends Pick<Lowered, 'workspaceBytes' | 'preparation' | 'formsMoments' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly loads: string };
 }
 
@@ -109,66 +103,102 @@ const sourceOf = (kernel: keyof typeof files, own: KernelSource['defines']): Ker
   defines: { ...own, WGMMA: 1 },
 });
 
-/** What is laid out of weights; `together`: column tiles that share a power of two, of a single tap. */
-interface LaidWeights {
-  readonly mode: Mode;
-  readonly stride: Stride;
-  readonly inner: number;
-  readonly columns: number;
-  readonly taps: number;
-  readonly padding: number;
-  readonly together?: number;
+/** So many, each so many floats of the weights behind the one before. */
+interface Run {
+  readonly count: number;
+  readonly apart: number;
 }
 
-/** The weights as tiles of f16 and their powers of two; the last tap first and transposed for an input gradient. */
-export function layOut(w: Address, tiles: Address, shifts: Address, laid: LaidWeights): KernelLaunch {
-  const { mode, stride, inner, columns, taps, padding, together = 1 } = laid;
-  return launch(
-    sourceOf('weights', { STRIDE: stride }),
-    'lay_out',
-    { grid: [inner / CHANNELS, columns / (CHANNELS * together)], block: LAYING_THREADS },
-    {
-      ...addresses({ w, tiles, shifts }),
-      ...integers({ inner, columns, taps, transposed: mode === INPUT_GRADIENT ? 1 : 0, padding, together }),
-    },
-  );
+/**
+ * How weights are laid out: groups of chunks, each with a power of two, of tiles, the `units`: the taps of a window, or
+ * tiles of a single tap. `length`: floats of a row of the weights.
+ */
+interface LaidWeights {
+  readonly stride: Stride;
+  readonly length: number;
+  readonly chunks: Run;
+  readonly groups: Run;
+  readonly units: Run;
+  readonly padding: number;
+}
+
+/** The second operand of a product as tiles of f16 with their powers of two behind them. */
+export function layOut(laid: LaidWeights): Preparation {
+  const { stride, length, chunks, groups, units, padding } = laid;
+  const apart = { chunkApart: chunks.apart, groupApart: groups.apart, unitApart: units.apart };
+  const sizes = { length, ...apart, units: units.count, padding };
+  const powers = chunks.count * groups.count;
+  const tilesBytes = TILE_BYTES * powers * units.count;
+  return {
+    input: 1,
+    form: `f16 tiles, ${JSON.stringify(laid)}`,
+    bytes: tilesBytes + 4 * powers,
+    launches: (w, tiles) => [
+      launch(
+        sourceOf('weights', { STRIDE: stride }),
+        'lay_out',
+        { grid: [chunks.count, groups.count], block: LAYING_THREADS },
+        { ...addresses({ w, tiles, shifts: tiles + BigInt(tilesBytes) }), ...integers(sizes) },
+      ),
+    ],
+  };
+}
+
+/** The addresses of what is laid out of `count` weights, as a product's arguments. */
+export function laidWeights(tiles: Address | undefined, count: number): Arguments {
+  invariant(tiles !== undefined, 'weights that nobody lays out');
+  return addresses({ weights: tiles, shifts: tiles + BigInt(2 * count) });
 }
 
 /** Blocks are two to a multiprocessor where the inner chunks can be cut into so many parts. */
-function same(g: Convolution, stride: Stride, mode: Mode, { multiprocessors }: Target): F16Product | undefined {
+function same(g: Convolution, stride: Stride, mode: Mode, target: Target): F16Product | undefined {
+  const { multiprocessors } = target;
   const rows = withMargins(g, stride, ROWS);
   const loads = ceilDivide(rows * CHANNELS, 4 * THREADS);
   if (loads > MOST_LOADS) return undefined;
   const chunks = g.inputs / CHANNELS;
   const blocks = ceilDivide(g.pixels, ROWS) * (g.outputs / CHANNELS);
+  const transposed = mode === INPUT_GRADIENT ? 1 : 0;
   // Of an input gradient each class of pixels has blocks of its own.
-  const scatter = stride > 1 && mode === INPUT_GRADIENT ? 1 : 0;
-  const classes = scatter ? stride * stride : 1;
+  const classes = transposed ? stride * stride : 1;
   const chunksPerPart = ceilDivide(chunks, Math.max(1, Math.floor((2 * multiprocessors) / (blocks * classes))));
   const parts = ceilDivide(chunks, chunksPerPart);
   const taps = g.kh * g.kw;
-  const count = classes * g.pixels * g.outputs;
-  const tilesBytes = 2 * taps * g.inputs * g.outputs;
-  const shiftBytes = roundUp(4 * chunks * (g.outputs / CHANNELS), 256);
+  const summation = summationOf(parts, [classes * g.pixels, g.outputs], mode, target, ROWS);
+  // Of the layer, which is turned here where it is transposed.
+  const [inputs, outputs] = transposed ? [g.outputs, g.inputs] : [g.inputs, g.outputs];
   return {
     aspects: { parts: oneOrSeveral(parts), loads: loadsName(loads, stride) },
-    workspaceBytes: tilesBytes + shiftBytes + (parts > 1 ? 4 * parts * count : 0),
-    launches: ({ inputs: [a, w], outputs: [result], workspace: tiles }) => {
-      const shifts = tiles + BigInt(tilesBytes);
-      const partials = shifts + BigInt(shiftBytes);
+    workspaceBytes: summation.bytes,
+    formsMoments: summation.formsMoments,
+    preparation: layOut({
+      ...{ stride, length: outputs, padding: g.padding[0] },
+      chunks: { count: inputs / CHANNELS, apart: CHANNELS * outputs },
+      groups: { count: outputs / CHANNELS, apart: CHANNELS },
+      units: { count: taps, apart: inputs * outputs },
+    }),
+    launches: (at) => {
+      const {
+        inputs: [a],
+        outputs: [result],
+        workspace: partials,
+        prepared,
+      } = at;
       return [
-        layOut(w!, tiles, shifts, { mode, stride, inner: g.inputs, columns: g.outputs, taps, padding: g.padding[0] }),
         launch(
           sourceOf('product', { STRIDE: stride, LOADS: loads }),
           'convolve_same',
           { grid: [blocks, parts, classes], block: THREADS, shared: STAGES * TILE_BYTES + pixelBytes(loads, THREADS) },
           {
-            ...addresses({ a: a!, weights: tiles, shifts, result: parts > 1 ? partials : result! }),
+            ...addresses({ a: a! }),
+            ...laidWeights(prepared, taps * inputs * outputs),
+            ...addresses({ result: parts > 1 ? partials : result! }),
+            ...addresses({ columnSums: summation.columnSums(partials, at) }),
             geometry: geometryArgument(g),
-            ...integers({ chunksPerPart, scatter }),
+            ...integers({ chunksPerPart, transposed }),
           },
         ),
-        ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
+        ...summation.launches(partials, result!, at),
       ];
     },
   };

@@ -27,7 +27,8 @@ import {
 } from './geometry.ts';
 import type { KernelSource } from './launch.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
-import { type Lowered, type Lowering, type Lowerings, sumParts, type WaysOf } from './lowering.ts';
+import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
+import { summationOf } from './moments.ts';
 import { pointwiseAspects, pointwiseGradientOfCodes, pointwiseProductOf } from './pointwise-f16.ts';
 
 const precisions = { tf32: 0, bf16: 1, fp32: 2 } as const;
@@ -181,7 +182,8 @@ function byTiles(mode: Mode, g: Convolution, target: Target): TiledProduct {
     PAIRS: evenColumns ? 1 : 0,
   };
   const source = { file: 'convolution.cu', defines };
-  const count = resultCount(mode, g);
+  const channels = mode === INPUT_GRADIENT ? g.c : g.o;
+  const summation = summationOf(parts, [resultCount(mode, g) / channels, channels], mode, target);
   const size = {
     grid: [blocks, parts * classes, g.groups],
     block: 32 * tile.warpsM * tile.warpsN * tile.warpsK,
@@ -200,15 +202,23 @@ function byTiles(mode: Mode, g: Convolution, target: Target): TiledProduct {
       ...stepsOf(g),
       precision: target.precision,
     }),
-    workspaceBytes: parts === 1 ? 0 : 4 * parts * count,
-    launches: ({ inputs: [a, b], outputs: [result], workspace: partials }) => [
-      launch(source, 'convolve', size, {
-        ...addresses({ a: a!, b: b!, result: parts === 1 ? result! : partials }),
-        geometry: geometryArgument(g),
-        ...integers({ partLength }),
-      }),
-      ...(parts === 1 ? [] : [sumParts(partials, result!, count, parts)]),
-    ],
+    workspaceBytes: summation.bytes,
+    formsMoments: summation.formsMoments,
+    launches: (at) => {
+      const {
+        inputs: [a, b],
+        outputs: [result],
+        workspace: partials,
+      } = at;
+      return [
+        launch(source, 'convolve', size, {
+          ...addresses({ a: a!, b: b!, result: parts === 1 ? result! : partials }),
+          geometry: geometryArgument(g),
+          ...integers({ partLength }),
+        }),
+        ...summation.launches(partials, result!, at),
+      ];
+    },
   };
 }
 
@@ -244,6 +254,7 @@ function byTaps(g: Convolution, target: Target): Lowered | undefined {
       precision: pointwise ? 'f16' : target.precision,
     }),
     workspaceBytes: productBytes + (product.workspaceBytes ?? 0),
+    ...(pointwise?.preparation && { preparation: pointwise.preparation }),
     launches: (at) => {
       const products = at.workspace;
       const size = { grid: ceilDivide(count, 256), block: 256 };

@@ -3,8 +3,8 @@ import { gradients } from '../../graph/gradients.ts';
 import { Graph, type Node, type Value } from '../../graph/graph.ts';
 import type { Granularity } from '../../graph/ops.ts';
 import { plan } from '../../graph/plan.ts';
-import { square } from '../../graph/window.ts';
-import { type Abilities, codesBehind, fuse } from './fuse.ts';
+import { square, squareWindow } from '../../graph/window.ts';
+import { type Abilities, codesBehind, fuse, pooledBehind, tapsBetween } from './fuse.ts';
 
 const attributes = { epsilon: 1e-5 };
 const sum = { alpha: 1, beta: 1 };
@@ -150,6 +150,102 @@ describe('running averages of the statistics of a batch norm', () => {
     for (const apart of [{ between: true }, { read: true }, { swapped: true }]) {
       expect(opsOf(averaged(apart)).filter((op) => op === 'add')).toHaveLength(2);
     }
+  });
+});
+
+describe('the statistics of a batch norm behind a convolution', () => {
+  const share = { alpha: 0.9, beta: 0.1 };
+  const geometry = square({ padding: 1 });
+  interface Form {
+    /** What stands behind the batch norm, and between it and the convolution. */
+    readonly behind?: (graph: Graph, y: Value) => Value;
+    readonly between?: (graph: Graph, y: Value) => Value;
+    readonly averaged?: boolean;
+  }
+  function convolved({ behind = relu, between = (_, y) => y, averaged = true }: Form = {}): Graph {
+    const graph = new Graph();
+    const x = graph.apply1('affine', [graph.input('image', [2, 4, 4, 8])], { scale: 2, offset: 0 });
+    const scales = [graph.variable('gamma', [8]), graph.variable('beta', [8])];
+    const product = graph.labelled('conv1', () =>
+      graph.apply1('conv2d', [x, graph.variable('w', [3, 3, 8, 8])], geometry),
+    );
+    const [y, ...moments] = graph.apply('batchNorm', [between(graph, product), ...scales], attributes);
+    ['mean', 'variance'].forEach((name, at) => {
+      if (!averaged) return;
+      const running = graph.variable(name, [8]);
+      graph.assign(running, graph.apply1('add', [running, moments[at]!], share));
+    });
+    const end = behind(graph, y!);
+    // As a backward pass does.
+    for (const [name, [a, b]] of Object.entries({ y: [end, product], moments, x: [x, x] })) {
+      graph.output(name, graph.apply1('dot', [a!, b!], {}));
+    }
+    return graph;
+  }
+  const formsMoments: Abilities = ({ op }) =>
+    op === 'conv2d' ? { formsMoments: { way: 'any', aspects: {} }, workspaceBytes: 10_000 } : {};
+  const workspaceBytes = (node: Node) => formsMoments(node).workspaceBytes ?? 0;
+  const planOf = (form?: Form, reuseDistance = 32) => plan(convolved(form), { workspaceBytes, reuseDistance });
+  const opsWith = (form?: Form, abilities = formsMoments) => fuse(planOf(form), abilities).map(({ node }) => node.op);
+  const inVariable = (name: string) => ({ region: 'variable', name });
+
+  test('are formed by its step, in its workspace, with the averages that they move', () => {
+    const planned = planOf();
+    const [, product, norm] = planned.steps;
+    const [, measured, normalize, ...others] = fuse(planned, formsMoments);
+    expect([measured!.node.op, normalize!.node.op]).toEqual(['measuredConv2d', 'normalize']);
+    expect(others.map(({ node }) => node.op)).toEqual(['dot', 'dot', 'dot']);
+    expect(measured!.node.attributes).toEqual({ ...geometry, averages: [share, share] });
+    expect(measured!.node.label).toBe('conv1');
+    expect(measured!.inputs).toEqual([...product!.inputs, inVariable('mean'), inVariable('variance')]);
+    expect(measured!.outputs).toEqual([
+      ...[...product!.outputs, ...norm!.outputs.slice(1)],
+      ...[inVariable('mean'), inVariable('variance')],
+    ]);
+    expect(measured!.workspace).toEqual(product!.workspace);
+    expect(normalize!.inputs.slice(3)).toEqual(norm!.outputs.slice(1));
+  });
+
+  test('are formed there, too, where nothing joins behind the batch norm', () => {
+    const behind = (_: Graph, y: Value) => y;
+    const planned = planOf({ behind });
+    const [, measured, normalize, ...others] = fuse(planned, formsMoments);
+    expect([measured!.node.op, normalize!.node.op]).toEqual(['measuredConv2d', 'batchNormInference']);
+    expect(others.map(({ node }) => node.op)).toEqual(['dot', 'dot', 'dot']);
+    const norm = planned.steps[2]!;
+    expect(normalize!.inputs).toEqual([...norm.inputs, ...norm.outputs.slice(1)]);
+    expect(normalize!.outputs).toEqual(norm.outputs.slice(0, 1));
+    expect(opsWith({ behind, averaged: false }).slice(1, 3)).toEqual(['measuredConv2d', 'batchNormInference']);
+  });
+
+  test('keep their step where the kernel cannot form them or the batch norm is not of its output at once', () => {
+    const twice = (graph: Graph, y: Value) => graph.apply1('affine', [y], { scale: 2, offset: 0 });
+    const renamed = (graph: Graph, y: Value) => graph.apply1('reshape', [y], { shape: [32, 8] });
+    const apart = [
+      opsWith({}, () => ({})),
+      opsWith({ between: twice }),
+      opsWith({
+        between: renamed,
+        behind: (graph, y) => relu(graph, graph.apply1('reshape', [y], { shape: [2, 4, 4, 8] })),
+      }),
+      // Another step comes between.
+      opsWith({
+        between: (graph, y) => {
+          graph.output('between', graph.apply1('sum', [y], {}));
+          return y;
+        },
+      }),
+    ];
+    for (const ops of apart) {
+      expect(ops).toContain('conv2d');
+      expect(ops).not.toContain('measuredConv2d');
+    }
+  });
+
+  test('keep their step where they lie over what the convolution still uses', () => {
+    expect(opsWith()).toContain('measuredConv2d');
+    const ops = fuse(planOf({}, 0), formsMoments).map(({ node }) => node.op);
+    expect(ops.slice(0, 4)).toEqual(['affine', 'conv2d', 'moments', 'normalize']);
   });
 });
 
@@ -386,5 +482,99 @@ describe('a bias behind a product', () => {
       expect(ops).toContain('conv2d');
       expect(ops).toContain('bias');
     }
+  });
+});
+
+describe('a max pool', () => {
+  const pooled = (trained: boolean) => {
+    const graph = new Graph();
+    const image = graph.input('image', [2, 6, 6, 8]);
+    const x = graph.apply1('affine', [image], { scale: 2, offset: 0 });
+    const y = graph.apply1('maxPool', [x], squareWindow(3, 2, 1));
+    const loss = graph.apply1('dot', [y, y], {});
+    graph.output('loss', loss);
+    if (trained) graph.output('slope', gradients(loss, [image])[0]!);
+    return graph;
+  };
+  const planned = (trained: boolean) => plan(pooled(trained), { handed: tapsBetween });
+
+  test('hands the taps of its maxima to its gradient, which reads nothing else of the image', () => {
+    const steps = fuse(planned(true));
+    const [pool, gradient] = ['maxPoolWithTaps', 'maxPoolGradientOfTaps'].map(
+      (op) => steps.find(({ node }) => node.op === op)!,
+    );
+    const [, taps] = pool!.node.outputs;
+    expect(taps).toMatchObject({ dtype: 'u8', shape: [2, 3, 3, 8, 1] });
+    expect(gradient!.node.inputs).toEqual([expect.anything(), taps]);
+    expect(gradient!.inputs[1]).toEqual(pool!.outputs[1]);
+  });
+
+  test('without a gradient, or with one that no plan hands them, remains', () => {
+    expect(fuse(planned(false)).map(({ node }) => node.op)).toContain('maxPool');
+    expect(fuse(plan(pooled(true))).map(({ node }) => node.op)).toEqual(
+      expect.arrayContaining(['maxPool', 'maxPoolGradient']),
+    );
+  });
+});
+
+describe('a max pool behind batch norm and a relu', () => {
+  const window = squareWindow(3, 2, 1);
+  /** `beside`: what else reads the relu's output, or that of the pool's gradient. */
+  const opsWith = (pool = window, beside?: 'relu' | 'slope', bound = {}) => {
+    const graph = graphWith((graph, y) => {
+      const x = graph.apply1('relu', [y], bound);
+      if (beside === 'relu') graph.output('relu', x);
+      return graph.apply1('maxPool', [x], pool);
+    });
+    const slope = graph.nodes.find(({ op }) => op === 'maxPoolGradient')!.outputs[0]!;
+    if (beside === 'slope') graph.output('slope', slope);
+    const alsoReads = (node: Node) => pooledBehind(node).flatMap(({ inputs: [g] }) => [g!]);
+    return fuse(plan(graph, { handed: tapsBetween, alsoReads })).map(({ node }) => node);
+  };
+  const names = (nodes: ReturnType<typeof opsWith>) => nodes.map(({ op }) => op as string);
+
+  test('is one pass forward and two backward, without what lies between', () => {
+    const nodes = opsWith();
+    const [forward, backward] = ['normalizedMaxPool', 'pooledGradient'].map((name) =>
+      nodes.find(({ op }) => op === name),
+    );
+    expect(names(nodes).slice(0, 4)).toEqual(['affine', 'moments', 'normalizedMaxPool', 'dot']);
+    expect(names(nodes).filter((op) => /relu|normalize$|maxPool|rectified/.test(op))).toEqual([]);
+    expect(forward!.inputs.map(({ shape }) => shape)).toEqual([[2, 4, 4, 8], [8], [8], [8], [8]]);
+    expect(backward!.inputs.map(({ shape }) => shape)).toEqual([
+      ...[
+        [2, 2, 2, 8],
+        [2, 2, 2, 8, 1],
+        [2, 4, 4, 8],
+      ],
+      ...[[8], [8], [8], [8]],
+    ]);
+    expect(backward!.attributes).toEqual({ epsilon: 1e-5, relu: {}, pool: window });
+  });
+
+  test('keeps the limit of the relu', () => {
+    const limits = opsWith(window, undefined, { limit: 6 }).map(({ attributes }) => attributes);
+    expect(limits.filter((one) => 'relu' in one && one.relu?.limit === 6)).toHaveLength(2);
+  });
+
+  test('stores what something else reads', () => {
+    expect(names(opsWith(window, 'relu'))).toEqual(
+      expect.arrayContaining(['normalize', 'maxPoolWithTaps', 'pooledGradient']),
+    );
+    expect(names(opsWith(window, 'slope'))).toEqual(
+      expect.arrayContaining(['normalizedMaxPool', 'maxPoolGradientOfTaps', 'rectifiedGradient']),
+    );
+  });
+
+  test('has a gradient of its own where many windows overlap', () => {
+    expect(names(opsWith(squareWindow(3, 1, 1)))).toEqual(
+      expect.arrayContaining(['normalizedMaxPool', 'maxPoolGradientOfTaps', 'rectifiedGradient']),
+    );
+  });
+
+  test('reads the gradient of its output only where that is still there', () => {
+    const graph = graphWith((graph, y) => graph.apply1('maxPool', [relu(graph, y)], window));
+    const ops = fuse(plan(graph, { handed: tapsBetween })).map(({ node }) => node.op);
+    expect(ops).toEqual(expect.arrayContaining(['normalizedMaxPool', 'maxPoolGradientOfTaps', 'rectifiedGradient']));
   });
 });

@@ -1,17 +1,21 @@
 // Neighbouring steps that one pass over memory can do together: normalisation with the addition and the relu behind it,
 // the running averages of its statistics and the range of what it makes, the gradient of batch norm with that of the
 // relu in front of it, the range of an activation with the quantiser's scale that follows from it, the gradient of a
-// range with the sum that it is added to, the values of codes with the gradient of weights that they are for, a bias
-// with the product that it is added to. The plan is laid out before, so a fused step may only use memory that still
-// holds what it reads: it takes the place of the last step that it joins, and is formed only where its operands live
-// that long; or, with a bias, that of the first, whose workspace others may have later.
-// Nothing else changes: operations, their meaning and their storage stay what the plan says.
+// range with the sum that it is added to, a max pool with the taps that its gradient is formed of and with batch norm
+// and relu in front of it, both ways, the values of codes with the gradient of weights that they are for, a bias with
+// the product that it is added to, the statistics of a batch norm with the product that they are of. The plan is laid
+// out before, so a fused step may only use memory that still holds what it reads: it takes the place of the last step
+// that it joins, and is formed only where its operands live that long; or, with a bias or with statistics, that of the
+// first, whose workspace others may have later. Nothing else changes: operations, their meaning and their storage stay
+// what the plan says.
 
-import { sizeOf } from '../../../tensor/tensor.ts';
+import { given } from '../../../tensor/given.ts';
+import { byteSize, sizeOf } from '../../../tensor/tensor.ts';
 import type { Node, Value } from '../../graph/graph.ts';
 import type { OpAttributes, OpName } from '../../graph/ops.ts';
-import { type Plan, root, type Step, type Storage } from '../../graph/plan.ts';
+import { type Handed, type Plan, root, type Step, type Storage } from '../../graph/plan.ts';
 import type { Lowered } from './lowering.ts';
+import { overlapsLittle, tapBytes } from './pooling.ts';
 
 /** The attributes of the operations that exist only here. */
 export interface FusedAttributes {
@@ -34,13 +38,30 @@ export interface FusedAttributes {
   rangedNormalize: FusedAttributes['normalize'] & { readonly range: FusedAttributes['movingRange'] };
   /** (gmin, gmax, x, min, max, other) → the gradient of a range plus other. */
   addedRangeGradient: OpAttributes['minMaxGradient'];
+  /** x → what maxPool gives, and the tap of each window's first maximum (tapsBetween). */
+  maxPoolWithTaps: OpAttributes['maxPool'];
+  /** (g, taps) → dx. */
+  maxPoolGradientOfTaps: OpAttributes['maxPoolGradient'];
+  /** (x, gamma, beta, mean, variance) → maxPoolWithTaps of the relu of the batch norm of x. */
+  normalizedMaxPool: PooledNormalization;
+  /**
+   * (g of the pool, taps, x, gamma, mean, variance, beta) → dx, dgamma, dbeta of maxPool(relu(batch norm of x)), of
+   * windows of which few overlap.
+   */
+  pooledGradient: PooledNormalization;
   /** (codes, scale, zero, g) → dw of the values of the codes. */
   weightGradientOfCodes: OpAttributes['conv2dWeightGradient'];
   /** (operands of conv2d, bias) → y plus the bias of each output channel. */
   biasedConv2d: OpAttributes['conv2d'];
   /** (operands of axmConv2d, bias) → y plus the bias of each output channel. */
   biasedAxmConv2d: OpAttributes['axmConv2d'];
+  /** (operands of conv2d, averages?) → y, and what moments gives of that. */
+  measuredConv2d: OpAttributes['conv2d'] & Pick<FusedAttributes['moments'], 'averages'>;
 }
+type PooledNormalization = OpAttributes['batchNorm'] & {
+  readonly relu: OpAttributes['relu'];
+  readonly pool: OpAttributes['maxPool'];
+};
 export type FusedOp = keyof FusedAttributes;
 
 export interface FusedNode<K extends FusedOp = FusedOp> {
@@ -56,20 +77,28 @@ export interface FusedStep extends Omit<Step, 'node'> {
 }
 
 /** What the device's kernel for a node can do beside the node's work. */
-export type Abilities = (node: Node) => Pick<Lowered, 'readsCodes' | 'takesBias'>;
+export type Abilities = (node: Node) => Pick<Lowered, 'readsCodes' | 'takesBias' | 'formsMoments' | 'workspaceBytes'>;
 
 /** The plan's steps, in an order that is right, with those joined that can be. */
 export function fuse(plan: Plan, abilities: Abilities = () => ({})): FusedStep[] {
   const uses = usesOf(plan);
   const replaced = new Map<number, readonly FusedStep[]>();
   plan.steps.forEach(({ node }, at) => {
-    if (node.op === 'batchNorm') joinForward(plan, uses, at, replaced);
+    if (node.op === 'batchNorm') {
+      joinForward(plan, uses, at, replaced);
+      joinMoments(plan, at, abilities, replaced);
+    }
     if (node.op === 'reluGradient') joinGradient(plan, uses, at, replaced);
     if (node.op === 'minMax') joinRange(plan, uses, at, replaced);
     if (node.op === 'minMaxGradient') joinSum(plan, uses, at, replaced);
     if (node.op === 'conv2dWeightGradient' && abilities(node).readsCodes) joinCodes(plan, uses, at, replaced);
     if (node.op === 'bias') joinBias(plan, uses, at, abilities, replaced);
   });
+  for (const handed of plan.handed) {
+    joinTaps(plan, handed, replaced);
+    joinPooledGradients(plan, uses, handed, replaced);
+    joinNormalizedPool(plan, uses, handed, replaced);
+  }
   return plan.steps.flatMap((step, at) => replaced.get(at) ?? [step]);
 }
 
@@ -120,25 +149,9 @@ function joinForward(plan: Plan, uses: Uses, at: number, replaced: Map<number, r
   const added = other === undefined ? [] : [steps[addition!]!.node.inputs[other]!];
   const addedPlace = other === undefined ? [] : [steps[addition!]!.inputs[other]!];
   for (const joined of [addition, last]) if (joined !== undefined) replaced.set(joined, []);
-  const averages = averagesBehind(steps, at, [mean, variance]);
-  for (const [number] of averages.entries()) replaced.set(at + 1 + number, []);
-  replaced.set(at, [
-    {
-      ...step,
-      node: {
-        op: 'moments',
-        attributes: {
-          ...attributes,
-          ...(averages.length > 0 && { averages: averages.map(({ node }) => node.attributes) }),
-        },
-        inputs: [inputs[0]!, ...averages.map(({ node }) => node.inputs[0]!)],
-        outputs: [mean, variance, ...averages.map(({ node }) => node.outputs[0]!)],
-        label: step.node.label,
-      },
-      inputs: [step.inputs[0]!, ...averages.map(({ inputs }) => inputs[0]!)],
-      outputs: [...step.outputs.slice(1), ...averages.map(({ outputs }) => outputs[0]!)],
-    },
-  ]);
+  const moments = momentsAt(steps, at);
+  for (const [number] of averagesOf(moments)) replaced.set(at + 1 + number, []);
+  replaced.set(at, [moments]);
   replaced.set(last, [
     {
       node: {
@@ -154,6 +167,33 @@ function joinForward(plan: Plan, uses: Uses, at: number, replaced: Map<number, r
     },
   ]);
 }
+
+type MomentsStep = FusedStep & { readonly node: FusedNode<'moments'> };
+
+/** The statistics of the batch norm at `at`, with the running averages at once behind it that they move. */
+function momentsAt(steps: readonly Step[], at: number): MomentsStep {
+  const step = steps[at]!;
+  const { inputs, outputs, attributes, label } = step.node as Node<'batchNorm'>;
+  const [, mean, variance] = outputs as [Value, Value, Value];
+  const averages = averagesBehind(steps, at, [mean, variance]);
+  return {
+    ...step,
+    node: {
+      op: 'moments',
+      attributes: {
+        ...attributes,
+        ...(averages.length > 0 && { averages: averages.map(({ node }) => node.attributes) }),
+      },
+      inputs: [inputs[0]!, ...averages.map(({ node }) => node.inputs[0]!)],
+      outputs: [mean, variance, ...averages.map(({ node }) => node.outputs[0]!)],
+      label,
+    },
+    inputs: [step.inputs[0]!, ...averages.map(({ inputs }) => inputs[0]!)],
+    outputs: [...step.outputs.slice(1), ...averages.map(({ outputs }) => outputs[0]!)],
+  };
+}
+
+const averagesOf = ({ node }: MomentsStep) => (node.attributes.averages ?? []).entries();
 
 type AddStep = Step & { readonly node: Node<'add'> };
 
@@ -175,6 +215,67 @@ function averagesBehind(steps: readonly Step[], at: number, moments: readonly [V
 
 const isSum = ({ inputs: [a, b], attributes: { alpha, beta } }: Node<'add'>): boolean =>
   alpha === 1 && beta === 1 && root(a!) !== root(b!);
+
+/**
+ * The statistics of the batch norm at `at`, formed by the convolution at once before where its kernels can: where
+ * nothing that they write lies over what it still reads.
+ */
+function joinMoments(plan: Plan, at: number, abilities: Abilities, replaced: Map<number, readonly FusedStep[]>): void {
+  const [product, norm] = [plan.steps[at - 1], plan.steps[at]!];
+  if (!isStep(product, 'conv2d') || !isStep(norm, 'batchNorm')) return;
+  const { formsMoments, workspaceBytes = 0 } = abilities(product.node);
+  const [y] = product.node.outputs;
+  if (!formsMoments || norm.node.inputs[0] !== y) return;
+  const moments = momentsAt(plan.steps, at);
+  const [, ...before] = moments.node.inputs;
+  const read = [
+    ...product.node.inputs.map((value, which) => [product.inputs[which]!, byteSize(value)] as const),
+    ...(product.workspace ? [[product.workspace, workspaceBytes] as const] : []),
+  ];
+  const isFree = moments.outputs.every((to, which) =>
+    read.every(([from, bytes]) => !overlap(from, bytes, to, byteSize(moments.node.outputs[which]!))),
+  );
+  if (!isFree || before.some((value) => root(value) === y)) return;
+
+  const isWhole = !replaced.has(at);
+  replaced.set(at - 1, [
+    {
+      ...product,
+      node: {
+        op: 'measuredConv2d',
+        attributes: { ...product.node.attributes, ...given({ averages: moments.node.attributes.averages }) },
+        inputs: [...product.node.inputs, ...before],
+        outputs: [y!, ...moments.node.outputs],
+        label: product.node.label,
+      },
+      inputs: [...product.inputs, ...moments.inputs.slice(1)],
+      outputs: [...product.outputs, ...moments.outputs],
+    },
+  ]);
+  for (const [number] of averagesOf(moments)) replaced.set(at + 1 + number, []);
+  replaced.set(at, isWhole ? [normalizationAt(norm)] : []);
+}
+
+/** What is left of a batch norm whose statistics are there. */
+const normalizationAt = ({ node, inputs, outputs }: Step & { readonly node: Node<'batchNorm'> }): FusedStep => ({
+  node: {
+    ...node,
+    op: 'batchNormInference',
+    inputs: [...node.inputs, ...node.outputs.slice(1)],
+    outputs: node.outputs.slice(0, 1),
+  },
+  inputs: [...inputs, ...outputs.slice(1)],
+  outputs: outputs.slice(0, 1),
+  workspace: undefined,
+});
+
+/** Whether two places have bytes in common. */
+function overlap(a: Storage, bytesOfA: number, b: Storage, bytesOfB: number): boolean {
+  if (a.region !== b.region) return false;
+  if (a.region === 'variable' || a.region === 'constant') return samePlace(a, b);
+  const [from, other] = [a.offset, (b as typeof a).offset];
+  return from < other + bytesOfB && other < from + bytesOfA;
+}
 
 /** The gradient of a relu at `at` that only that of its batch norm reads. */
 function joinGradient(plan: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
@@ -293,6 +394,130 @@ function joinSum({ steps }: Plan, uses: Uses, at: number, replaced: Map<number, 
 }
 
 /**
+ * Of the nodes of a plan, in order: the taps of the maxima of each pool whose gradient is formed behind it. u8, of a
+ * pool's y [N, OH, OW, C] they are [N, OH, OW, C, bytes of one].
+ */
+export function tapsBetween(nodes: readonly Node[]): Handed[] {
+  const readers = new Map<Node, Node[]>();
+  nodes.forEach((node, at) => {
+    if (node.op !== 'maxPoolGradient') return;
+    const pool = nodes
+      .slice(0, at)
+      .find(
+        ({ op, inputs, attributes }) =>
+          op === 'maxPool' && inputs[0] === node.inputs[1] && attributes === node.attributes,
+      );
+    if (pool) readers.set(pool, [...(readers.get(pool) ?? []), node]);
+  });
+  return [...readers].map(([by, gradients]) => {
+    const [y] = by.outputs as [Value];
+    const shape = [...y.shape, tapBytes((by as Node<'maxPool'>).attributes)];
+    const norms = nodes.filter((node) => pooledBehind(node).some((gradient) => gradients.includes(gradient)));
+    const value: Value = { ...y, dtype: 'u8', shape, source: { kind: 'node', node: by, index: 1 } };
+    return { value, by, to: [...gradients, ...norms] };
+  });
+}
+
+/**
+ * The max pool's gradient that the gradient of a batch norm in front of it and of a relu begins with, where windows
+ * overlap so little that it can form it where it reads it; none or one. The plan keeps what that needs as long
+ * (PlanOptions.alsoReads).
+ */
+export function pooledBehind(node: Node): readonly Node<'maxPoolGradient'>[] {
+  if (node.op !== 'batchNormGradient') return [];
+  const gradient = producerOf(producerOf(node.inputs[0], 'reluGradient')?.inputs[0], 'maxPoolGradient');
+  return gradient && overlapsLittle(gradient.attributes) ? [gradient] : [];
+}
+
+/** The max pool that hands its taps to its gradients, and these. */
+function joinTaps(plan: Plan, { value: taps, by, to }: Handed, replaced: Map<number, readonly FusedStep[]>): void {
+  const place = plan.storage(taps);
+  plan.steps.forEach((step, at) => {
+    const { node, inputs, outputs } = step;
+    if (node === by) {
+      const joined = { ...node, op: 'maxPoolWithTaps', outputs: [...node.outputs, taps] } as FusedNode;
+      replaced.set(at, [{ ...step, node: joined, outputs: [...outputs, place] }]);
+    }
+    if (isStep(step, 'maxPoolGradient') && to.includes(node)) {
+      const joined = { ...node, op: 'maxPoolGradientOfTaps', inputs: [node.inputs[0]!, taps] } as FusedNode;
+      replaced.set(at, [{ ...step, node: joined, inputs: [inputs[0]!, place], workspace: undefined }]);
+    }
+  });
+}
+
+/** The step that stands now where one of the plan was, where it is of this operation. */
+function nowAt<K extends FusedOp>(replaced: ReadonlyMap<number, readonly FusedStep[]>, at: number, op: K) {
+  const [step] = replaced.get(at) ?? [];
+  return isFused(step, op) ? step : undefined;
+}
+
+/**
+ * Gradients of batch norms with relus that alone read that of a pool, which has its taps: from the gradient of the
+ * pool's output, if that is still there.
+ */
+function joinPooledGradients(
+  plan: Plan,
+  uses: Uses,
+  { value: taps, to }: Handed,
+  replaced: Map<number, readonly FusedStep[]>,
+): void {
+  plan.steps.forEach((step, at) => {
+    const [pool] = pooledBehind(step.node);
+    const norm = nowAt(replaced, at, 'rectifiedGradient');
+    if (!pool || !norm || !to.includes(pool) || norm.node.inputs[0] !== pool.outputs[0]) return;
+    const [g] = pool.inputs as [Value];
+    if (uses(pool.outputs[0]!).length > 1 || plan.heldUntil(g) < at || plan.heldUntil(taps) < at) return;
+
+    replaced.set(
+      plan.steps.findIndex(({ node }) => node === pool),
+      [],
+    );
+    const { epsilon, ...relu } = norm.node.attributes;
+    replaced.set(at, [
+      {
+        ...norm,
+        node: {
+          ...norm.node,
+          op: 'pooledGradient',
+          attributes: { epsilon, relu, pool: pool.attributes },
+          inputs: [g, taps, ...norm.node.inputs.slice(1)],
+        },
+        inputs: [plan.storage(g), plan.storage(taps), ...norm.inputs.slice(1)],
+      },
+    ]);
+  });
+}
+
+/** The pool that hands its taps on, and the normalisation with a relu in front that nothing else reads now. */
+function joinNormalizedPool(plan: Plan, uses: Uses, { by }: Handed, replaced: Map<number, readonly FusedStep[]>): void {
+  const at = plan.steps.findIndex(({ node }) => node === by);
+  const pool = nowAt(replaced, at, 'maxPoolWithTaps');
+  const [y] = by.inputs as [Value];
+  const made = plan.steps.findIndex(({ node }) => node.outputs[0] === y);
+  const norm = nowAt(replaced, made, 'normalize');
+  const relu = norm?.node.attributes.relu;
+  // Operands of a sum are more.
+  if (!pool || !norm || !relu || norm.node.inputs.length > 5 || uses(y).at(-1)! >= plan.steps.length) return;
+  const readsY = (step: FusedStep) => step !== pool && step.node.inputs.some((value) => root(value) === y);
+  const isRead = plan.steps.some((step, number) => (replaced.get(number) ?? [step]).some(readsY));
+  if (isRead || !norm.node.inputs.every((value) => plan.heldUntil(value) >= at)) return;
+
+  replaced.set(made, []);
+  replaced.set(at, [
+    {
+      ...pool,
+      node: {
+        ...pool.node,
+        op: 'normalizedMaxPool',
+        attributes: { epsilon: norm.node.attributes.epsilon, relu, pool: pool.node.attributes },
+        inputs: norm.node.inputs,
+      },
+      inputs: norm.inputs,
+    },
+  ]);
+}
+
+/**
  * What the gradient of a convolution's weights can read in place of its first operand: codes, scale and zero point. The
  * plan keeps them as long (PlanOptions.alsoReads).
  */
@@ -373,7 +598,7 @@ const isStep = <K extends OpName>(step: Step | undefined, op: K): step is Step &
   step?.node.op === op;
 
 /** The operation of this name whose first output a value is. */
-function producerOf<K extends 'relu' | 'batchNorm' | 'dequantize'>(
+function producerOf<K extends 'relu' | 'reluGradient' | 'batchNorm' | 'dequantize' | 'maxPoolGradient'>(
   value: Value | undefined,
   op: K,
 ): Node<K> | undefined {

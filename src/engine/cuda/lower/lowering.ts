@@ -21,25 +21,57 @@ export interface ProgramMemory {
   place(data: ArrayBufferView): Address;
 }
 
+/** A running average: where it is and goes, and how it moves: alpha·before + beta·what is averaged. */
+export interface Average extends Readonly<Record<'alpha' | 'beta', number>> {
+  readonly before: Address;
+  readonly to: Address;
+}
+
+/** Where mean and variance of a tensor's channels go, and what moves by the one and the other, where both do. */
+export interface Moments {
+  readonly mean: Address;
+  readonly variance: Address;
+  readonly averages: readonly Average[];
+}
+
 /** Where the tensors of one step are. */
 export interface Operands {
   readonly inputs: readonly Address[];
   readonly outputs: readonly Address[];
   /** The bytes that the step wants; 256-byte aligned. */
   readonly workspace: Address;
+  /** What the step's preparation has made. */
+  readonly prepared?: Address;
   /** What a product adds to each output channel, where that is given (bias.ts). */
   readonly bias?: Address;
+  /** The moments of a product's output channels, where they are wanted (measured.ts). */
+  readonly moments?: Moments;
   readonly memory: ProgramMemory;
+}
+
+/**
+ * What is made of an input of a node and then read in its place. Nodes of a plan that want the same form of one value
+ * share it: it is made before the first of them and stays until the last.
+ */
+export interface Preparation {
+  /** The number of the input. */
+  readonly input: number;
+  readonly form: string;
+  readonly bytes: number;
+  readonly launches: (input: Address, prepared: Address) => readonly KernelLaunch[];
 }
 
 /** How one node runs. */
 export interface Lowered {
   readonly path: Path;
   readonly workspaceBytes?: number;
+  readonly preparation?: Preparation;
   /** Of a gradient of weights: whether codes may take the place of its first operand (fuse.ts). */
   readonly readsCodes?: boolean;
   /** Of a convolution: whether its kernel adds a bias (bias.ts). */
   readonly takesBias?: boolean;
+  /** Of a convolution: how its kernels form the moments of its output channels, if they do (measured.ts). */
+  readonly formsMoments?: Path | undefined;
   /**
    * In an order that is right. Each launch names all memory that it touches: it runs as soon as that is ready, before
    * others of the step if need be.
@@ -53,6 +85,25 @@ export type Lowering<K extends OpName = OpName, N = Node<K>> = (node: N, target:
 export type Lowerings<K extends OpName = OpName> = { readonly [Op in K]: Lowering<Op> };
 /** All ways that the paths of some operations' lowerings can name. */
 export type WaysOf<K extends string> = { readonly [Op in K]: Ways };
+
+/** The same for operands that are no node's: what is prepared is made in the workspace, by launches of its own. */
+export function alone(lowered: Lowered): Lowered {
+  const { preparation, ...rest } = lowered;
+  if (!preparation) return lowered;
+  const layout = new Layout();
+  const [preparedAt, restAt] = [layout.take(preparation.bytes), layout.take(rest.workspaceBytes ?? 0)];
+  return {
+    ...rest,
+    workspaceBytes: layout.bytes,
+    launches: (at) => {
+      const prepared = at.workspace + preparedAt;
+      return [
+        ...preparation.launches(at.inputs[preparation.input]!, prepared),
+        ...rest.launches({ ...at, prepared, workspace: at.workspace + restAt }),
+      ];
+    },
+  };
+}
 
 const THREADS = 256;
 /** Elements of a thread of the element-wise kernels. */

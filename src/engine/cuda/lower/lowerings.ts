@@ -18,9 +18,11 @@ import type { Target } from './launch.ts';
 import { loss, lossWays } from './loss.ts';
 import type { Lowered, Lowering, Lowerings, WaysOf } from './lowering.ts';
 import { matrixProduct, matrixProductWays } from './matrix-product.ts';
+import { measured, measuredWays } from './measured.ts';
 import { movement, movementWays } from './movement.ts';
 import { fusedNormalization, fusedNormalizationWays, normalization, normalizationWays } from './normalization.ts';
-import { pooling, poolingWays } from './pooling.ts';
+import { pooledNormalization, pooledNormalizationWays } from './pooled-normalization.ts';
+import { fusedPooling, fusedPoolingWays, pooling, poolingWays } from './pooling.ts';
 import { fusedQuantization, fusedQuantizationWays, quantization, quantizationWays } from './quantization.ts';
 import { fusedReduction, fusedReductionWays, reduction, reductionWays } from './reduction.ts';
 import { repeat, repeatWays } from './repeat.ts';
@@ -49,8 +51,11 @@ const lowerings: Lowerings<Computed> & { readonly [Op in FusedOp]: Lowering<neve
   ...quantization,
   ...approximate,
   ...biased,
+  ...measured,
   ...fusedConvolution,
   ...fusedNormalization,
+  ...fusedPooling,
+  ...pooledNormalization,
   ...fusedQuantization,
   ...fusedReduction,
 };
@@ -75,8 +80,11 @@ export const ways: WaysOf<Computed | FusedOp> = {
   ...quantizationWays,
   ...approximateWays,
   ...biasedWays,
+  ...measuredWays,
   ...fusedConvolutionWays,
   ...fusedNormalizationWays,
+  ...fusedPoolingWays,
+  ...pooledNormalizationWays,
   ...fusedQuantizationWays,
   ...fusedReductionWays,
 };

@@ -1,6 +1,6 @@
 // Batch norm whole and in the pieces that fuse.ts makes of it: statistics alone or with the running averages that they
 // move, normalisation with an addition and a relu behind it and the range of what that makes, the gradient with that of
-// a relu in front. See kernels/normalization.cu.
+// a relu in front. See kernels/normalization.cu and, for the statistics, kernels/moments.cu.
 
 import { given } from '../../../tensor/given.ts';
 import { type Shape, sizeOf } from '../../../tensor/tensor.ts';
@@ -9,24 +9,32 @@ import type { OpAttributes } from '../../graph/ops.ts';
 import { COUNTS, oneOrSeveral, type Path, pathOf } from '../../graph/paths.ts';
 import type { FusedNode } from './fuse.ts';
 import { ceilDivide } from './geometry.ts';
-import type { Address } from './launch.ts';
 import {
+  type Address,
   type Argument,
+  type Arguments,
   addresses,
   floats,
   integers,
   type KernelLaunch,
+  type KernelSource,
   launch,
-  struct,
   type Target,
 } from './launch.ts';
-import type { Lowered, Lowering, Lowerings, Operands, WaysOf } from './lowering.ts';
+import type { Lowered, Lowering, Lowerings, Moments, Operands, WaysOf } from './lowering.ts';
+import {
+  MOVED,
+  momentArguments,
+  momentSource,
+  movedAspect,
+  movedAverages,
+  REDUCTION_THREADS,
+  widthOf,
+} from './moments.ts';
 import { movedRange } from './quantization.ts';
 import { REDUCTION_ASPECTS, reduce, reductionAspects, reductionBytes, reductionOf, rowsAndColumns } from './reduce.ts';
 
 const THREADS = 256;
-/** Few large blocks leave few partial sums to the last of them. */
-const REDUCTION_THREADS = 512;
 /** Vectors that a thread of an element-wise kernel has. */
 const UNROLL = 4;
 
@@ -38,10 +46,9 @@ const reducingWays = {
   'four channels at a time': REDUCTION_ASPECTS,
   'one channel at a time': REDUCTION_ASPECTS,
 } as const;
-const MOVED = ['moved', 'none'] as const;
 const momentAspects = { ...REDUCTION_ASPECTS, averages: MOVED } as const;
 const momentWays = { 'four channels at a time': momentAspects, 'one channel at a time': momentAspects } as const;
-const LIMITS = { limit: ['none', 'one'] } as const;
+export const LIMITS = { limit: ['none', 'one'] } as const;
 const behind = { behind: ['a relu', 'an addition', 'an addition and a relu'], ...LIMITS } as const;
 const rectifiedAspects = { ...REDUCTION_ASPECTS, ...LIMITS } as const;
 const rectifiedWays = {
@@ -65,25 +72,23 @@ export const fusedNormalizationWays: WaysOf<Fused> = {
 };
 
 /** For a kernel: no number where there is no limit, with which comparisons and minima give what they do without it. */
-const limitOf = ({ limit = Number.NaN }: OpAttributes['relu'] = {}): number => limit;
-const limitAspect = ({ limit }: OpAttributes['relu']) => ({ limit: LIMITS.limit[limit === undefined ? 0 : 1] });
+export const limitOf = ({ limit = Number.NaN }: OpAttributes['relu'] = {}): number => limit;
+export const limitAspect = ({ limit }: OpAttributes['relu']) => ({ limit: LIMITS.limit[limit === undefined ? 0 : 1] });
 
 type Places = Readonly<Record<string, Address>>;
 
-/** A running average: where it is and goes, and how it moves. */
-interface Average extends Readonly<Record<'alpha' | 'beta', number>> {
-  readonly before: Address;
-  readonly to: Address;
+/** Where the kernels of a gradient are, the beginning of their names, what they take in place of what is stored. */
+interface GradientSource {
+  readonly source: KernelSource;
+  readonly prefix: string;
+  readonly arguments: Arguments;
+  /** Vectors of channels that a thread has. */
+  readonly unroll: number;
 }
 
-/** The kernels' `Average`. */
-const averageArgument = ({ before, to, alpha, beta }: Average): Argument =>
-  struct({ ...addresses({ before, to }), ...floats({ alpha, beta }) });
-const noAverage = averageArgument({ before: 0n, to: 0n, alpha: 0, beta: 0 });
-
 /** The kernels over a tensor x: how many neighbouring channels a thread takes, how its rows are cut. */
-function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, target: Target) {
-  const width = shape.at(-1)! % 4 === 0 ? 4 : 1;
+export function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, target: Target) {
+  const width = widthOf(shape.at(-1)!);
   const source = { file: 'normalization.cu', defines: { WIDTH: width } };
   const cut = { width, threads: REDUCTION_THREADS };
   const reduction = reductionOf(...rowsAndColumns(shape, 'channel'), target, cut);
@@ -97,17 +102,8 @@ function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, targe
     way: width === 4 ? 'four channels at a time' : 'one channel at a time',
     reduction,
     whole,
-    /** `places`: x, mean, variance; `averages`: what moves by the mean and by the variance, where both do. */
-    moments: (places: Places, at: Operands, averages: readonly Average[] = []): KernelLaunch => {
-      const [ofMean, ofVariance] = averages.length > 0 ? averages.map(averageArgument) : [noAverage, noAverage];
-      return reduce(
-        source,
-        'moments',
-        reduction,
-        { ...addresses(places), ofMean: ofMean!, ofVariance: ofVariance! },
-        at,
-      );
-    },
+    moments: (x: Address, moments: Moments, at: Operands): KernelLaunch =>
+      reduce(momentSource(width), 'moments', reduction, { ...addresses({ x }), ...momentArguments(moments) }, at),
     /** `places`: x, gamma, beta, mean, variance; `other`: what is added, null where nothing is. */
     normalize: (places: Places, other: Address, y: Address, relu?: OpAttributes['relu']): KernelLaunch =>
       launch(source, 'normalize', size, {
@@ -139,14 +135,29 @@ function kernelsFor({ shape }: { readonly shape: Shape }, epsilon: number, targe
         },
         at,
       ),
-    /** `places`: g, x, gamma, beta where the gradient is behind a relu, mean, variance, dgamma, dbeta. */
-    gradient: (places: Places, dx: Address, at: Operands, relu?: OpAttributes['relu']): KernelLaunch[] => {
-      const prefix = relu ? 'rectified_' : '';
+    /**
+     * `places`: x, gamma, beta where the gradient is behind a relu, mean, variance, dgamma, dbeta; `of`: the gradient
+     * of what is normalised, stored or formed where it is read.
+     */
+    gradient: (
+      of: Address | GradientSource,
+      places: Places,
+      dx: Address,
+      at: Operands,
+      relu?: OpAttributes['relu'],
+    ): KernelLaunch[] => {
+      const stored = (g: Address) => ({
+        ...{ source, prefix: relu ? 'rectified_' : '', unroll: UNROLL },
+        arguments: addresses({ g }),
+      });
+      const from = typeof of === 'bigint' ? stored(of) : of;
       const limit = relu ? { limit: limitOf(relu) } : {};
-      const sums = { ...addresses(places), ...floats({ epsilon, ...limit }) };
+      const sums = { ...from.arguments, ...addresses(places), ...floats({ epsilon, ...limit }) };
+      const size = { grid: ceilDivide(count, THREADS * from.unroll), block: THREADS };
       return [
-        reduce(source, `${prefix}gradient_sums`, reduction, sums, at),
-        launch(source, `${prefix}normalize_gradient`, size, {
+        reduce(from.source, `${from.prefix}gradient_sums`, reduction, sums, at),
+        launch(from.source, `${from.prefix}normalize_gradient`, size, {
+          ...from.arguments,
           ...addresses({ ...places, dx }),
           ...elements,
           ...floats({ inverseRows: 1 / reduction.rows, ...limit }),
@@ -178,7 +189,7 @@ function gradient(
       const [g, x, gamma, mean, variance, beta] = at.inputs as [Address, Address, Address, Address, Address, Address?];
       const [dx, dgamma, dbeta] = at.outputs as [Address, Address, Address];
       const scales = { gamma, ...(beta === undefined ? {} : { beta }) };
-      return kernels.gradient({ g, x, ...scales, mean, variance, dgamma, dbeta }, dx, at, relu);
+      return kernels.gradient(g, { x, ...scales, mean, variance, dgamma, dbeta }, dx, at, relu);
     },
   };
 }
@@ -192,7 +203,7 @@ export const normalization: Lowerings<Normalizing> = {
         const [x, gamma, beta] = at.inputs as [Address, Address, Address];
         const [y, mean, variance] = at.outputs as [Address, Address, Address];
         return [
-          kernels.moments({ x, mean, variance }, at),
+          kernels.moments(x, { mean, variance, averages: [] }, at),
           kernels.normalize({ x, gamma, beta, mean, variance }, 0n, y),
         ];
       },
@@ -242,14 +253,13 @@ export const fusedNormalization: { readonly [Op in Fused]: Lowering<never, Fused
     return {
       path: pathOf(momentWays, kernels.way, {
         ...reductionAspects(kernels.reduction),
-        averages: MOVED[averages.length > 0 ? 0 : 1],
+        averages: movedAspect(averages),
       }),
       workspaceBytes,
       launches: (at) => {
         const [x, ...before] = at.inputs as [Address, ...Address[]];
         const [mean, variance, ...to] = at.outputs as [Address, Address, ...Address[]];
-        const moved = averages.map((how, number) => ({ ...how, before: before[number]!, to: to[number]! }));
-        return [kernels.moments({ x, mean, variance }, at, moved)];
+        return [kernels.moments(x, { mean, variance, averages: movedAverages(averages, before, to) }, at)];
       },
     };
   },

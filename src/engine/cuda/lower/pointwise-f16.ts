@@ -5,10 +5,19 @@
 // operand as codes too.
 
 import { COUNTS, FILLING, filling, oneOrSeveral } from '../../graph/paths.ts';
-import { CHANNELS, layOut, TILE_BYTES } from './convolution-f16.ts';
-import { type Convolution, ceilDivide, FORWARD, type Mode, roundUp, WEIGHT_GRADIENT } from './geometry.ts';
+import { CHANNELS, laidWeights, layOut, TILE_BYTES } from './convolution-f16.ts';
+import {
+  type Convolution,
+  ceilDivide,
+  FORWARD,
+  INPUT_GRADIENT,
+  type Mode,
+  roundUp,
+  WEIGHT_GRADIENT,
+} from './geometry.ts';
 import { addresses, integers, launch, type Target } from './launch.ts';
 import { type Lowered, sumParts } from './lowering.ts';
+import { summationOf } from './moments.ts';
 
 /** What a block has: warpgroups of 64 pixels each, and tiles of 64 columns. */
 interface Block {
@@ -35,7 +44,8 @@ const LAUNCH_CLOCKS = 6000;
 const SIDES = [3, 2] as const;
 const STAGE_PIXELS = 32;
 
-export interface PointwiseProduct extends Pick<Lowered, 'workspaceBytes' | 'takesBias' | 'launches'> {
+export interface PointwiseProduct
+  extends Pick<Lowered, 'workspaceBytes' | 'preparation' | 'takesBias' | 'formsMoments' | 'launches'> {
   readonly aspects: { readonly parts: (typeof COUNTS)[number]; readonly block: string };
 }
 
@@ -94,27 +104,38 @@ function cutOf({ pixels, inputs, outputs }: Convolution, multiprocessors: number
   return cuts.reduce((best, cut) => (cost(cut) < cost(best) ? cut : best));
 }
 
-function product(g: Convolution, mode: Mode, { multiprocessors }: Target): PointwiseProduct {
+function product(g: Convolution, mode: Mode, target: Target): PointwiseProduct {
   const { pixels, inputs, outputs } = g;
-  const { warpgroups, tiles, chunksPerPart, parts } = cutOf(g, multiprocessors);
-  const chunks = inputs / CHANNELS;
+  const { warpgroups, tiles, chunksPerPart, parts } = cutOf(g, target.multiprocessors);
   const rows = 64 * warpgroups;
-  const count = pixels * outputs;
+  const summation = summationOf(parts, [pixels, outputs], mode, target, rows);
   const groups = outputs / (CHANNELS * tiles);
-  const tilesBytes = 2 * inputs * outputs;
-  const shiftBytes = roundUp(4 * chunks * groups, 256);
+  const transposed = mode === INPUT_GRADIENT ? 1 : 0;
+  // Tiles below each other, and beside each other.
+  const length = transposed ? inputs : outputs;
+  const [below, beside] = [CHANNELS * length, CHANNELS];
+  const [ofChunks, ofTiles] = transposed ? [beside, below] : [below, beside];
   return {
     aspects: { parts: oneOrSeveral(parts), block: blockName({ warpgroups, tiles }) },
-    workspaceBytes: tilesBytes + shiftBytes + (parts > 1 ? 4 * parts * count : 0),
+    workspaceBytes: summation.bytes,
     takesBias: parts === 1,
-    launches: ({ inputs: [a, w], outputs: [result], workspace: laid, bias = 0n }) => {
-      const shifts = laid + BigInt(tilesBytes);
-      const partials = shifts + BigInt(shiftBytes);
+    formsMoments: summation.formsMoments,
+    // Those of a block's columns have a power of two in common, so that both ways have tiles of their own.
+    preparation: layOut({
+      ...{ stride: 1, length, padding: 0 },
+      chunks: { count: inputs / CHANNELS, apart: ofChunks },
+      groups: { count: groups, apart: tiles * ofTiles },
+      units: { count: tiles, apart: ofTiles },
+    }),
+    launches: (at) => {
+      const {
+        inputs: [a],
+        outputs: [result],
+        workspace: partials,
+        bias = 0n,
+        prepared,
+      } = at;
       return [
-        layOut(w!, laid, shifts, {
-          ...{ mode, stride: 1, inner: inputs, columns: outputs },
-          ...{ taps: 1, padding: 0, together: tiles },
-        }),
         launch(
           { file: 'pointwise-f16.cu', defines: { STRIDE: 1, WARPGROUPS: warpgroups, TILES: tiles, WGMMA: 1 } },
           'multiply_pixels',
@@ -125,11 +146,14 @@ function product(g: Convolution, mode: Mode, { multiprocessors }: Target): Point
             shared: 2 * CHANNELS * rows * (4 + 2) + 3 * tiles * TILE_BYTES,
           },
           {
-            ...addresses({ a: a!, weights: laid, shifts, bias, result: parts > 1 ? partials : result! }),
-            ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart }),
+            ...addresses({ a: a! }),
+            ...laidWeights(prepared, inputs * outputs),
+            ...addresses({ bias, result: parts > 1 ? partials : result! }),
+            ...addresses({ columnSums: summation.columnSums(partials, at) }),
+            ...integers({ pixels, inner: inputs, columns: outputs, chunksPerPart, transposed }),
           },
         ),
-        ...(parts > 1 ? [sumParts(partials, result!, count, parts)] : []),
+        ...summation.launches(partials, result!, at),
       ];
     },
   };

@@ -1,4 +1,7 @@
 import { expect, test } from 'vitest';
+import { lowerGraph } from '../../../../test/cuda/fake-memory.ts';
+import { Graph } from '../../graph/graph.ts';
+import { square } from '../../graph/window.ts';
 import { addresses, launch } from './launch.ts';
 import { separate } from './program.ts';
 import { dependenciesOf } from './schedule.ts';
@@ -45,4 +48,26 @@ test('memory that a step writes and no argument names is our own mistake', () =>
 test('a single launch takes the ranges of its step as they are', () => {
   const launch = kernel('sgd', counter);
   expect(separate([launch], ranges)).toEqual([{ launch, ...ranges }]);
+});
+
+test('what two steps want of one value is made once, in front of both and of what writes over the value', () => {
+  const commandsOf = (k: number, strides: readonly (1 | 2)[]) => {
+    const graph = new Graph();
+    const w = graph.variable('w', [k, k, 64, 64]);
+    for (const [at, stride] of strides.entries()) {
+      const window = square({ stride, padding: (k - 1) / 2 });
+      const [x, g] = [graph.input(`x${at}`, [1, 8, 8, 64]), graph.input(`g${at}`, [1, 8 / stride, 8 / stride, 64])];
+      graph.output(`y${at}`, graph.apply1('conv2d', [x, w], window));
+      graph.output(`dx${at}`, graph.apply1('conv2dInputGradient', [g, w], { ...window, inputShape: x.shape }));
+    }
+    graph.assign(w, graph.apply1('affine', [w], { scale: 2, offset: 0 }));
+    return lowerGraph(graph).commands;
+  };
+  const commands = commandsOf(3, [1]);
+  expect(commands.map(({ launch }) => launch!.name)).toEqual(['lay_out', 'convolve_same', 'convolve_same', 'affine']);
+  expect(dependenciesOf(commands)).toEqual([[], [0], [0], [0]]);
+  // Another stride has another order of taps, and of single taps both ways have tiles of their own.
+  const laidFor = (k: number, strides: readonly (1 | 2)[]) =>
+    commandsOf(k, strides).filter(({ launch }) => launch!.name === 'lay_out').length;
+  expect([laidFor(3, [1, 1]), laidFor(3, [1, 2]), laidFor(1, [1]), laidFor(1, [2])]).toEqual([1, 2, 2, 1]);
 });

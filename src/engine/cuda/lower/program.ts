@@ -5,10 +5,10 @@ import { invariant } from '../../../tensor/errors.ts';
 import { byteSize, sizeOf } from '../../../tensor/tensor.ts';
 import { concerning, type Graph, type Node, type Value } from '../../graph/graph.ts';
 import type { Path } from '../../graph/paths.ts';
-import { type Plan, plan, type Storage } from '../../graph/plan.ts';
-import { codesBehind, type FusedStep, fuse } from './fuse.ts';
+import { type Plan, type PlanOptions, plan, type Storage } from '../../graph/plan.ts';
+import { codesBehind, type FusedStep, fuse, pooledBehind, tapsBetween } from './fuse.ts';
 import type { Address, KernelLaunch } from './launch.ts';
-import type { Operands, ProgramMemory } from './lowering.ts';
+import type { Operands, Preparation, ProgramMemory } from './lowering.ts';
 import type { Lower } from './lowerings.ts';
 import { type Command, ORDER, type Range } from './schedule.ts';
 import { copyLaunch, goTogether, isUpdate, type Transfer, type UpdateOp, updateLaunch } from './updates.ts';
@@ -31,20 +31,33 @@ const REUSE_DISTANCE = 32;
 /** Beyond that, steps are so large that they fill the device one by one, and memory is worth more. */
 const RESTING_BYTES = 2 ** 29;
 
-const readsCodes = (lower: Lower) => (node: Node) => lower(node).readsCodes ?? false;
-/** For a plan: codes that a kernel reads in place of their values. */
-export const alsoRead = (lower: Lower) => (node: Node) => (readsCodes(lower)(node) ? codesBehind(node) : []);
+/** When a plan may use bytes again: see PlanOptions. */
+type Reuse = Pick<PlanOptions, 'reuseDistance' | 'restingBytes'>;
+const SPREAD: Reuse = { reuseDistance: REUSE_DISTANCE, restingBytes: RESTING_BYTES };
+
+/**
+ * What the kernels want of a plan: formulas joined, aligned memory, workspaces, what they prepare of their operands and
+ * what they hand to later ones, and that what they read in place of a tensor formed of it lives as long: codes in place
+ * of their values, the gradient of a pool's output in place of that of its input.
+ */
+export const wantedOf = (lower: Lower): PlanOptions => ({
+  join: true,
+  alignment: ALIGNMENT,
+  workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
+  alsoReads: (node) => [
+    ...(lower(node).readsCodes ? codesBehind(node) : []),
+    ...pooledBehind(node).flatMap(({ inputs: [g] }) => [g!]),
+  ],
+  handed: tapsBetween,
+  prepares: (node) => {
+    const { preparation } = lower(node);
+    return preparation && { ...preparation, of: node.inputs[preparation.input]! };
+  },
+});
 
 /** The plan of a graph for a device; `lower` has then been asked for the workspaces of its nodes. */
-export const planFor = (graph: Graph, lower: Lower): Plan =>
-  plan(graph, {
-    join: true,
-    alignment: ALIGNMENT,
-    workspaceBytes: (node) => lower(node).workspaceBytes ?? 0,
-    alsoReads: alsoRead(lower),
-    reuseDistance: REUSE_DISTANCE,
-    restingBytes: RESTING_BYTES,
-  });
+export const planFor = (graph: Graph, lower: Lower, reuse = SPREAD): Plan =>
+  plan(graph, { ...wantedOf(lower), ...reuse });
 
 /** Where the bytes of a value are. */
 export type AddressOf = (storage: Storage) => Address;
@@ -63,11 +76,12 @@ export function lowerPlan(plan: Plan, addressOf: AddressOf, lower: Lower, memory
     const step = steps[at]!;
     if (!isUpdate(step.node)) {
       const { node } = step;
-      const { launches, collective } = lower(node);
+      const { launches, collective, preparation } = lower(node);
       const ranges = rangesOf([step], addressOf, lower);
       const own = concerning(node, (): Command[] => {
         const operands = operandsOf(step, addressOf, memory);
-        if (!collective) return separate(launches(operands), ranges);
+        const preparing = preparation && step.prepared?.isNew ? preparingOf(step, preparation, addressOf) : [];
+        if (!collective) return [...preparing, ...separate(launches(operands), ranges)];
         return [{ collective: collective(operands), ...ranges, writes: [...ranges.writes, ORDER] }];
       });
       commands.push(...own.map((command) => ({ ...command, label: node.label })));
@@ -141,13 +155,27 @@ export function separate(
   });
 }
 
+/** What is made before a step's own launches. */
+function preparingOf(step: FusedStep, preparation: Preparation, addressOf: AddressOf): Command[] {
+  const { input, bytes, launches } = preparation;
+  const [from, to] = [addressOf(step.inputs[input]!), addressOf(step.prepared!.storage)];
+  const reads = [range(from, byteSize(step.node.inputs[input]!))];
+  return separate(launches(from, to), { reads, writes: [range(to, bytes)] });
+}
+
 const range = (from: Address, bytes: number): Range => ({ from: Number(from), to: Number(from) + bytes });
 
 function rangesOf(steps: readonly FusedStep[], addressOf: AddressOf, lower: Lower): Pick<Command, 'reads' | 'writes'> {
   const each = (values: readonly Value[], places: readonly Storage[]) =>
     values.map((value, index) => range(addressOf(places[index]!), byteSize(value)));
   return {
-    reads: steps.flatMap(({ node, inputs }) => each(node.inputs, inputs)),
+    reads: steps.flatMap(({ node, inputs, prepared }) => {
+      const read = each(node.inputs, inputs);
+      const preparation = prepared && lower(node).preparation!;
+      // In place of the input.
+      if (preparation) read[preparation.input] = range(addressOf(prepared.storage), preparation.bytes);
+      return read;
+    }),
     writes: steps.flatMap(({ node, outputs, workspace }) => [
       ...each(node.outputs, outputs),
       ...(workspace ? [range(addressOf(workspace), lower(node).workspaceBytes ?? 0)] : []),
@@ -155,11 +183,16 @@ function rangesOf(steps: readonly FusedStep[], addressOf: AddressOf, lower: Lowe
   };
 }
 
-function operandsOf({ inputs, outputs, workspace }: FusedStep, addressOf: AddressOf, memory: ProgramMemory): Operands {
+function operandsOf(
+  { inputs, outputs, workspace, prepared }: FusedStep,
+  addressOf: AddressOf,
+  memory: ProgramMemory,
+): Operands {
   return {
     inputs: inputs.map(addressOf),
     outputs: outputs.map(addressOf),
     workspace: workspace ? addressOf(workspace) : 0n,
+    ...(prepared && { prepared: addressOf(prepared.storage) }),
     memory,
   };
 }

@@ -27,18 +27,18 @@ const ROWS_PER_THREAD = 16;
 
 /**
  * `width`: neighbouring columns that a thread reads as one vector, in blocks of `threads`; `copies`: reductions side by
- * side.
+ * side; `reads`: of each element or vector.
  */
 export function reductionOf(
   rows: number,
   columns: number,
   { multiprocessors }: Target,
-  { width = 1, threads = THREADS, copies = 1 } = {},
+  { width = 1, threads = THREADS, copies = 1, reads = 1 } = {},
 ): Reduction {
   const vectors = columns / width;
   const tile = Math.min(32, 2 ** Math.ceil(Math.log2(vectors)));
   const tiles = ceilDivide(vectors, tile);
-  const useful = ceilDivide(rows, (threads / tile) * ceilDivide(ROWS_PER_THREAD, width));
+  const useful = ceilDivide(rows, (threads / tile) * ceilDivide(ROWS_PER_THREAD, width * reads));
   // Half as many threads that read vectors have more in flight.
   const blocks = (multiprocessors * (width > 1 ? 512 : 1024)) / threads;
   const slabs = Math.max(1, Math.min(useful, ceilDivide(blocks, tiles * copies)));
