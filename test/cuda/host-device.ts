@@ -46,7 +46,9 @@ export class HostDevice {
   readonly #libraries = new Map<string, string>();
 
   constructor() {
-    const args = ['-std=c++20', '-O1', '-rdynamic', '-o', this.#program, join(folder, 'run.cpp'), '-ldl'];
+    // Checked jumps must not leave their stack.
+    const options = ['-std=c++20', '-O1', '-U_FORTIFY_SOURCE', '-rdynamic'];
+    const args = [...options, '-o', this.#program, join(folder, 'run.cpp'), '-ldl'];
     execFileSync('g++', args, { stdio: 'pipe' });
   }
 

@@ -3,10 +3,13 @@
 //   run IMAGE BASE LAUNCHES [descending]
 // LAUNCHES: lines "LIBRARY KERNEL gx gy gz bx by bz shared HEX"; the image holds the results afterwards. `descending`
 // takes threads and blocks in the opposite order: results that differ depend on timing.
+// A thread has a stack of its own for good. It is begun as a context; from then on jumps lead from stack to stack, since
+// swapcontext asks the system each time.
 #include <cstdio>
 #include <cstdlib>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <setjmp.h>
 #include <string>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -25,11 +28,12 @@ void noInstruction(const char *text);
 }
 
 typedef void (*Kernel)(const unsigned char *);
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 struct Thread {
-  ucontext_t context;
+  jmp_buf place;
   Position at;
   bool done;
+  /** Empty: it has not begun. */
   std::vector<char> stack;
 };
 static std::vector<Thread> threads;
@@ -52,7 +56,9 @@ struct Meeting {
 };
 static Meeting warps[32], named[16];
 
-void yield() { swapcontext(&current->context, &scheduler); }
+void yield() {
+  if (!_setjmp(current->place)) _longjmp(scheduler, 1);
+}
 void barrier() {
   const unsigned before = passed;
   for (waiting++; passed == before;) yield();
@@ -72,8 +78,24 @@ void noInstruction(const char *text) {
   exit(3);
 }
 static void body() {
-  kernel(parameters);
-  current->done = true;
+  for (;;) {
+    kernel(parameters);
+    current->done = true;
+    yield();
+  }
+}
+
+/** Goes on with the current thread until it yields. */
+static void go() {
+  if (_setjmp(scheduler)) return;
+  if (!current->stack.empty()) _longjmp(current->place, 1);
+  current->stack.resize(1 << 16);
+  ucontext_t context;
+  getcontext(&context);
+  context.uc_stack.ss_sp = current->stack.data();
+  context.uc_stack.ss_size = current->stack.size();
+  makecontext(&context, body, 0);
+  setcontext(&context);
 }
 
 static void runBlock(dim3 block, dim3 blocks, dim3 size, bool descending) {
@@ -82,14 +104,8 @@ static void runBlock(dim3 block, dim3 blocks, dim3 size, bool descending) {
   blockThreads = count;
   for (unsigned i = 0; i < count; i++) {
     Thread &t = threads[i];
-    t.stack.resize(1 << 16);
     t.done = false;
     t.at = {{i % size.x, i / size.x % size.y, i / size.x / size.y}, block, size, blocks};
-    getcontext(&t.context);
-    t.context.uc_stack.ss_sp = t.stack.data();
-    t.context.uc_stack.ss_size = t.stack.size();
-    t.context.uc_link = &scheduler;
-    makecontext(&t.context, body, 0);
   }
   for (unsigned running = count; running > 0;) {
     if (waiting == running) passed++, waiting = 0;
@@ -98,7 +114,7 @@ static void runBlock(dim3 block, dim3 blocks, dim3 size, bool descending) {
       current = &threads[descending ? count - 1 - i : i];
       if (current->done) continue;
       position = &current->at;
-      swapcontext(&scheduler, &current->context);
+      go();
       running += !current->done;
     }
   }
