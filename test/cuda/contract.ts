@@ -17,6 +17,8 @@ export interface Kernel {
   readonly parameters: readonly Parameter[];
   /** Most threads of a block, where the kernel says so. */
   readonly threads: number | undefined;
+  /** Of the arrays in shared memory that the kernel itself declares, each behind the other and aligned to 16. */
+  readonly ownBytes: () => number;
 }
 
 /** A kernel file under the macros of a source. */
@@ -134,6 +136,26 @@ const scalars: Readonly<Record<string, Exclude<Kind, 'struct'>>> = {
   double: 'f64',
 };
 
+/** Bytes of an element in shared memory. */
+const sizes: Readonly<Record<string, number>> = { int: 4, u32: 4, float: 4, double: 8, Total: 4, Single: 12 };
+
+/** Bytes of the arrays in shared memory that a kernel's text declares. */
+function sharedArrays(body: string, macros: ReadonlyMap<string, Macro>): number {
+  const known = new Map(macros);
+  for (const [, list] of body.matchAll(/\bconstexpr int ([^;]+);/g)) {
+    for (const [, name, value] of list!.matchAll(/(\w+) = ([^,]+)/g)) {
+      known.set(name!, { parameters: undefined, body: `(${value})` });
+    }
+  }
+  const arrays = body.matchAll(/^\s*__shared__ (?:__align__\(\d+\) )?(\w+) (\w+)((?:\[[^\]]+\])+);/gm);
+  return [...arrays].reduce((sum, [, type, name, extents]) => {
+    const counts = [...extents!.matchAll(/\[([^\]]+)\]/g)].map(([, extent]) => expand(extent!, known));
+    const size = sizes[type!];
+    if (size === undefined || namesIn(counts.join(' ')).length > 0) throw new Error(`the size of ${type} ${name}`);
+    return sum + Math.ceil(counts.map(evaluate).reduce((a, b) => a * b, size) / 16) * 16;
+  }, 0);
+}
+
 function read(source: KernelSource): KernelFile {
   const { text, macros, read } = preprocess(readSource(source), source.defines);
   const structures = new Map<string, readonly Parameter[]>();
@@ -161,11 +183,13 @@ function read(source: KernelSource): KernelFile {
   const kernels = new Map<string, Kernel>();
   const expanded = text.replace(/\b(KERNEL|SHAPE)\b/g, (name) => macros.get(name)?.body ?? name);
   const signature = /__global__ void\s+(?:__launch_bounds__\(([^)]*)\)\s+)?(\w+)\(([^)]*)\)\s*\{/g;
-  for (const [, bounds, name, list] of expanded.matchAll(signature)) {
+  for (const { index, 0: whole, 1: bounds, 2: name, 3: list } of expanded.matchAll(signature)) {
     const [threads] = bounds?.split(',') ?? [];
+    const [body] = expanded.slice(index + whole.length).split(/^}/m);
     kernels.set(name!, {
       parameters: list!.split(',').map(parameterOf),
       threads: threads === undefined ? undefined : evaluate(expand(threads, macros)),
+      ownBytes: () => sharedArrays(body!, macros),
     });
   }
   // What is read: by the text, by decisions, and by the macros that are.

@@ -12,7 +12,7 @@ import { lowerPlan, planFor } from '../../src/engine/cuda/lower/program.ts';
 import { launchesOf } from '../../src/engine/cuda/lower/schedule.ts';
 import { readSource } from '../../src/engine/cuda/runtime/compiler.ts';
 import { KernelLibrary } from '../../src/engine/cuda/runtime/kernel-library.ts';
-import type { Graph } from '../../src/engine/graph/graph.ts';
+import type { Graph, Value } from '../../src/engine/graph/graph.ts';
 import type { Storage } from '../../src/engine/graph/plan.ts';
 import { byteSize, type HostTensor, type TensorData } from '../../src/tensor/tensor.ts';
 
@@ -26,7 +26,7 @@ const onHost = [
   ...['multiplyTf32', 'copyAsync4', 'copyAsync8', 'waitForAllCopies'],
   ...['initBarrier', 'publishBarriers', 'arriveAt', 'arriveWithCopies'],
   ...['arriveWithBytes', 'waitForPhase', 'copyBulk', 'meet', 'takeRegisters', 'giveRegisters', 'takeSums'],
-  'countBitsGroup64',
+  ...['countBitsGroup64', 'multiplyBytes', 'multiplyF16', 'multiplyBytesGroup64', 'multiplyBytesGroup128'],
   ...['loadMatrices', 'loadMatricesTransposed', 'beginGroup', 'endGroup', 'waitForGroup', 'multiplyF16Group64'],
 ];
 
@@ -56,12 +56,16 @@ export class HostDevice {
     rmSync(this.#folder, { recursive: true });
   }
 
-  /** The outputs of a graph's program; `descending`: with threads and blocks in the opposite order. */
+  /**
+   * The outputs of a graph's program, and its variables behind it under their names; `descending`: with threads and
+   * blocks in the opposite order.
+   */
   run(
     graph: Graph,
     inputs: ReadonlyMap<string, HostTensor>,
     target: Target,
     descending = false,
+    variables: ReadonlyMap<string, HostTensor> = new Map(),
   ): Record<string, TensorData> {
     const lower = lowerOn(target);
     const planned = planFor(graph, lower, {});
@@ -82,11 +86,14 @@ export class HostDevice {
       if (storage.region === 'constant' && source.kind === 'constant')
         constants.set(storage.index, allocate(byteSize(value), bytesOf(source.tensor.data)));
     }
+    const kept = new Map(
+      [...variables].map(([name, { data }]) => [name, allocate(data.byteLength, bytesOf(data))] as const),
+    );
     const addressOf = (storage: Storage): bigint => {
       if (storage.region === 'arena') return arena + BigInt(storage.offset);
       if (storage.region === 'own') return own + BigInt(storage.offset);
       if (storage.region === 'constant') return constants.get(storage.index)!;
-      throw new Error('variables are not run on the host');
+      return kept.get(storage.name)!;
     };
     const commands = lowerPlan(planned, addressOf, lower, {
       counters: (count) => allocate(4 * count, new Uint8Array(4 * count)),
@@ -99,14 +106,17 @@ export class HostDevice {
     const memory = new Uint8Array(end).fill(0xff);
     for (const { at, data } of image) memory.set(data, at);
     const after = this.execute(memory, launchesOf(commands), descending);
-    const results: Record<string, TensorData> = {};
-    for (const [name, value] of graph.outputs) {
-      const at = Number(addressOf(planned.outputStorage(value)) - BASE);
-      const own = new Uint8Array(after.subarray(at, at + byteSize(value))).buffer;
-      const types = { f32: Float32Array, i32: Int32Array, u8: Uint8Array } as const;
-      results[name] = new types[value.dtype](own);
-    }
-    return results;
+    const types = { f32: Float32Array, i32: Int32Array, u8: Uint8Array } as const;
+    const read = (value: Value, address: bigint) => {
+      const at = Number(address - BASE);
+      return new types[value.dtype](new Uint8Array(after.subarray(at, at + byteSize(value))).buffer);
+    };
+    return {
+      ...Object.fromEntries([...kept].map(([name, at]) => [name, read(graph.variables.get(name)!, at)])),
+      ...Object.fromEntries(
+        [...graph.outputs].map(([name, value]) => [name, read(value, addressOf(planned.outputStorage(value)))]),
+      ),
+    };
   }
 
   /** What launches one after the other make of an image of memory. */

@@ -6,7 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { KernelSource } from '../../src/engine/cuda/lower/launch.ts';
+import type { KernelLaunch, KernelSource } from '../../src/engine/cuda/lower/launch.ts';
 import { dependenciesOf } from '../../src/engine/cuda/lower/schedule.ts';
 import { sourcesOf } from '../../src/engine/cuda/lower/sources.ts';
 import { type Compiler, compileOptions, kernelFolder, readSource } from '../../src/engine/cuda/runtime/compiler.ts';
@@ -33,12 +33,13 @@ import { cudaTargets, hopper } from '../engine/devices.ts';
 import { dropoutCases } from '../engine/dropout-cases.ts';
 import { formulaCases } from '../engine/formula-cases.ts';
 import { matrixCases } from '../engine/matrix-cases.ts';
+import { approximateCase } from '../engine/path-cases.ts';
 import { poolCases } from '../engine/pool-cases.ts';
 import { repeatCases } from '../engine/repeat-cases.ts';
 import { graphOf } from '../engine/run-case.ts';
 import { wideCases } from '../engine/wide-cases.ts';
 import { windowedBitCases } from '../engine/windowed-bit-cases.ts';
-import { disagreements } from './contract.ts';
+import { disagreements, kernelFile } from './contract.ts';
 import { lowerGraph } from './fake-memory.ts';
 
 /** The graph of every case; what a lowering finds out about a table it finds out once. */
@@ -61,6 +62,32 @@ describe.each(Object.entries(cudaTargets))('%s', (_, target) => {
       }
     }
   });
+});
+
+test('counts of bits have the shared memory of their stages and of their own arrays', () => {
+  const bits = ({ source }: KernelLaunch) => source.file.startsWith('approximate-bit') && 'BM' in source.defines;
+  // Few images make tiles of 64 rows.
+  const counted = [3, 5, 6].flatMap((size) =>
+    [2, 64].flatMap((images) =>
+      (['truncation', 'structure'] as const).flatMap((form) =>
+        [8, 6, 4].map((width) => {
+          const shape = { x: [images, 16, 16, 64], w: [size, size, 64, 64], padding: Math.floor(size / 2) };
+          return approximateCase(`${size}×${size}`, shape, [width, width], form);
+        }),
+      ),
+    ),
+  );
+  const seen = new Set<string>();
+  for (const item of [...cases, ...counted]) {
+    for (const launch of lowerGraph(graphs.get(item) ?? graphOf(item)).launches.filter(bits)) {
+      const { KH, KW, BM, STAGES, ABITS } = launch.source.defines;
+      const own = kernelFile(launch.source).kernels.get(launch.name)!.ownBytes();
+      const what = `${item.name}: ${launch.name}, ${STAGES} stages of ${BM} rows, ${ABITS} bits`;
+      expect(launch.shared + own, what).toBeLessThanOrEqual(hopper().sharedBytesPerBlock);
+      seen.add(`${launch.name} ${KH}×${KW} of ${BM}`);
+    }
+  }
+  expect([...seen]).toEqual(expect.arrayContaining(['multiply 5×5 of 128', 'multiply 5×5 of 64']));
 });
 
 test('a tensor of more elements than kernels count is refused by the layer', () => {

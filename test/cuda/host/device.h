@@ -204,12 +204,17 @@ inline unsigned bitsOf(unsigned long long operand, unsigned row, unsigned word) 
   memcpy(&bits, inShared(base + row / 8 * eight + row % 8 * 16 + word / 4 * half + word % 4 * 4), 4);
   return bits;
 }
+/** Of the warp's 16 rows the two that a lane has sums of, as eight words each: a as in m16n8k32, of whatever type. */
+inline void gatherRows(unsigned (&rows)[2][8], const unsigned (&a)[4]) {
+  const unsigned lane = threadIdx.x % 32;
+  for (unsigned quad = 0; quad < 4; quad++)
+    for (unsigned i = 0; i < 4; i++) rows[i % 2][quad + 4 * (i / 2)] = exchange(a[i], lane ^ (lane / 4 * 4 + quad));
+}
 /** Counts of m64n64k256 for the warp's 16 rows. */
 inline void countBitsGroup64(int (*d)[4], const unsigned (&a)[4], unsigned long long b, bool first) {
   const unsigned lane = threadIdx.x % 32;
   unsigned rows[2][8];
-  for (unsigned quad = 0; quad < 4; quad++)
-    for (unsigned i = 0; i < 4; i++) rows[i % 2][quad + 4 * (i / 2)] = exchange(a[i], lane ^ (lane / 4 * 4 + quad));
+  gatherRows(rows, a);
   for (unsigned n = 0; n < 8; n++)
     for (unsigned i = 0; i < 4; i++) {
       int count = first ? 0 : d[n][i];
@@ -223,18 +228,19 @@ inline void takeSums(int (*)[4]) {}
 inline void beginGroup() {}
 inline void endGroup() {}
 template <int PENDING = 0> inline void waitForGroup() {}
+inline float halfOf(const unsigned (&words)[8], unsigned k) {
+  half value;
+  memcpy(&value, (const char *)words + 2 * k, 2);
+  return (float)value;
+}
 /**
  * The warp's 16 rows of m64n64k16: a[0], a[1] are elements 2q, 2q + 1 of rows l / 4 and l / 4 + 8, a[2], a[3] those eight
  * further; b are 16 rows of 64 halves, or transposed 64 rows of 16, 128 bytes apart, 16-byte chunks swizzled by the row.
  */
 inline void multiplyF16Group64(float (*d)[4], const unsigned (&a)[4], unsigned long long b, bool transposed = false) {
   const unsigned lane = threadIdx.x % 32, base = (unsigned)(b & 0x3fff) << 4;
-  half rows[2][16];
-  for (unsigned quad = 0; quad < 4; quad++)
-    for (unsigned i = 0; i < 4; i++) {
-      const unsigned word = exchange(a[i], lane ^ (lane / 4 * 4 + quad));
-      memcpy(&rows[i % 2][2 * quad + 8 * (i / 2)], &word, 4);
-    }
+  unsigned rows[2][8];
+  gatherRows(rows, a);
   for (unsigned n = 0; n < 8; n++)
     for (unsigned i = 0; i < 4; i++) {
       const unsigned column = 8 * n + 2 * (lane % 4) + i % 2;
@@ -244,10 +250,58 @@ inline void multiplyF16Group64(float (*d)[4], const unsigned (&a)[4], unsigned l
         const unsigned at = base + (transposed ? 128 * column + 2 * k : 128 * k + 2 * column);
         // As the unit does it: bits of the address.
         memcpy(&value, inShared(at ^ ((at / 128) % 8 * 16)), 2);
-        sum += (float)rows[i / 2][k] * (float)value;
+        sum += halfOf(rows[i / 2], k) * (float)value;
       }
       d[n][i] = sum;
     }
+}
+
+/** Of 8-bit integers the one in byte `at` of a word. */
+inline int byteOf(unsigned word, unsigned at, bool isSigned) {
+  const unsigned byte = word >> 8 * at & 255;
+  return isSigned ? (signed char)byte : (int)byte;
+}
+/** Of the eight columns the two that a lane has sums of, as eight words each: b as in m16n8k32, of whatever type. */
+inline void gatherColumns(unsigned (&columns)[2][8], unsigned b0, unsigned b1) {
+  const unsigned lane = threadIdx.x % 32;
+  for (unsigned i = 0; i < 2; i++)
+    for (unsigned quad = 0; quad < 4; quad++) {
+      const unsigned from = (2 * (lane % 4) + i) * 4 + quad;
+      columns[i][quad] = exchange(b0, lane ^ from);
+      columns[i][quad + 4] = exchange(b1, lane ^ from);
+    }
+}
+inline void multiplyBytes(int (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, bool signedA = false, bool signedB = false) {
+  unsigned rows[2][8], columns[2][8];
+  gatherRows(rows, a), gatherColumns(columns, b0, b1);
+  for (unsigned i = 0; i < 4; i++)
+    for (unsigned k = 0; k < 32; k++) d[i] += byteOf(rows[i / 2][k / 4], k % 4, signedA) * byteOf(columns[i % 2][k / 4], k % 4, signedB);
+}
+inline void multiplyF16(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  unsigned rows[2][8], columns[2][8];
+  gatherRows(rows, a), gatherColumns(columns, b0, b1);
+  for (unsigned i = 0; i < 4; i++)
+    for (unsigned k = 0; k < 16; k++) d[i] += halfOf(rows[i / 2], k) * halfOf(columns[i % 2], k);
+}
+/** m64nNk32 for the warp's 16 rows; b as describeRows says: bits of the address are swizzled, as the unit does it. */
+inline void multiplyBytesGroup(int (*d)[4], unsigned columns, const unsigned (&a)[4], unsigned long long b, bool signedA, bool signedB) {
+  const unsigned base = (unsigned)(b & 0x3fff) << 4;
+  unsigned rows[2][8];
+  gatherRows(rows, a);
+  for (unsigned n = 0; n < columns / 8; n++)
+    for (unsigned i = 0; i < 4; i++)
+      for (unsigned word = 0; word < 8; word++) {
+        const unsigned at = base + 32 * (8 * n + 2 * (threadIdx.x % 4) + i % 2) + 4 * word;
+        unsigned four;
+        memcpy(&four, inShared(at ^ (at / 128 % 2 * 16)), 4);
+        for (unsigned k = 0; k < 4; k++) d[n][i] += byteOf(rows[i / 2][word], k, signedA) * byteOf(four, k, signedB);
+      }
+}
+inline void multiplyBytesGroup64(int (*d)[4], const unsigned (&a)[4], unsigned long long b, bool signedA = false, bool signedB = false) {
+  multiplyBytesGroup(d, 64, a, b, signedA, signedB);
+}
+inline void multiplyBytesGroup128(int (*d)[4], const unsigned (&a)[4], unsigned long long b, bool signedA = false, bool signedB = false) {
+  multiplyBytesGroup(d, 128, a, b, signedA, signedB);
 }
 
 /** Calls a kernel with a parameter block: each argument at its natural alignment. */

@@ -96,8 +96,9 @@ export function bitLayout(g: Convolution, widths: OperandWidths, target: Target)
     return stages * (stageBytes + 16) + 16 * COLUMNS + rowBytes + blockBytes;
   };
   // Behind it the kernels' own arrays: factors, and of products sums of weight codes, three doubles and a bias of each
-  // column and what warpgroups exchange, of gradients sums that lanes keep.
-  const ofProducts = 4 * COLUMNS * ((g.kh + 1) * (g.kw + 1) + 7) + (rows === 64 ? 4 * 64 * COLUMNS : 0);
+  // column for each 64 rows and what warpgroups exchange, of gradients sums that lanes keep.
+  const ofColumn = 4 * (g.kh + 1) * (g.kw + 1) + (rows / 64) * (3 * 8 + 4);
+  const ofProducts = COLUMNS * (ofColumn + (rows === 64 ? 4 * 64 : 0));
   const ownBytes = 2048 + Math.max(ofProducts, LANE_SUM_BYTES);
   const stages = ([3, 2] as const).find((count) => sharedBytes(count) + ownBytes <= target.sharedBytesPerBlock);
   if (!stages || ownBytes > MOST_OWN_BYTES) return undefined;

@@ -161,18 +161,20 @@ describe('the statistics of a batch norm behind a convolution', () => {
     readonly behind?: (graph: Graph, y: Value) => Value;
     readonly between?: (graph: Graph, y: Value) => Value;
     readonly averaged?: boolean;
+    /** The variable that is added to what is normalised. */
+    readonly added?: string;
   }
-  function convolved({ behind = relu, between = (_, y) => y, averaged = true }: Form = {}): Graph {
+  function convolved({ behind = relu, between = (_, y) => y, averaged = true, added = 'beta' }: Form = {}): Graph {
     const graph = new Graph();
     const x = graph.apply1('affine', [graph.input('image', [2, 4, 4, 8])], { scale: 2, offset: 0 });
-    const scales = [graph.variable('gamma', [8]), graph.variable('beta', [8])];
+    const scales = [graph.variable('gamma', [8]), graph.variable(added, [8])];
     const product = graph.labelled('conv1', () =>
       graph.apply1('conv2d', [x, graph.variable('w', [3, 3, 8, 8])], geometry),
     );
     const [y, ...moments] = graph.apply('batchNorm', [between(graph, product), ...scales], attributes);
     ['mean', 'variance'].forEach((name, at) => {
       if (!averaged) return;
-      const running = graph.variable(name, [8]);
+      const running = name === added ? scales[1]! : graph.variable(name, [8]);
       graph.assign(running, graph.apply1('add', [running, moments[at]!], share));
     });
     const end = behind(graph, y!);
@@ -240,6 +242,12 @@ describe('the statistics of a batch norm behind a convolution', () => {
       expect(ops).toContain('conv2d');
       expect(ops).not.toContain('measuredConv2d');
     }
+  });
+
+  test('keep their step where an average that they move is what the batch norm adds', () => {
+    const behind = (_: Graph, y: Value) => y;
+    const ops = opsWith({ behind, added: 'mean' });
+    expect(ops.slice(1, 5)).toEqual(['conv2d', 'batchNorm', 'add', 'add']);
   });
 
   test('keep their step where they lie over what the convolution still uses', () => {

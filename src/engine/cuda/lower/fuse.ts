@@ -235,7 +235,9 @@ function joinMoments(plan: Plan, at: number, abilities: Abilities, replaced: Map
   const isFree = moments.outputs.every((to, which) =>
     read.every(([from, bytes]) => !overlap(from, bytes, to, byteSize(moments.node.outputs[which]!))),
   );
-  if (!isFree || before.some((value) => root(value) === y)) return;
+  // An average that the batch norm reads, too, moves behind it.
+  const isRead = moments.outputs.slice(2).some((to) => norm.inputs.some((from) => samePlace(from, to)));
+  if (!isFree || isRead || before.some((value) => root(value) === y)) return;
 
   const isWhole = !replaced.has(at);
   replaced.set(at - 1, [
