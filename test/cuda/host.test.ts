@@ -9,9 +9,11 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { bitLayout, packBits } from '../../src/engine/cuda/lower/approximate-bits.ts';
 import { type Convolution, convolutionOf } from '../../src/engine/cuda/lower/geometry.ts';
 import { sumParts } from '../../src/engine/cuda/lower/lowering.ts';
+import { Graph } from '../../src/engine/graph/graph.ts';
 import { convOutputShape } from '../../src/engine/graph/inference.ts';
 import type { ConvGeometry, OperandWidths } from '../../src/engine/graph/ops.ts';
 import { square } from '../../src/engine/graph/window.ts';
+import { referenceBackend } from '../../src/engine/reference/backend.ts';
 import type { Shape } from '../../src/tensor/tensor.ts';
 import { cases, processorCases } from '../engine/all-cases.ts';
 import { type Case, codes, floats, make } from '../engine/cases.ts';
@@ -193,6 +195,32 @@ describe(present ? 'on the host' : 'on the host (skipped: there is no g++)', () 
       expect(problemsOf(item, ofNumbers(found), ofNumbers(await expectedOf(item)), 2e-3)).toEqual([]);
     },
   );
+
+  test.runIf(present)('a channel with a NaN or an infinity has no numbers behind batch norm and relu', async () => {
+    const graph = new Graph();
+    const values = [floats([64, 4]), floats([4]), floats([4])];
+    values[0]!.data.set([Number.NaN, Number.POSITIVE_INFINITY], 4 * 5 + 1);
+    const inputs = new Map(values.map((value, at) => [`x${at}`, value]));
+    const operands = [...inputs].map(([name, { shape }]) => graph.input(name, shape));
+    const [y, mean, variance] = graph.apply('batchNorm', operands, { epsilon: 1e-5 });
+    graph.output('mean', mean!);
+    graph.output('variance', variance!);
+    graph.output('y', graph.apply1('relu', [y!], {}));
+    expect(lowerGraph(graph, cudaTargets.fp32!).launches.map(({ name }) => name)).toEqual(['moments', 'normalize']);
+    const found = device!.run(graph, inputs, cudaTargets.fp32!);
+    const session = await referenceBackend().openSession();
+    const program = await session.compile(graph);
+    for (const [name, { data }] of inputs) program.write(name, data);
+    await program.run();
+    for (const name of ['mean', 'variance', 'y'] as const) {
+      const data = await program.read(name);
+      expect(Array.from(found[name]!, (value) => Number.isNaN(value))).toEqual(
+        Array.from(data, (value) => Number.isNaN(value)),
+      );
+    }
+    await session.dispose();
+    expect([...found.variance!].map(Number.isNaN)).toEqual([false, true, true, false]);
+  });
 
   test.runIf(present)('kernels with other matrix units end with an error', () => {
     const item = processorCases.find(({ name }) => name === withOtherMatrixUnits)!;

@@ -38,7 +38,9 @@ struct Moments : LaneTotals {
     EACH_LANE {
       const int column = vector * WIDTH + l;
       const double mu = sum.v[l].a / rows;
-      const float center = (float)mu, spread = (float)fmax(sum.v[l].b / rows - mu * mu, 0.0);
+      const double square = sum.v[l].b / rows - mu * mu;
+      // What is no number stays none.
+      const float center = (float)mu, spread = square < 0 ? 0.0f : (float)square;
       mean[column] = center;
       variance[column] = spread;
       ofMean.move(column, center);

@@ -17,15 +17,18 @@ struct Channels {
   }
   /** Written out, so that both directions round alike. */
   INLINE float normalised(float x, int l) const { return __fmaf_rn(__fsub_rn(x, mean.v[l]), factor.v[l], beta.v[l]); }
-  /**
-   * The normalised x plus `other`, and the relu of that where `rectified`, up to the limit unless that is no number.
-   */
+  /** The relu of a value, which is no number where that is none, up to the limit unless that is none. */
+  static INLINE float limited(float value, float limit) {
+    const float positive = value <= 0 ? 0.0f : value;
+    return positive > limit ? limit : positive;
+  }
+  /** The normalised x plus `other`, and the relu of that where `rectified`. */
   INLINE Lanes sum(const Lanes &x, const Lanes &other, int rectified, float limit) const {
     Lanes result;
 #pragma unroll
     EACH_LANE {
       const float value = normalised(x.v[l], l) + other.v[l];
-      result.v[l] = rectified ? fminf(fmaxf(value, 0.0f), limit) : value;
+      result.v[l] = rectified ? limited(value, limit) : value;
     }
     return result;
   }
