@@ -9,6 +9,7 @@
 
 import { invariant, UserError } from '../tensor/errors.ts';
 import { type EmulationName, errorByCodes, type TableEmulation } from './error.ts';
+import type { OperandHistograms } from './metrics.ts';
 import { errorOfRemoval, removedPartialProducts } from './removal.ts';
 import { rowSlopesOf, type Slopes, type Smoothing, slopesOf } from './slopes.ts';
 import { removalOf, type Structure } from './structure.ts';
@@ -78,15 +79,20 @@ export function multiplierError(
 
 /**
  * The multiplier with the slopes of its error, where it is fixed: its gradients then go through the error. Slopes are
- * of smoothed differences, or of `rows`; without any, as of an exact multiplier's error, its gradients stay the
- * straight-through ones to the last bit.
+ * of smoothed differences, or of `rows`, through the codes as often as they are met (default: all alike); without any,
+ * as of an exact multiplier's error, its gradients stay the straight-through ones to the last bit.
  */
-export function withSlopes(multiplier: Multiplier, widths: OperandWidths, by: Smoothing | 'rows'): Multiplier {
+export function withSlopes(
+  multiplier: Multiplier,
+  widths: OperandWidths,
+  by: Smoothing | 'rows',
+  met?: OperandHistograms,
+): Multiplier {
   if (multiplier.kind === 'exact' || multiplier.kind === 'structure') return multiplier;
   const error = multiplierError(multiplier, widths);
   const { weightBits, activationBits } = widths;
   if (by === 'rows') {
-    const slopes = rowSlopesOf(error, weightBits, activationBits);
+    const slopes = rowSlopesOf(error, weightBits, activationBits, met);
     return isFlat(slopes) ? multiplier : { ...multiplier, slopes };
   }
   return { ...multiplier, slopes: slopesOf(error, weightBits, activationBits, by) };

@@ -144,6 +144,39 @@ describe('slopes of rows', () => {
     });
   });
 
+  test('go through the operands as often as they are met, and those within an eighth of the codes', () => {
+    // Of 8 codes one either way is within reach: from 2 and 7, met alike, there are thirds of 1 … 3 and halves of 6 and
+    // 7. In twelfths of what is met: 2 2 2 at 1 … 3 and 3 3 at 6 and 7, whose mean is 4.25.
+    const row = [90, 1, 5, 2, -70, 40, 8, 3];
+    const table = [...row, ...row];
+    const { activation, weight } = rowSlopesOf(table, 1, 3, { weight: [1, 1], activation: [0, 0, 9, 0, 0, 0, 0, 9] });
+    const counts = [0, 2, 2, 2, 0, 0, 3, 3];
+    const sum = (of: (v: number) => number) => counts.reduce((total, n, v) => total + n * of(v), 0);
+    const slope = sum((v) => (v - 4.25) * row[v]!) / sum((v) => (v - 4.25) ** 2);
+    expect(sum((v) => v - 4.25)).toBe(0);
+    expect(activation[0]).toBeCloseTo(slope, 6);
+    expect([...weight]).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
+  });
+
+  test('of operands that all occur as often are those of all operands, and so are those of an operand of one value', () => {
+    const random = tabulate(2, 2, (w, x) => Math.sin(91 * w + 17 * x) * 50);
+    const all = rowSlopesOf(random, 2, 2);
+    expect(rowSlopesOf(random, 2, 2, { weight: [7, 7, 7, 7], activation: [3, 3, 3, 3] })).toEqual(all);
+    expect(rowSlopesOf(random, 2, 2, { weight: [0, 5, 0, 0], activation: [0, 0, 0, 0] })).toEqual(all);
+    expect(() => rowSlopesOf(random, 2, 2, { weight: [1], activation: [1, 1, 1, 1] })).toThrow('1 counts for 4');
+  });
+
+  test('do not follow what is never met', () => {
+    // Right where a network is, and far from right where it never is.
+    const error = tabulate(8, 8, (w, x) => (x < 128 ? 0 : -w * x));
+    const met = {
+      weight: new Float64Array(256).fill(1),
+      activation: Float64Array.from({ length: 256 }, (_, x) => +(x < 90)),
+    };
+    expect([...rowSlopesOf(error, 8, 8, met).activation].every((slope) => slope === 0)).toBe(true);
+    expect(rowSlopesOf(error, 8, 8).activation[200]).toBeLessThan(-100);
+  });
+
   test('of the exact product are the other operand, signed or not', () => {
     for (const [w0, x0] of [
       [0, 0],

@@ -10,12 +10,15 @@
 // By rows (LUT-1D in the same authors' "Gradient Estimation Methods of Approximate Multipliers for High-Accuracy
 // Retraining of Deep Learning Models", arXiv 2509.10519, 2025): one-dimensional tables of slopes. Here ∂f/∂x is one
 // slope for each weight and ∂f/∂w one for each activation, those of the lines of least squares: what a gradient sums is
-// then an exact product with another operand (engine/graph/gradients.ts), and costs no look-up of pairs.
+// then an exact product with another operand (engine/graph/gradients.ts), and costs no look-up of pairs. Every operand
+// counts as often as it is met: a line through operands that a network hardly has leads its gradients astray, layer by
+// layer by a factor (measured: docs/gradients.md).
 // Invariant: slopes are linear in the table and those of the exact product are the operands, exactly. So the slopes of
 // the error E = AxM − w·x are ∂AxM/∂w − x and ∂AxM/∂x − w: zero for an exact multiplier, and the estimator is then the
 // straight-through one.
 
 import { invariant } from '../tensor/errors.ts';
+import type { OperandHistograms } from './metrics.ts';
 
 /**
  * Half sizes h of the smoothing windows along each operand, 0 or more. 0: plain central differences; 2^(bits−1) − 1 or
@@ -85,26 +88,58 @@ function slopesAlong(
   }
 }
 
+/** How far training may move an operand, as a share of its codes: what lies so near to those that are met counts. */
+const REACH = 1 / 8;
+
 /**
  * Slopes of any function of two operands by rows: of the straight line of least squares through each row of its table
- * (f(w, ·) along x, a slope for every weight) and each column.
+ * (f(w, ·) along x, a slope for every weight) and each column. `met`: how often each operand occurs, in their order;
+ * what is within REACH of it counts alike. Default: all operands alike, also of one that has a single value.
  */
-export function rowSlopesOf(table: ArrayLike<number>, weightBits: number, activationBits: number): Slopes {
+export function rowSlopesOf(
+  table: ArrayLike<number>,
+  weightBits: number,
+  activationBits: number,
+  met?: OperandHistograms,
+): Slopes {
   const weights = 2 ** weightBits;
   const activations = 2 ** activationBits;
   invariant(table.length === weights * activations, `${table.length} entries for ${weights}×${activations} operands`);
+  const alongWeights = leverage(weights, met && spreadOut(met.weight));
+  const alongActivations = leverage(activations, met && spreadOut(met.activation));
   return {
     per: 'row',
-    weight: Float32Array.from({ length: activations }, (_, x) => lineThrough(table, x, activations, weights)),
-    activation: Float32Array.from({ length: weights }, (_, w) => lineThrough(table, w * activations, 1, activations)),
+    weight: Float32Array.from({ length: activations }, (_, x) => lineThrough(table, x, activations, alongWeights)),
+    activation: Float32Array.from({ length: weights }, (_, w) =>
+      lineThrough(table, w * activations, 1, alongActivations),
+    ),
   };
 }
 
-/** The slope of the line of least squares through the `count` entries first, first + step, … of a table. */
-function lineThrough(table: ArrayLike<number>, first: number, step: number, count: number): number {
-  const middle = (count - 1) / 2;
+/** Every count in equal parts on the operands within REACH. */
+function spreadOut(counts: ArrayLike<number>): Float64Array {
+  const reach = Math.floor(counts.length * REACH);
+  const spread = new Float64Array(counts.length);
+  for (let v = 0; v < counts.length; v++) {
+    const [low, high] = [Math.max(0, v - reach), Math.min(counts.length - 1, v + reach)];
+    for (let near = low; near <= high; near++) spread[near]! += counts[v]! / (high - low + 1);
+  }
+  return spread;
+}
+
+/** What each of `count` values adds to the slope of a line: n·(v − mean) / Σ n·(v − mean)², n: how often it is met. */
+function leverage(count: number, met: ArrayLike<number> = new Float64Array(count).fill(1)): Float64Array {
+  invariant(met.length === count, `${met.length} counts for ${count} operands`);
+  const sum = (of: (v: number) => number) =>
+    Array.from(met, (n, v) => n * of(v)).reduce((total, one) => total + one, 0);
+  const mean = sum((v) => v) / sum(() => 1);
+  const spread = sum((v) => (v - mean) ** 2);
+  return spread > 0 ? Float64Array.from(met, (n, v) => (n * (v - mean)) / spread) : leverage(count);
+}
+
+/** The slope of the line of least squares through the entries first, first + step, … of a table; 0 of a constant. */
+function lineThrough(table: ArrayLike<number>, first: number, step: number, leverages: Float64Array): number {
   let sum = 0;
-  for (let v = 0; v < count; v++) sum += (v - middle) * table[first + v * step]!;
-  // Σ (v − middle)² over v = 0 … count − 1.
-  return sum / ((count * (count ** 2 - 1)) / 12);
+  for (let v = 1; v < leverages.length; v++) sum += leverages[v]! * (table[first + v * step]! - table[first]!);
+  return sum;
 }

@@ -330,6 +330,10 @@ describe.skipIf(noBrowser)('the page', () => {
       `(${FRAMES})('drawn', () => [...document.querySelectorAll('button')].find((one) => one.textContent.startsWith('Draw all')).click(), 90)`,
     );
     await page.getByText(`${RUNS} drawn`).waitFor();
+    for (const title of ['Test accuracy', 'Training loss']) {
+      const coloured = async () => (await page.evaluate(`(${COLOURED})('${title}')`)) as number;
+      await until(`curves of ${title}`, async () => (await coloured()) > 500);
+    }
     const longest = longestFrames(await browser.stopTracing());
     console.info(`processor time of the longest frames: ${JSON.stringify(longest)} ms`);
     expect(Object.keys(longest)).toEqual(['scrolled', 'sorted', 'filtered', 'drawn']);
@@ -354,6 +358,19 @@ const FRAMES = `async (name, work, frames = 30) => {
     await new Promise(requestAnimationFrame);
     performance.mark(name);
   }
+}`;
+
+/** In the page: pixels of a figure's canvas that are no grey, as axes and grid are. */
+const COLOURED = `(title) => {
+  const figure = [...document.querySelectorAll('figure')].find((one) => one.textContent.includes(title));
+  const canvas = figure.querySelector('canvas');
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  let pixels = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    const colour = data.subarray(at, at + 3);
+    if (Math.max(...colour) - Math.min(...colour) > 60) pixels++;
+  }
+  return pixels;
 }`;
 
 /** Milliseconds of processor time of the longest frame, by name. */

@@ -49,6 +49,27 @@ test('the gradient by rows gives one slope for each weight and each activation',
   expect(multiplier).toMatchObject({ slopes: { per: 'row', weight: ascending, activation: ascending } });
 });
 
+test('the gradient by rows goes by the codes that each layer meets', () => {
+  const data = Int32Array.from(exactTable(4, 4).data, (product, pair) => ((pair & 15) < 8 ? product : 0));
+  const halved = concreteMultiplier(productTable(4, 4, false, data));
+  const configuration = configurationOf({ gradient: 'rows' });
+  const arithmetic = quantizedArithmetic({ configuration, layers }, () => halved);
+  const below = (end: number) => Float64Array.from({ length: 16 }, (_, code) => +(code < end));
+  const met = new Map([
+    ['conv1', { weight: below(16), activation: below(6) }],
+    ['conv2', { weight: below(16), activation: below(16) }],
+  ]);
+  const { multiplierOf } = recoveryArithmetic(configuration, arithmetic, met);
+  const slopes = (layer: string) => {
+    const made = multiplierOf(layer);
+    return 'slopes' in made ? made.slopes : undefined;
+  };
+  // Activations of 0 … 7 are multiplied exactly, and the first layer has no others.
+  expect(slopes('conv1')?.activation).toEqual(new Float32Array(16));
+  expect(slopes('conv2')?.activation[15]).toBeLessThan(-15);
+  expect(multiplierOf('conv1')).toBe(multiplierOf('conv1'));
+});
+
 test('the straight-through gradient leaves multipliers without slopes', () => {
   expect(recovering(false, { gradient: 'straight-through' }).multiplierOf('conv1')).not.toHaveProperty('slopes');
 });

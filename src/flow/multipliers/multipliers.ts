@@ -3,6 +3,7 @@
 // by a run's configuration.
 
 import type { Session } from '../../engine/backend.ts';
+import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import { exactMultiplier, type Multiplier, withSlopes } from '../../multiplier/multiplier.ts';
 import { networkPower } from '../../multiplier/power.ts';
 import { modelledExactPower } from '../../multiplier/power-model.ts';
@@ -234,19 +235,27 @@ export function arithmeticToMap(network: Network): QuantizedArithmetic {
 
 /**
  * The arithmetic of phase 3: the given multipliers, with the slopes of their errors where gradients are to go through
- * them.
+ * them. `met`: the codes that each layer meets, by which its rows have their slopes (`slopeOperands`); default: all
+ * codes alike.
  */
-export function recoveryArithmetic({ recover }: Configuration, arithmetic: QuantizedArithmetic): QuantizedArithmetic {
+export function recoveryArithmetic(
+  { recover }: Pick<Configuration, 'recover'>,
+  arithmetic: QuantizedArithmetic,
+  met?: ReadonlyMap<string, OperandHistograms>,
+): QuantizedArithmetic {
   const { gradient, smoothing } = recover;
   if (gradient === 'straight-through') return arithmetic;
-  const sloped = new Map<Multiplier, Multiplier>();
+  // Slopes of all pairs are of the multiplier alone: layers share them.
+  const sloped = new Map<Multiplier | string, Multiplier>();
   return {
     ...arithmetic,
     multiplierOf: (layer) => {
       const multiplier = arithmetic.multiplierOf(layer);
       if (multiplier.kind === 'exact') return multiplier;
-      const made = sloped.get(multiplier) ?? withSlopes(multiplier, widthsIn(arithmetic, layer), smoothing ?? 'rows');
-      sloped.set(multiplier, made);
+      const own = smoothing ? undefined : met?.get(layer);
+      const key = own ? layer : multiplier;
+      const made = sloped.get(key) ?? withSlopes(multiplier, widthsIn(arithmetic, layer), smoothing ?? 'rows', own);
+      sloped.set(key, made);
       return made;
     },
   };

@@ -18,6 +18,7 @@ import { quantizedCodes } from '../../quant/weight-codes.ts';
 import type { Shape, TensorData } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import { buildNetwork, type QuantizedArithmetic, type Task, widthsIn } from '../../train/task.ts';
+import type { OpenRun } from '../run/context.ts';
 import { productsOf } from './products.ts';
 
 const BATCH = 32;
@@ -130,6 +131,27 @@ export async function measureOperands(
       return [name, sumOfOperands([none, ...ofImages])];
     }),
   );
+}
+
+/** Images over which the slopes of rows are taken: the least layer has thousands of codes in each. */
+const SLOPE_IMAGES = 128;
+
+/** Whether a phase 3 with this arithmetic needs them. */
+export const takesSlopesByRows = (
+  { configuration, layers }: Pick<OpenRun, 'configuration' | 'layers'>,
+  { multiplierOf }: QuantizedArithmetic,
+): boolean =>
+  configuration.recover.gradient === 'rows' && layers.some(({ name }) => multiplierOf(name).kind !== 'exact');
+
+/** The codes by which the slopes of rows are taken, by layer; undefined where none are. */
+export async function slopeOperands(
+  run: Pick<OpenRun, 'configuration' | 'dataset' | 'layers' | 'task'>,
+  session: Session,
+  arithmetic: QuantizedArithmetic,
+): Promise<Map<string, OperandHistograms> | undefined> {
+  if (!takesSlopesByRows(run, arithmetic)) return undefined;
+  const images = Math.min(SLOPE_IMAGES, run.configuration.quantize.images);
+  return measureOperands(session, run.task, arithmetic, run.dataset.train, images);
 }
 
 /**

@@ -1,9 +1,10 @@
 // Phase 3: the weights are retrained with the mapped multiplier in the forward pass. Gradients are straight-through
-// (those of the exact product) or difference-based (through the multiplier's error, multiplier/slopes.ts).
+// (those of the exact product) or go through the multiplier's error (multiplier/slopes.ts).
 
 import { evaluator } from '../../train/evaluation.ts';
 import { mappedArithmetic, mappedGateCost, readTables } from '../multipliers/mapped.ts';
 import { arithmeticToMap, recoveryArithmetic } from '../multipliers/multipliers.ts';
+import { slopeOperands } from '../multipliers/operands.ts';
 import { describeActivity, proveActive } from '../multipliers/proof.ts';
 import { chooseWeightCodes } from '../multipliers/weight-codes.ts';
 import { saveModel } from '../run/checkpoint.ts';
@@ -18,21 +19,21 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
   const { configuration, dataset, task, layers, folder, listener } = context;
   const mapRecord = requirePhase(context, 'map');
   const mapped = mappedArithmetic(context, readTables(folder, mapRecord));
-  const arithmetic = recoveryArithmetic(configuration, mapped);
   const session = await sessionFrom(context, ...networkToMap(configuration));
   try {
     const change = { from: arithmeticToMap(context), to: mapped };
     await chooseWeightCodes(context, session, change);
-    const proved = await proveActive(session, task, arithmetic, dataset.test);
+    const proved = await proveActive(session, task, mapped, dataset.test);
     const isExact = configuration.map.multiplier === EXACT;
     if (!isExact) listener({ kind: 'note', text: describeActivity('mapped multiplier', proved) });
-    const evaluate = await evaluator(session, task, arithmetic, dataset.test);
+    const evaluate = await evaluator(session, task, mapped, dataset.test);
     const gateCost = mappedGateCost(context, mapRecord.multipliers ?? []);
     const started = await startPhase(context, {
       ...{ phase: 'recover', session, stage: 'recovery-started', evaluate },
       before: mapRecord.stages.find(({ stage }) => stage === 'mapped')?.accuracy,
       change,
     });
+    const arithmetic = recoveryArithmetic(configuration, mapped, await slopeOperands(context, session, mapped));
     const start = resumePosition(context, 'recover', session);
     await trainPhase(
       context,

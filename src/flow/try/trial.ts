@@ -14,7 +14,7 @@ import type { QuantizedArithmetic } from '../../train/task.ts';
 import type { OperandBits } from '../../workbench/import.ts';
 import { multiplierInRun } from '../multipliers/mapped.ts';
 import { type Network, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
-import { measureOperands } from '../multipliers/operands.ts';
+import { measureOperands, slopeOperands } from '../multipliers/operands.ts';
 import { activityGraph, proveActive } from '../multipliers/proof.ts';
 import { type MetCodes, writeWeightCodes } from '../multipliers/weight-codes.ts';
 import { expectedTraining } from '../phases/expected.ts';
@@ -143,14 +143,12 @@ export async function measureRun(run: TriedRun): Promise<RunOperands> {
 /** A multiplier in the network, ready to be measured; dispose of it at the end. */
 export class Trial {
   readonly #run: TriedRun;
-  readonly #candidate: Candidate;
   readonly #operands: RunOperands;
   readonly #arithmetic: QuantizedArithmetic;
   readonly #session: Session;
 
   private constructor(run: TriedRun, candidate: Candidate, operands: RunOperands, session: Session) {
     this.#run = run;
-    this.#candidate = candidate;
     this.#operands = operands;
     this.#arithmetic = arithmeticOf(run, candidate);
     this.#session = session;
@@ -208,9 +206,10 @@ export class Trial {
     onEpoch: (epoch: number, measured: Measured) => void,
     signal?: AbortSignal,
   ): Promise<Measured> {
-    const { configuration } = this.#run;
-    const arithmetic = recoveryArithmetic({ ...configuration, bits: this.#candidate.bits }, this.#arithmetic);
-    return retrain(this.#run, { session: this.#session, arithmetic, epochs, onEpoch, signal });
+    const [run, session] = [this.#run, this.#session];
+    const met = await slopeOperands(run, session, this.#arithmetic);
+    const arithmetic = recoveryArithmetic(run.configuration, this.#arithmetic, met);
+    return retrain(run, { session, arithmetic, epochs, onEpoch, signal });
   }
 
   dispose(): Promise<void> {
