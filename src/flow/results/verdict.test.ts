@@ -10,6 +10,8 @@ interface Told {
   readonly gateCost?: number | undefined;
   readonly theta?: readonly number[];
   readonly stage?: 'mapped' | 'recovered';
+  /** Accuracy before recovery: as it was mapped, and after its start. */
+  readonly before?: readonly [number?, number?];
   readonly exactLayers?: readonly string[];
   readonly targets?: Parameters<typeof verdictOf>[0]['targets'];
 }
@@ -17,12 +19,24 @@ interface Told {
 /** As published: a θ per column, λ of its own. */
 const columns: ConfigurationInput = { explore: { grain: 'column' } };
 
-function verdict({ settings = {}, exact = 0.9889, accuracy = 0.9861, theta = [1, 0.5], stage, ...rest }: Told): string {
+function verdict({
+  settings = {},
+  exact = 0.9889,
+  accuracy = 0.9861,
+  theta = [1, 0.5],
+  stage,
+  before = [],
+  ...rest
+}: Told): string {
   const { gateCost = 0.45, exactLayers = [], targets } = rest;
   const cost = 'gateCost' in rest && rest.gateCost === undefined ? {} : { gateCost };
   const stages: StageResult[] = [
     { stage: 'float', accuracy: 0.99, loss: 0.1 },
     { stage: 'quantized', accuracy: exact, loss: 0.1, power: 1 },
+    ...(['mapped', 'recovery-started'] as const).flatMap((name, at) => {
+      const reached = before[at];
+      return reached === undefined ? [] : [{ stage: name, accuracy: reached, loss: 0.1, ...cost }];
+    }),
     { stage: stage ?? 'recovered', accuracy, loss: 0.1, ...cost },
   ];
   return verdictOf({
@@ -83,6 +97,22 @@ describe('the verdict', () => {
     ['the multiplier was given', { settings: { map: { multiplier: 'drum:8x8' } } }, 'tram try measures many'],
   ])('says what to try where %s', (_, told, expected) => {
     expect(verdict(told)).toContain(expected);
+  });
+
+  test('says where recovery itself did harm, and what may help', () => {
+    const lost = { exact: 0.8661, accuracy: 0.6844, before: [0.8467, 0.8446] } as const;
+    const told = (gradient: 'rows' | 'difference', more: Told = {}) =>
+      verdict({ ...lost, settings: { recover: { gradient } }, ...more });
+    expect(told('rows')).toContain(
+      'with the exact multiplier); recovery itself lost 16.02 points, from 84.46 %: try --gradient difference.',
+    );
+    expect(told('rows')).not.toContain('--recover-epochs');
+    expect(told('difference')).toContain('try --recover-learning-rate 0.002.');
+    expect(told('rows', { gateCost: undefined })).toContain('without a netlist; recovery itself lost 16.02 points');
+    // Without a treatment at its start it begins with what was mapped.
+    expect(told('rows', { before: [0.8467] })).toContain('lost 16.23 points, from 84.67 %');
+    expect(told('rows', { before: [0.8467, 0.7] })).not.toContain('itself');
+    expect(told('rows', { before: [0.8467], stage: 'mapped' })).not.toContain('itself');
   });
 
   test('of two targets names the one that counted', () => {

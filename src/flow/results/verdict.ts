@@ -60,14 +60,17 @@ function savedText({ configuration, stages, multipliers, exactLayers, front, tar
     own === others
       ? `${own}${state}, as ${isMixed ? 'the float network has' : 'with the exact multiplier'}`
       : `${own}${state} instead of ${others} ${reference}`;
+  const began = result.stage === 'recovered' ? (at('recovery-started') ?? at('mapped')) : undefined;
+  const harm = harmText(configuration, began, result);
   if (result.gateCost === undefined) {
-    return `${instead}; what that saves is not known, since the multiplier is a table without a netlist.`;
+    const unknown = 'what that saves is not known, since the multiplier is a table without a netlist';
+    return `${[instead, unknown, ...(harm ? [harm] : [])].join('; ')}.`;
   }
   const relative = result.gateCost / cheapestExact(weights, activations).gateCost;
   const where = exactLayers.length > 0 ? ' in the layers that do not keep one' : '';
   const saved = `${gatesText(relative)} the cheapest exact ${weights}×${activations} multiplier${where}`;
   const isHeld = targets !== undefined && !judge(targets).powerMet;
-  const next = nextStep(configuration, multipliers, result.stage, loss, isHeld);
+  const next = harm ?? nextStep(configuration, multipliers, result.stage, loss, isHeld);
   const rivals = front ? [amongRivals(front)] : fewerBits(configuration, result.gateCost);
   return [`${saved} ${lossText(loss)} (${instead}); ${next}.`, ...rivals].join(' ');
 }
@@ -88,6 +91,17 @@ function lossText(loss: number): string {
   const points = Math.abs(100 * loss).toFixed(2);
   if (points === '0.00') return 'without a loss of accuracy';
   return loss > 0 ? `for ${points} points of accuracy` : `and ${points} points more accuracy`;
+}
+
+/** A recovery that ends well below where it began has learnt the wrong thing: more of it is no help. */
+function harmText({ recover }: Configuration, began: StageResult | undefined, ended: StageResult): string | undefined {
+  const lost = began ? began.accuracy - ended.accuracy : 0;
+  if (!began || lost <= LARGE_LOSS) return undefined;
+  const instead =
+    recover.gradient === 'difference'
+      ? `--recover-learning-rate ${Number((recover.learningRate / 5).toPrecision(2))}`
+      : '--gradient difference';
+  return `recovery itself lost ${(100 * lost).toFixed(2)} points, from ${percent(began.accuracy)}: try ${instead}`;
 }
 
 function nextStep(
