@@ -72,6 +72,11 @@ test('no worst pairs are none', () => {
   expect(measure(narrow, 'it', { worst: 0 }).report).toMatchObject({ worst: [], bits: 4 });
 });
 
+test('an emulation that is none is refused, on devices that would not read it too', async () => {
+  const emulation = 'lowrnk' as 'lowrank';
+  await expect(openBackend({ emulation })).rejects.toThrow(/^unknown emulation 'lowrnk'; did you mean 'lowrank'/);
+});
+
 test('a form that is none is refused', async () => {
   const forms = ['verilog' as 'rtl'];
   await expect(exportRun({ folder, forms })).rejects.toThrow(/^unknown form 'verilog'; valid: integer, /);

@@ -341,9 +341,33 @@ describe('an exported network', () => {
       /has no quantisers/,
     ],
     ['no run', () => exportNetwork({ folder: parent, path: 'x.pth' }), /is not a run folder/],
+    [
+      'an ending of no format',
+      () => exportNetwork({ folder, path: 'x.foo' }),
+      /^x\.foo does not end as .*\.pt,.*pth or/,
+    ],
+    ['a name without an ending', () => exportNetwork({ folder, path: 'x' }), /^x does not end as a format does/],
+    [
+      'an ending of another format',
+      () => exportNetwork({ folder, path: 'x.safetensors', format: 'pth' }),
+      /^x\.safetensors ends as safetensors does, and pth is asked for/,
+    ],
   ])('%s is refused', (_, work, message) => {
     expect(work).toThrow(message);
-    expect(existsSync('x.pth')).toBe(false);
+    for (const name of ['x.pth', 'x.foo', 'x', 'x.safetensors']) expect(existsSync(name)).toBe(false);
+  });
+
+  test.each<[string, 'pth' | 'safetensors' | undefined, string]>([
+    ['a.pt', undefined, 'pth'],
+    ['a.PTH', undefined, 'pth'],
+    ['a.SafeTensors', undefined, 'safetensors'],
+    ['a.foo', 'safetensors', 'safetensors'],
+    ['a.ckpt', 'pth', 'pth'],
+  ])('as %s, asked for as %s, is %s', async (name, format, expected) => {
+    const path = join(parent, name);
+    expect(exportNetwork({ folder, path, ...(format ? { format } : {}) }).format).toBe(expected);
+    const isSafetensors = readFileSync(path).subarray(8, 9).toString() === '{';
+    expect(isSafetensors).toBe(expected === 'safetensors');
   });
 });
 

@@ -78,9 +78,10 @@ export function defineExport(command: Command, services: Services): void {
       ).argParser(oneOf('--stage', stagesToWrite)),
     )
     .addOption(
-      new Option('--format <FORMAT>', text('format of the file', exportFormats, 'as --out ends, else pth')).argParser(
-        oneOf('--format', exportFormats),
-      ),
+      new Option(
+        '--format <FORMAT>',
+        text('format of the file', exportFormats, 'as --out ends; without --out pth'),
+      ).argParser(oneOf('--format', exportFormats)),
     )
     .addOption(new Option('--quantizers', 'with the quantisers, as the published program saves a network'))
     .addOption(

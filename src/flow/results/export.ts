@@ -28,11 +28,34 @@ const sources: Record<ExportStage, readonly [Phase, string]> = {
   recovered: ['recover', files.recovered],
 };
 
+/** How the names of files of each format end. */
+const endings: Readonly<Record<ExportFormat, readonly string[]>> = {
+  pth: ['.pth', '.pt', '.ckpt', '.bin', '.tar'],
+  safetensors: ['.safetensors'],
+};
+
+/** The format that a path and what is asked for mean together; a UserError where they mean none, or two. */
+function formatOf(path: string | undefined, asked: ExportFormat | undefined): ExportFormat {
+  if (path === undefined) return asked ?? 'pth';
+  const named = exportFormats.find((format) => endings[format].some((ending) => path.toLowerCase().endsWith(ending)));
+  if (asked && named && asked !== named) {
+    throw new UserError(
+      `${path} ends as ${named} does, and ${asked} is asked for; leave the format out, or name the file ${endings[asked][0]}`,
+    );
+  }
+  const format = asked ?? named;
+  if (format) return format;
+  const known = Object.values(endings).flat().join(', ');
+  throw new UserError(
+    `${path} does not end as a format does (${known}); name it so, or say the format: ${exportFormats.join(' or ')}`,
+  );
+}
+
 export interface ExportOptions {
   readonly folder: string;
   /** The file to write; one that exists is replaced. Default: RUN-STAGE.pth in the working directory. */
   readonly path?: string;
-  /** Default: by the end of the path, else pth. */
+  /** Default: by the end of the path, which must be one of a format then; without a path pth. */
   readonly format?: ExportFormat;
   /** Default: the last that the run has. */
   readonly stage?: ExportStage;
@@ -57,7 +80,7 @@ export function exportNetwork({ folder, quantizers = false, ...asked }: ExportOp
   if (stage === undefined || !done.includes(stage)) {
     throw new UserError(`${folder} has no ${stage ?? 'trained'} network; it has ${done.join(', ') || 'none yet'}`);
   }
-  const format = asked.format ?? (asked.path?.endsWith('.safetensors') ? 'safetensors' : 'pth');
+  const format = formatOf(asked.path, asked.format);
   const path = asked.path ?? `${basename(resolve(folder))}-${stage}.${format}`;
   const [phase, file] = sources[stage];
   const { tensors } = decodeAll(verifiedBytes(folder, manifest.phases[phase]!, file), file);

@@ -138,6 +138,9 @@ export interface OpenOptions {
 export async function openBackend(options: DeviceOptions = {}, open: OpenOptions = {}): Promise<Backend> {
   const { name = 'wasm', index, devices, precision, emulation, threads } = options;
   if (!deviceNames.includes(name)) throw unknownName('device', name, deviceNames);
+  if (emulation !== undefined && !emulations.includes(emulation)) {
+    throw unknownName('emulation', emulation, emulations);
+  }
   if (name !== 'cuda' && (index !== undefined || precision !== undefined)) {
     throw new UserError(`a GPU's number and precision belong to the device cuda, not to ${name}; choose --device cuda`);
   }

@@ -346,7 +346,7 @@ test('halving: at a rung all wait for the last, the dominated are dropped, and t
   expect(statesOf(sweep.folder, sweep.plan)).toEqual(['done', 'done', 'dropped', 'dropped']);
   expect(events.filter(({ kind }) => kind === 'dropped')).toHaveLength(2);
   expect(outcomeOf(sweep.folder, 'trials/lambda4')?.reason).toMatch(
-    /^after 1 epochs of the recovery others were better/,
+    /^after 1 epoch of the recovery others were better/,
   );
 });
 

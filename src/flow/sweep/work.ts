@@ -276,7 +276,8 @@ class Work {
       return reached ? [{ point: trial.point, ...reached }] : [];
     });
     if (survivors(trials).has(job.trial!.point)) return true;
-    const reason = `after ${plan.rungs[rung - 1]} epochs of the recovery others were better at no more cost`;
+    const done = plan.rungs[rung - 1]!;
+    const reason = `after ${done} ${done === 1 ? 'epoch' : 'epochs'} of the recovery others were better at no more cost`;
     if (this.#end(job, lock, { state: 'dropped', reason, begun: true, seconds: 0 })) {
       this.#tell({ kind: 'dropped', job: job.path, reason });
     }
