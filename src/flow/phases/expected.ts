@@ -30,7 +30,7 @@ import { exploringArithmetic } from '../start/following-biases.ts';
 import { startGraphs } from '../start/start.ts';
 import { SETTLING, statisticsGraph } from '../start/statistics.ts';
 import { calibrationGraph } from './calibrate.ts';
-import { mayReplaceRanges, probedGraph } from './harm.ts';
+import { harmGraphs, mayReplaceRanges } from './harm.ts';
 import { lossSample } from './target.ts';
 import { teacherToCome } from './teacher.ts';
 import { batchNormOf, fitOf, learntFrom } from './training.ts';
@@ -52,7 +52,7 @@ function* expectedGraphs(run: Run, phases: readonly Phase[]): Generator<Graph> {
   if (phases.includes('quantize')) {
     const arithmetic = quantizedArithmetic(run, exactMultiplier);
     yield calibrationGraph(run, arithmetic);
-    if (mayReplaceRanges(run)) yield probedGraph(run);
+    if (mayReplaceRanges(run)) yield* harmGraphs(run, arithmetic);
     yield* startGraphs(run, { from: arithmetic, to: arithmetic }, 'quantize');
     yield* expectedTraining(run, 'quantize', arithmetic);
   }

@@ -52,9 +52,11 @@ function withProbes(run: Harmed, found: Map<string, string[]>): Arithmetic {
   return { kind: 'float', folded: foldedBatchNorms(run), inputOf };
 }
 
-/** The graph of a meter's program that rounds layers by themselves. */
-export const probedGraph = (run: Harmed & Pick<OpenRun, 'backend'>): Graph =>
-  answeringNetwork(run, run.task, withProbes(run, new Map()), answering(run)).graph;
+/** The graphs of a meter: that of the quantised network as a whole, and the one that rounds layers by themselves. */
+export const harmGraphs = (run: Harmed & Pick<OpenRun, 'backend'>, quantized: QuantizedArithmetic): Graph[] =>
+  [quantized, withProbes(run, new Map())].map(
+    (arithmetic) => answeringNetwork(run, run.task, arithmetic, answering(run)).graph,
+  );
 
 const keyOf = (layer: string, bits: number) => `${bits} ${layer}`;
 

@@ -1,8 +1,8 @@
 // Just enough of CUDA C++ for a host compiler to run kernels: types, index variables, barriers, exchanges within a warp.
 // The threads of a block are coroutines on one processor, which change at barriers; blocks run one after the other.
-// Matrix units: those of tf32, and of f16 and bits by warpgroups, their operands' loads, barriers of some warps, and copies to
-// shared memory, which happen at once, so that a missing wait is not noticed. Other instructions end the program where
-// they are called.
+// Matrix units: those of tf32, f16 and bytes, and of f16, bytes and bits by warpgroups, their operands' loads, barriers of
+// some warps, and copies to shared memory, which happen at once, so that a missing wait is not noticed. Other
+// instructions, those of bf16 among them, end the program where they are called.
 #pragma once
 #include <cmath>
 #include <cstddef>
