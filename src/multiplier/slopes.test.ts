@@ -156,6 +156,10 @@ describe('slopes of rows', () => {
     expect(sum((v) => v - 4.25)).toBe(0);
     expect(activation[0]).toBeCloseTo(slope, 6);
     expect([...weight]).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
+    // The same of the weights, the table turned about.
+    const turned = Array.from({ length: 16 }, (_, pair) => row[pair >> 1]!);
+    const { weight: ofWeights } = rowSlopesOf(turned, 3, 1, { weight: [0, 0, 9, 0, 0, 0, 0, 9], activation: [1, 1] });
+    expect(ofWeights[0]).toBeCloseTo(slope, 6);
   });
 
   test('of operands that all occur as often are those of all operands, and so are those of an operand of one value', () => {
@@ -163,6 +167,7 @@ describe('slopes of rows', () => {
     const all = rowSlopesOf(random, 2, 2);
     expect(rowSlopesOf(random, 2, 2, { weight: [7, 7, 7, 7], activation: [3, 3, 3, 3] })).toEqual(all);
     expect(rowSlopesOf(random, 2, 2, { weight: [0, 5, 0, 0], activation: [0, 0, 0, 0] })).toEqual(all);
+    expect(rowSlopesOf(random, 2, 2, { weight: [0, 0, 0, 0.1], activation: [0.1, 0, 0, 0] })).toEqual(all);
     expect(() => rowSlopesOf(random, 2, 2, { weight: [1], activation: [1, 1, 1, 1] })).toThrow('1 counts for 4');
   });
 

@@ -128,13 +128,14 @@ function spreadOut(counts: ArrayLike<number>): Float64Array {
 }
 
 /** What each of `count` values adds to the slope of a line: n·(v − mean) / Σ n·(v − mean)², n: how often it is met. */
-function leverage(count: number, met: ArrayLike<number> = new Float64Array(count).fill(1)): Float64Array {
-  invariant(met.length === count, `${met.length} counts for ${count} operands`);
-  const sum = (of: (v: number) => number) =>
-    Array.from(met, (n, v) => n * of(v)).reduce((total, one) => total + one, 0);
+function leverage(count: number, met?: ArrayLike<number>): Float64Array {
+  const counts = Float64Array.from(met ?? new Float64Array(count).fill(1));
+  invariant(counts.length === count, `${counts.length} counts for ${count} operands`);
+  if (counts.filter((n) => n > 0).length < 2) return leverage(count);
+  const sum = (of: (v: number) => number) => counts.reduce((total, n, v) => total + n * of(v), 0);
   const mean = sum((v) => v) / sum(() => 1);
   const spread = sum((v) => (v - mean) ** 2);
-  return spread > 0 ? Float64Array.from(met, (n, v) => (n * (v - mean)) / spread) : leverage(count);
+  return counts.map((n, v) => (n * (v - mean)) / spread);
 }
 
 /** The slope of the line of least squares through the entries first, first + step, … of a table; 0 of a constant. */

@@ -3,7 +3,8 @@
 import { expect, test } from 'vitest';
 import { memorySplit } from '../../src/data/image-split.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
-import { measureOperands } from '../../src/flow/multipliers/operands.ts';
+import { measureOperands, slopeOperands } from '../../src/flow/multipliers/operands.ts';
+import { parseConfiguration } from '../../src/flow/settings/config.ts';
 import { exactMultiplier } from '../../src/multiplier/multiplier.ts';
 import { asSignedPatterns, sumOfOperands } from '../../src/multiplier/operands.ts';
 import type { Model } from '../../src/nn/models/registry.ts';
@@ -76,6 +77,18 @@ test('every multiplication that is not padding counts once, by the codes of its 
   });
   const measured = await measureOperands(session, task, arithmetic, split, counted);
   expect(turned).toBe(true);
+  // Of training images, and only where there is an error to have slopes.
+  const other = memorySplit(
+    { count: images, images: pixels.map((pixel) => 15 - pixel), labels: new Int32Array(images) },
+    size,
+  );
+  const configuration = parseConfiguration({ quantize: { images: counted } }, 'test');
+  const layers = [{ name: 'conv' }, { name: 'fc' }];
+  const run = { configuration, layers, task, dataset: { train: split, test: other } } as never;
+  const truncated = { kind: 'removal', removed: new Float32Array(12).fill(1) } as const;
+  const byLayer = { ...arithmetic, multiplierOf: (layer: string) => (layer === 'fc' ? exactMultiplier() : truncated) };
+  expect((await slopeOperands(run, session, byLayer))?.get('conv')).toEqual(measured.get('conv'));
+  expect(await slopeOperands(run, session, arithmetic)).toBeUndefined();
   await session.dispose();
 
   const expected = { weight: new Float64Array(8), activation: new Float64Array(16) };

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
 import { runFlow } from '../../src/flow/flow.ts';
 import { recoveryArithmetic } from '../../src/flow/multipliers/multipliers.ts';
+import type { Listener } from '../../src/flow/run/events.ts';
 import { measureRun, openTriedRun, Trial } from '../../src/flow/try/trial.ts';
 import { generateFromSpec } from '../../src/netlist/generators/registry.ts';
 import { simulate } from '../../src/netlist/simulate.ts';
@@ -44,6 +45,22 @@ test('a run takes them by what each layer meets, and straight-through takes none
   await runFlow({ folder: join(parent, 'straight'), from: folder, settings: { recover }, device });
   expect(called).toHaveBeenCalled();
   expect(met()).toBeUndefined();
+});
+
+test('a run that is stopped in recovery goes on by what the network met at its beginning', async () => {
+  const stop = new AbortController();
+  const asked = {
+    ...{ folder: join(parent, 'stopped'), from: folder, device },
+    settings: { recover: { epochs: 3, learningRate: 0.05 } },
+  };
+  const listener: Listener = (event) => {
+    if (event.kind === 'epoch') stop.abort();
+  };
+  await expect(runFlow({ ...asked, listener, signal: stop.signal })).rejects.toThrow(/abort/i);
+  const begun = met();
+  called.mockClear();
+  await runFlow({ folder: asked.folder, device });
+  expect(met()).toEqual(begun);
 });
 
 test('a trial takes them by the same', async () => {

@@ -1,6 +1,6 @@
 // How often each operand occurs in the multiplications of a network: the codes of the weights and of the activations of
-// calibration images, with the trained quantisers, counted in the very graph that evaluation uses. Padded taps multiply
-// nothing and do not count.
+// calibration images, with the trained quantisers, counted in the very graph that evaluation uses, or as training meets
+// them, with batch norm's statistics of the batch. Padded taps multiply nothing and do not count.
 // Invariant: both histograms of a layer add up to its multiplications over the images, so that layers add up by their
 // shares of the work.
 // The joint distribution is taken as the product of the two, which is what `--histograms` and the mapping know.
@@ -10,7 +10,7 @@ import { evaluationBatches } from '../../data/batches.ts';
 import { readAhead } from '../../data/read-ahead.ts';
 import type { Split } from '../../data/split.ts';
 import type { Session } from '../../engine/backend.ts';
-import type { Node } from '../../engine/graph/graph.ts';
+import type { Graph, Node } from '../../engine/graph/graph.ts';
 import { convolutionTaps, type Tap } from '../../engine/graph/window.ts';
 import type { OperandHistograms } from '../../multiplier/metrics.ts';
 import { sumOfOperands } from '../../multiplier/operands.ts';
@@ -38,6 +38,9 @@ export interface LayerVisit {
   readonly readQuantized: () => Promise<TensorData>;
 }
 
+/** With batch norm's running statistics, or with those of each batch, as training has them. */
+type OperandsMode = 'evaluate' | 'statistics';
+
 /** Inputs of axmConv2d before the error: codes, scales and zero points. */
 const OPERANDS = 6;
 const QUANTIZED = 'quantized';
@@ -50,8 +53,9 @@ export async function visitLayers(
   split: Split,
   images: number,
   visit: (visit: LayerVisit) => Promise<void>,
+  mode: OperandsMode = 'evaluate',
 ): Promise<void> {
-  const { graph, products, feed, batchSize } = operandsGraph(session, task, arithmetic, split, images);
+  const { graph, products, feed, batchSize } = operandsGraph(session, task, arithmetic, split, images, mode);
   const program = await session.compile(graph);
   let done = 0;
   const batches = readAhead(evaluationBatches(split, batchSize), (selection, signal) =>
@@ -81,10 +85,13 @@ export function operandsGraph(
   arithmetic: QuantizedArithmetic,
   split: Split,
   images: number,
+  mode: OperandsMode = 'evaluate',
 ) {
   const batchSize = Math.min(BATCH, images, split.count);
   const feed = feedOf(session, task, split);
-  const { graph, layers } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
+  const { graph, layers } = buildNetwork(task, arithmetic, mode, batchSize, feed);
+  // Nothing is to move by being looked at.
+  graph.assignments.clear();
   const products = productsOf(graph, layers.multiplying);
   products.forEach(({ node }, at) => {
     node.inputs.slice(0, OPERANDS).forEach((input, k) => {
@@ -102,12 +109,13 @@ export async function measureOperands(
   arithmetic: QuantizedArithmetic,
   split: Split,
   images: number,
+  mode: OperandsMode = 'evaluate',
 ): Promise<Map<string, OperandHistograms>> {
   const counts = new Map<
     Node<'axmConv2d'>,
     { layer: string; weight: Float64Array; activation: Float64Array; images: number }
   >();
-  await visitLayers(session, task, arithmetic, split, images, async ({ layer, node, images: valid, read }) => {
+  const count = async ({ layer, node, images: valid, read }: LayerVisit) => {
     let found = counts.get(node);
     if (!found) {
       const { weightBits, activationBits } = node.attributes;
@@ -118,7 +126,8 @@ export async function measureOperands(
     }
     countActivations(node, await read(0), valid, found.activation);
     found.images += valid;
-  });
+  };
+  await visitLayers(session, task, arithmetic, split, images, count, mode);
   return new Map(
     buildNetwork(task, arithmetic, 'evaluate', 1).layers.multiplying.map(({ name }) => {
       const { weightBits, activationBits } = widthsIn(arithmetic, name);
@@ -136,22 +145,35 @@ export async function measureOperands(
 /** Images over which the slopes of rows are taken: the least layer has thousands of codes in each. */
 const SLOPE_IMAGES = 128;
 
-/** Whether a phase 3 with this arithmetic needs them. */
-export const takesSlopesByRows = (
-  { configuration, layers }: Pick<OpenRun, 'configuration' | 'layers'>,
-  { multiplierOf }: QuantizedArithmetic,
-): boolean =>
+type Sloped = Pick<OpenRun, 'configuration' | 'dataset' | 'layers' | 'task'>;
+
+/** Whether a phase 3 with this arithmetic takes slopes of rows. */
+const takesRows = ({ configuration, layers }: Sloped, { multiplierOf }: QuantizedArithmetic): boolean =>
   configuration.recover.gradient === 'rows' && layers.some(({ name }) => multiplierOf(name).kind !== 'exact');
 
-/** The codes by which the slopes of rows are taken, by layer; undefined where none are. */
+/** Whole batches, since batch norm takes the statistics of each. */
+function slopeImages({ configuration, dataset }: Sloped): number {
+  const images = Math.min(SLOPE_IMAGES, configuration.quantize.images, dataset.train.count);
+  return images - (images % Math.min(BATCH, images));
+}
+
+/**
+ * The codes by which the slopes of rows are taken, by layer: those that training begins with, but for what is changed
+ * in its images. Undefined where no such slopes are taken.
+ */
 export async function slopeOperands(
-  run: Pick<OpenRun, 'configuration' | 'dataset' | 'layers' | 'task'>,
+  run: Sloped,
   session: Session,
   arithmetic: QuantizedArithmetic,
 ): Promise<Map<string, OperandHistograms> | undefined> {
-  if (!takesSlopesByRows(run, arithmetic)) return undefined;
-  const images = Math.min(SLOPE_IMAGES, run.configuration.quantize.images);
-  return measureOperands(session, run.task, arithmetic, run.dataset.train, images);
+  if (!takesRows(run, arithmetic)) return undefined;
+  return measureOperands(session, run.task, arithmetic, run.dataset.train, slopeImages(run), 'statistics');
+}
+
+/** The graph of that, where there is one. */
+export function slopeGraphs(run: Sloped & Pick<Session, 'backend'>, arithmetic: QuantizedArithmetic): Graph[] {
+  if (!takesRows(run, arithmetic)) return [];
+  return [operandsGraph(run, run.task, arithmetic, run.dataset.train, slopeImages(run), 'statistics').graph];
 }
 
 /**

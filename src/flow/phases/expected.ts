@@ -19,7 +19,7 @@ import { type StepOptions, trainingStep } from '../../train/step.ts';
 import type { Arithmetic, QuantizedArithmetic } from '../../train/task.ts';
 import { mappedArithmetic, readTables } from '../multipliers/mapped.ts';
 import { arithmeticToMap, powerTerm, quantizedArithmetic, recoveryArithmetic } from '../multipliers/multipliers.ts';
-import { operandsGraph, takesSlopesByRows } from '../multipliers/operands.ts';
+import { operandsGraph, slopeGraphs } from '../multipliers/operands.ts';
 import { activityGraph } from '../multipliers/proof.ts';
 import { hasTarget } from '../multipliers/targets.ts';
 import { type OpenRun, type RunContext, requirePhase } from '../run/context.ts';
@@ -122,7 +122,7 @@ function* expectedMapped(
   if (mapped.weightCodes === 'best') yield operandsOf(run, from);
   yield activityGraph(task, arithmetic).graph;
   yield* startGraphs(run, { from, to: mapped }, 'recover');
-  if (takesSlopesByRows(run, mapped)) yield operandsOf(run, mapped);
+  yield* slopeGraphs(run, mapped);
   yield* expectedTraining(run, 'recover', arithmetic);
 }
 

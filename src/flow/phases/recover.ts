@@ -33,6 +33,7 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
       before: mapRecord.stages.find(({ stage }) => stage === 'mapped')?.accuracy,
       change,
     });
+    // By the network as it begins, also where a resume point is about to take its place.
     const arithmetic = recoveryArithmetic(configuration, mapped, await slopeOperands(context, session, mapped));
     const start = resumePosition(context, 'recover', session);
     await trainPhase(

@@ -108,6 +108,8 @@ describe('the verdict', () => {
     );
     expect(told('rows')).not.toContain('--recover-epochs');
     expect(told('difference')).toContain('try --recover-learning-rate 0.002.');
+    // An exact multiplier has no slopes.
+    expect(verdict({ ...lost, settings: { map: { multiplier: 'exact' } } })).toContain('try --recover-learning-rate');
     expect(told('rows', { gateCost: undefined })).toContain('without a netlist; recovery itself lost 16.02 points');
     // Without a treatment at its start it begins with what was mapped.
     expect(told('rows', { before: [0.8467] })).toContain('lost 16.23 points, from 84.67 %');

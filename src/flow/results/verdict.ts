@@ -94,11 +94,15 @@ function lossText(loss: number): string {
 }
 
 /** A recovery that ends well below where it began has learnt the wrong thing: more of it is no help. */
-function harmText({ recover }: Configuration, began: StageResult | undefined, ended: StageResult): string | undefined {
+function harmText(
+  { map, recover }: Configuration,
+  began: StageResult | undefined,
+  ended: StageResult,
+): string | undefined {
   const lost = began ? began.accuracy - ended.accuracy : 0;
   if (!began || lost <= LARGE_LOSS) return undefined;
   const instead =
-    recover.gradient === 'difference'
+    recover.gradient === 'difference' || map.multiplier === EXACT
       ? `--recover-learning-rate ${Number((recover.learningRate / 5).toPrecision(2))}`
       : '--gradient difference';
   return `recovery itself lost ${(100 * lost).toFixed(2)} points, from ${percent(began.accuracy)}: try ${instead}`;
