@@ -2,8 +2,10 @@
 // a device, from poisoned memory, and must be what the reference backend makes of the step.
 
 import { afterAll, describe, expect, test } from 'vitest';
-import type { Value } from '../../src/engine/graph/graph.ts';
+import { memorySplit } from '../../src/data/image-split.ts';
+import type { Graph, Value } from '../../src/engine/graph/graph.ts';
 import { referenceBackend } from '../../src/engine/reference/backend.ts';
+import { operandsGraph } from '../../src/flow/multipliers/operands.ts';
 import { withSlopes } from '../../src/multiplier/multiplier.ts';
 import type { Layers } from '../../src/nn/layers.ts';
 import { Random } from '../../src/tensor/random.ts';
@@ -75,20 +77,24 @@ function beginning(name: string, shape: readonly number[]): HostTensor {
   return fill(() => among(-1, 1) / Math.sqrt(inner));
 }
 
+/** Random values of everything that a graph is given. */
+const randomInputs = (graph: Graph) =>
+  new Map(
+    [...graph.inputs].map(([name, { dtype, shape }]) => {
+      const value = () => (name === RATE ? 0.1 : random.integer(name === 'labels' ? CLASSES : 256));
+      const values = Array.from({ length: sizeOf(shape) }, value);
+      const types = { f32: Float32Array, i32: Int32Array, u8: Uint8Array } as const;
+      return [name, tensor(dtype, shape, new types[dtype](values))] as const;
+    }),
+  );
+
 describe.skipIf(!findHostCompiler())('a training step on the host', () => {
   const device = findHostCompiler() ? new HostDevice() : undefined;
   afterAll(() => device?.dispose());
 
   test.each(Object.entries(steps))('of %s is that of the reference backend', async (_, options) => {
     const { graph } = trainingStep(options, { inputs: task.inputs, read: () => Promise.reject(new Error()) }, IMAGES);
-    const inputs = new Map(
-      [...graph.inputs].map(([name, { dtype, shape }]) => {
-        const value = () => (name === RATE ? 0.1 : random.integer(name === 'labels' ? CLASSES : 256));
-        const values = Array.from({ length: sizeOf(shape) }, value);
-        const types = { f32: Float32Array, i32: Int32Array, u8: Uint8Array } as const;
-        return [name, tensor(dtype, shape, new types[dtype](values))] as const;
-      }),
-    );
+    const inputs = randomInputs(graph);
     const before = new Map([...graph.variables].map(([name, { shape }]) => [name, beginning(name, shape)]));
     const found = device!.run(graph, inputs, cudaTargets['tf32, 2 multiprocessors']!, false, before);
 
@@ -107,6 +113,31 @@ describe.skipIf(!findHostCompiler())('a training step on the host', () => {
       if (!(distance(is, now) <= bound)) wrong.push(`${name}: ${distance(is, now)} of ${moved}`);
     }
     expect(wrong).toEqual([]);
+    await session.dispose();
+  });
+
+  test('the codes by which slopes are taken are those of the reference backend, with the statistics of the batch', async () => {
+    const session = await referenceBackend().openSession();
+    const images = { count: IMAGES, images: new Uint8Array(IMAGES * SIZE * SIZE * 3), labels: new Int32Array(IMAGES) };
+    const split = memorySplit(images, { height: SIZE, width: SIZE, channels: 3 });
+    const { graph } = operandsGraph(session, task, recovered, split, IMAGES, 'statistics');
+    const inputs = randomInputs(graph);
+    const before = new Map([...graph.variables].map(([name, { shape }]) => [name, beginning(name, shape)]));
+    const found = device!.run(graph, inputs, cudaTargets['tf32, 2 multiprocessors']!, false, before);
+    for (const [name, value] of before) session.write(name, value);
+    const program = await session.compile(graph);
+    for (const [name, { data }] of inputs) program.write(name, data);
+    await program.run();
+    // A code that lies between two may fall either way, and what follows goes by it.
+    const codes = [...graph.outputs.keys()].filter((name) => /^\d+\.[01]$/.test(name));
+    expect(codes.length).toBeGreaterThan(12);
+    for (const name of codes) {
+      const expected = await program.read(name);
+      expect(new Set(expected).size, name).toBeGreaterThan(8);
+      const others = expected.filter((code, at) => Math.abs(code - found[name]![at]!) > 1).length;
+      expect(others / expected.length, name).toBeLessThan(0.01);
+    }
+    for (const [name, { data }] of before) expect(found[name], name).toEqual(data);
     await session.dispose();
   });
 });

@@ -331,7 +331,7 @@ describe('other arithmetic', () => {
     const summary = await runFlow({
       folder: join(parent, name),
       from: float,
-      settings: { ...settings, train, recover: { epochs: 1 } },
+      settings: { ...settings, train, recover: { epochs: 2 } },
     });
     expect(stageOf(summary, 'recovered').accuracy).toBeGreaterThan(0.8);
     const layers = summary.multipliers.flatMap((multiplier) => multiplier.layers);
