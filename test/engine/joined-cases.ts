@@ -578,6 +578,43 @@ const biases: readonly Case[] = [
   ),
 ];
 
+/**
+ * Batch norm with given statistics, as a network is evaluated, and what comes behind it; what is normalised is read by
+ * nothing else.
+ */
+function evaluations(): Case[] {
+  const norm = (graph: Graph, [x, ...given]: readonly Value[]): Value =>
+    graph.apply1('batchNormInference', [graph.apply1('affine', [x!], { scale: 2, offset: 0.5 }), ...given], {
+      epsilon: 1e-5,
+    });
+  const relu = (graph: Graph, x: Value, bound = {}) => graph.apply1('relu', [x], bound);
+  const sum = (graph: Graph, a: Value, b: Value) => graph.apply1('add', [a, b], plus);
+  const forms: [string, (graph: Graph, inputs: readonly Value[], other: Value) => Value][] = [
+    ['a relu', (graph, inputs) => relu(graph, norm(graph, inputs))],
+    ['a limited relu', (graph, inputs) => relu(graph, norm(graph, inputs), { limit: 1.25 })],
+    ['an addition', (graph, inputs, other) => sum(graph, norm(graph, inputs), other)],
+    ['an addition and a relu', (graph, inputs, other) => relu(graph, sum(graph, norm(graph, inputs), other))],
+    ['another and a relu', (graph, inputs) => relu(graph, sum(graph, norm(graph, inputs), norm(graph, inputs)))],
+  ];
+  const shapes: Shape[] = [
+    [2, 3, 5, 20],
+    [3000, 33],
+  ];
+  return shapes.flatMap((shape) =>
+    forms.map(([note, build]) => {
+      const c = shape.at(-1)!;
+      const given = [floats([c], 0.5, 1.5), floats([c]), floats([c]), floats([c], 0.1, 1)];
+      return make(
+        'relu',
+        `batch norm of given statistics with ${note} behind it, [${shape.join(', ')}]`,
+        [floats(shape, -1, 3), ...given, floats(shape)],
+        {},
+        { build: (graph, values) => [build(graph, values.slice(0, 5), values[5]!)] },
+      );
+    }),
+  );
+}
+
 export const joinedCases: readonly Case[] = [
   ...normalizations(),
   ...ranges,
@@ -590,4 +627,5 @@ export const joinedCases: readonly Case[] = [
   ...measuredProducts,
   ...rangeGradients,
   ...biases,
+  ...evaluations(),
 ];

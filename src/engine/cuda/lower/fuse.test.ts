@@ -87,6 +87,46 @@ test('nothing joins where the value between is read elsewhere, or where an opera
   expect(opsOf(weighted)).toContain('batchNorm');
 });
 
+describe('batch norm with given statistics', () => {
+  /** As a network is evaluated: what is normalised is read by nothing else, so that it is normalised in place. */
+  const opsWith = (rest: (graph: Graph, y: Value, other: Value) => Value, keep = false) => {
+    const graph = new Graph();
+    const images = ['image', 'other'].map((name) => graph.input(name, [2, 4, 4, 8]));
+    const [x, other] = images.map((image) => graph.apply1('affine', [image], { scale: 2, offset: 0 }));
+    const given = ['gamma', 'beta', 'mean', 'variance'].map((name) => graph.variable(name, [8]));
+    const end = rest(graph, graph.apply1('batchNormInference', [x!, ...given], attributes), other!);
+    graph.output('end', graph.apply1('dot', [end, end], {}));
+    if (keep) graph.output('x', x!);
+    return fuse(plan(graph));
+  };
+  const added = (graph: Graph, y: Value, other: Value) => graph.apply1('add', [y, other], sum);
+  const names = (steps: ReturnType<typeof opsWith>) => steps.map(({ node }) => node.op).filter((op) => op !== 'affine');
+
+  test('joins a relu, an addition, or both, in place or not', () => {
+    for (const keep of [false, true]) {
+      expect(names(opsWith(relu, keep))).toEqual(['normalize', 'dot']);
+      expect(names(opsWith(added, keep))).toEqual(['normalize', 'dot']);
+      const both = opsWith((graph, y, other) => relu(graph, added(graph, y, other)), keep);
+      expect(names(both)).toEqual(['normalize', 'dot']);
+      const normalize = both.find(({ node }) => node.op === 'normalize')!;
+      expect(normalize.node.inputs.map(({ shape }) => shape)).toEqual([[2, 4, 4, 8], [8], [8], [8], [8], [2, 4, 4, 8]]);
+      expect(normalize.inputs.slice(1, 5).map((place) => 'name' in place && place.name)).toEqual([
+        ...['gamma', 'beta', 'mean', 'variance'],
+      ]);
+    }
+  });
+
+  test('joins nothing where what lies between is read elsewhere, or where a statistic moves before', () => {
+    expect(names(opsWith((graph, y) => added(graph, relu(graph, y), y)))).toContain('batchNormInference');
+    const moved = opsWith((graph, y) => {
+      const mean = graph.variables.get('mean')!;
+      graph.assign(mean, graph.apply1('affine', [mean], { scale: 0.5, offset: 0 }));
+      return relu(graph, y);
+    });
+    expect(names(moved)).toEqual(['batchNormInference', 'relu', 'dot']);
+  });
+});
+
 test('nothing joins where an offset moves before the last of the steps', () => {
   /** `early`: in front of the relu. The gradient reads gamma itself, beta only where it joins. */
   const moving = (early: boolean) =>

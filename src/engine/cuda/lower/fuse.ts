@@ -88,6 +88,7 @@ export function fuse(plan: Plan, abilities: Abilities = () => ({})): FusedStep[]
       joinForward(plan, uses, at, replaced);
       joinMoments(plan, at, abilities, replaced);
     }
+    if (node.op === 'batchNormInference') joinForward(plan, uses, at, replaced);
     if (node.op === 'reluGradient') joinGradient(plan, uses, at, replaced);
     if (node.op === 'minMax') joinRange(plan, uses, at, replaced);
     if (node.op === 'minMaxGradient') joinSum(plan, uses, at, replaced);
@@ -118,14 +119,14 @@ function usesOf({ graph, steps }: Plan): Uses {
 const samePlace = (a: Storage, b: Storage): boolean => JSON.stringify(a) === JSON.stringify(b);
 
 /**
- * Batch norm at `at`, then an addition, a relu, or both: statistics stay where they are, the rest moves to the last of
- * them.
+ * Batch norm at `at`, then an addition, a relu, or both: statistics that are formed stay where they are, the rest moves
+ * to the last of them. Of statistics that are given only the rest is there.
  */
 function joinForward(plan: Plan, uses: Uses, at: number, replaced: Map<number, readonly FusedStep[]>): void {
   const { steps } = plan;
   const step = steps[at]!;
-  const { inputs, outputs, attributes } = step.node as Node<'batchNorm'>;
-  const [y, mean, variance] = outputs as [Value, Value, Value];
+  const { inputs, outputs, attributes } = step.node as Node<'batchNorm' | 'batchNormInference'>;
+  const [y, ...formed] = outputs as [Value, ...Value[]];
   const onlyReader = (value: Value): number | undefined => (uses(value).length === 1 ? uses(value)[0] : undefined);
   const opAt = (index: number | undefined) => (index === undefined ? undefined : steps[index]?.node.op);
 
@@ -142,22 +143,27 @@ function joinForward(plan: Plan, uses: Uses, at: number, replaced: Map<number, r
   const last = relu ? after : addition;
   // Of two batch norms that are added to each other the first takes the addition.
   if (last === undefined || replaced.has(last) || replaced.has(addition ?? last)) return;
-  if (![...inputs, mean, variance].every((value) => plan.heldUntil(value) >= last)) return;
+  // What is normalised in place is there until the last of them is: nothing is written over it before.
+  const inPlace = (value: Value) => value === inputs[0] && samePlace(step.inputs[0]!, step.outputs[0]!);
+  if (![...inputs, ...formed].every((value) => inPlace(value) || plan.heldUntil(value) >= last)) return;
 
   const other =
     addition === undefined ? undefined : steps[addition]!.node.inputs.findIndex((input) => root(input) !== y);
   const added = other === undefined ? [] : [steps[addition!]!.node.inputs[other]!];
   const addedPlace = other === undefined ? [] : [steps[addition!]!.inputs[other]!];
   for (const joined of [addition, last]) if (joined !== undefined) replaced.set(joined, []);
-  const moments = momentsAt(steps, at);
-  for (const [number] of averagesOf(moments)) replaced.set(at + 1 + number, []);
-  replaced.set(at, [moments]);
+  replaced.set(at, []);
+  if (formed.length > 0) {
+    const moments = momentsAt(steps, at);
+    for (const [number] of averagesOf(moments)) replaced.set(at + 1 + number, []);
+    replaced.set(at, [moments]);
+  }
   replaced.set(last, [
     {
       node: {
         op: 'normalize',
         attributes: { ...attributes, ...(relu && { relu }) },
-        inputs: [...inputs, mean, variance, ...added],
+        inputs: [...inputs, ...formed, ...added],
         outputs: steps[last]!.node.outputs,
         label: step.node.label,
       },
