@@ -4,7 +4,7 @@
 // so; the finite-difference test checks those against the surrogate that is named here.
 
 import { UserError } from '../../tensor/errors.ts';
-import { sizeOf } from '../../tensor/tensor.ts';
+import { f32, sizeOf } from '../../tensor/tensor.ts';
 import { constant, input, squareRoot, whereGreater } from './expression.ts';
 import { formulaGradient } from './formula-gradient.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
@@ -180,7 +180,7 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
     /** With Σ dx·x in place of what x got through the error: less Σ g·exact, which is Σ dw·w less w's share. */
     function throughRows(ofActivations: Value, ofWeights: Value): (Value | undefined)[] {
       const dx = inputGradient(moved(w, wq!, ofWeights, wScale!));
-      const dw = weightGradient(moved(x, xq!, ofActivations, xScale!));
+      const dw = weightGradient(movedOfTensor(xq!, ofActivations, xScale!, xZero!));
       const ofWeightScales = dotDifference(dw, w);
       const ofInputScale = add(sum(ofWeightScales), add(dot(dw, w), dot(dx, x), -1), 1);
       return [dx, dw, over(ofInputScale, xScale!), undefined, over(ofWeightScales, wScale!), undefined];
@@ -191,6 +191,16 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
       const of = input(0).plus(input(2).times(input(1)));
       const attributes = { name: 'moved operand', shape: value.shape, outputs: [{ of, per: 'element' }] } as const;
       return graph.apply1('formula', [value, slope, scale], attributes);
+    }
+    /** The same of codes that have one scale: a value for each code, looked up in one pass. */
+    function movedOfTensor(codes: Value, slopes: Value, scale: Value, zero: Value): Value {
+      const { shape } = slopes;
+      const every = graph.constant(f32(shape, Float32Array.from({ length: shape[0]! }, (_, code) => code)));
+      const value = input(0).minus(input(3)).times(input(2));
+      const of = value.plus(input(2).times(input(1)));
+      const attributes = { name: 'moved operand', shape, outputs: [{ of, per: 'element' }] } as const;
+      const table = graph.apply1('formula', [every, slopes, scale, zero], attributes);
+      return graph.apply1('lookUp', [codes, table], {});
     }
     /** Σ g·y − Σ a·b per channel. */
     function dotDifference(a: Value, b: Value): Value {

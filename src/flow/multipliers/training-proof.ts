@@ -212,9 +212,10 @@ function weightGradients(graph: Graph, { inputs: [xq, wq], label }: Node<'axmCon
     if (node.op === 'axmErrorWeightGradient' && ofCodes) return [{ ...of, g: a!, slopes, exact: false }];
     if (node.op !== 'conv2dWeightGradient') return [];
     // The activations, or those moved by slopes of rows.
-    const moved = madeBy(a!, 'formula')?.inputs ?? [a!];
-    if (madeBy(moved[0]!, 'dequantize')?.inputs[0] !== xq) return [];
-    return [{ ...of, g: b!, slopes: moved[1] && madeBy(moved[1], 'lookUp')!.inputs[1] }];
+    const moved = madeBy(a!, 'lookUp');
+    const [codes] = (moved ?? madeBy(a!, 'dequantize'))?.inputs ?? [];
+    if (codes !== xq) return [];
+    return [{ ...of, g: b!, slopes: moved && madeBy(moved.inputs[1]!, 'formula')!.inputs[1] }];
   });
 }
 
