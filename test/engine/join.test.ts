@@ -2,6 +2,7 @@
 // its step.
 
 import { describe, expect, test } from 'vitest';
+import { input } from '../../src/engine/graph/expression.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { plan } from '../../src/engine/graph/plan.ts';
@@ -103,14 +104,35 @@ describe('sums', () => {
     expect(opsOf(graph)).toEqual(['add', 'add']);
   });
 
-  test('have the bits of separate steps', async () => {
+  /** A quotient, held back by a formula, less another value: as the gradient of a scale is. */
+  function quotient(extents: readonly number[], apart = false): Graph {
+    const graph = new Graph();
+    const [a, b, c] = ['x0', 'by', 'x1'].map((name) => graph.input(name, extents)) as [Value, Value, Value];
+    const first = graph.apply1('divide', [a, b], {});
+    const outputs = [{ of: input(0).times(0.3), per: 'element' }] as const;
+    const second = graph.apply1('formula', [first], { name: 'held', shape: extents, outputs });
+    graph.output('y', graph.apply1('add', [second, c], { alpha: 1, beta: -1 }));
+    if (apart) for (const [at, value] of [first, second].entries()) graph.output(`between ${at}`, value);
+    return graph;
+  }
+
+  test('and differences join with quotients and formulas, of few elements', () => {
+    expect(opsOf(quotient([8, 8]))).toEqual(['formula']);
+    expect(opsOf(quotient([8, 8], true))).toEqual(['divide', 'formula', 'add']);
+    expect(opsOf(quotient([4097]))).toEqual(['divide', 'formula', 'add']);
+  });
+
+  test.each([
+    ['sums', (apart: boolean) => sums(21, [8, 8], apart)],
+    ['differences', (apart: boolean) => quotient([8, 8], apart)],
+  ] as const)('%s have the bits of separate steps', async (_, graphOf) => {
     const given = new Map(
-      [...sums(21, [8, 8]).inputs.keys()].map((name, at) => [name, floats([8, 8], 1 / (at + 1), 3)] as const),
+      [...graphOf(false).inputs.keys()].map((name, at) => [name, floats([8, 8], 1 / (at + 1), 3)] as const),
     );
     const results = await Promise.all(
       [false, true].map(async (apart) => {
         const session = await wasmBackend({ threads: 1, poison: true }).openSession();
-        const program = await session.compile(sums(21, [8, 8], apart));
+        const program = await session.compile(graphOf(apart));
         for (const [name, { data }] of given) program.write(name, data);
         await program.run();
         const y = await program.read('y');

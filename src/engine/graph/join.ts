@@ -1,6 +1,6 @@
-// Neighbouring formulas become one: what only one formula reads is not stored but computed where it is read. So do sums
-// of few elements, as the gradients of scales are and of what many layers share, with the quotients and products that
-// they add, and the gradient of a relu with the sum that it is of. Nothing else changes: a result has the same bits,
+// Neighbouring formulas become one: what only one formula reads is not stored but computed where it is read. So do, of
+// few elements, sums, differences, quotients and products, as the gradients of scales are and of what many layers share,
+// and the gradient of a relu with the sum that it is of. Nothing else changes: a result has the same bits,
 // for every operator is rounded by itself and sums are formed in an order that the row's extent alone decides.
 
 import { sameShape, sizeOf } from '../../tensor/tensor.ts';
@@ -12,7 +12,7 @@ import type { OpName } from './ops.ts';
 
 /** A joined kernel of more operators would take seconds to compile, and saves no more memory traffic. */
 const MOST_OPERATORS = 512;
-/** Of a sum of sums: a thread reads all of them before it adds. */
+/** Of what is no formula by itself, as a sum of sums: a thread reads all of them before it adds. */
 const MOST_TERMS = 16;
 /** The terms of a sum live until it is formed: of more elements that costs more than a step is worth. */
 const FEW_ELEMENTS = 4096;
@@ -50,7 +50,7 @@ export function joinFormulas(nodes: readonly Node[], kept: ReadonlySet<Value>): 
       if (!takes(node, made, { readersOf, between })) continue;
       const both = join(producer, value, now);
       if (partsOf(expressionsOf(both.attributes)).length > MOST_OPERATORS) continue;
-      if (isSum(node) && both.inputs.length > MOST_TERMS) continue;
+      if (!areFormulas(node, made) && both.inputs.length > MOST_TERMS) continue;
       now = both;
       gone.add(made);
     }
@@ -63,28 +63,34 @@ export function joinFormulas(nodes: readonly Node[], kept: ReadonlySet<Value>): 
 }
 
 const isA = <K extends OpName>(node: Node, op: K): node is Node & Node<K> => node.op === op;
-const isSum = (node: Node): boolean => isA(node, 'add') && node.attributes.alpha === 1 && node.attributes.beta === 1;
+const areFormulas = (...nodes: readonly Node[]): boolean => nodes.every((node) => isA(node, 'formula'));
+/** 1 of a + b, −1 of a − b. */
+const signOf = (node: Node): number | undefined => {
+  if (!isA(node, 'add') || node.attributes.alpha !== 1) return undefined;
+  return [1, -1].find((sign) => sign === node.attributes.beta);
+};
 
 /** What can take part as a formula. */
 function meaningOf(node: Node): Node<'formula'> | undefined {
   if (isA(node, 'formula')) return node;
   if (isA(node, 'divide') || isA(node, 'scaleBy') || isA(node, 'reluGradient')) return asFormula(node);
-  if (!isSum(node)) return undefined;
-  const outputs = [{ of: input(0).plus(input(1)), per: 'element' }] as const;
-  return { ...node, op: 'formula', attributes: { name: 'sum', shape: node.outputs[0]!.shape, outputs } };
+  const sign = signOf(node);
+  if (sign === undefined) return undefined;
+  const [of, name] = sign > 0 ? [input(0).plus(input(1)), 'sum'] : [input(0).minus(input(1)), 'difference'];
+  const attributes = { name, shape: node.outputs[0]!.shape, outputs: [{ of, per: 'element' }] } as const;
+  return { ...node, op: 'formula', attributes };
 }
 
 /** Whether a node, which alone reads what another made, computes that too. */
 function takes(node: Node, made: Node, { readersOf, between }: Surroundings): boolean {
   const [output] = node.outputs;
-  if (isA(node, 'formula')) return isA(made, 'formula');
+  if (areFormulas(node, made)) return true;
   if (isA(node, 'reluGradient')) {
     // What one reads alone goes with the batch norm's gradient. Both terms live longer: nothing large may come before.
     const shared = readersOf(output!).size > 1;
-    return isSum(made) && shared && between(made, node).every(({ outputs }) => outputs.every(hasFewElements));
+    return signOf(made) === 1 && shared && between(made, node).every(({ outputs }) => outputs.every(hasFewElements));
   }
-  const isTerm = isSum(made) || isA(made, 'divide') || isA(made, 'scaleBy');
-  return isSum(node) && isTerm && hasFewElements(output!);
+  return !isA(made, 'reluGradient') && hasFewElements(output!);
 }
 
 const hasFewElements = ({ shape }: Value): boolean => sizeOf(shape) <= FEW_ELEMENTS;
