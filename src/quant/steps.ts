@@ -8,7 +8,7 @@ import { exp, input, maximum, minimum, nearest } from '../engine/graph/expressio
 import type { Node, Value } from '../engine/graph/graph.ts';
 import type { OpName } from '../engine/graph/ops.ts';
 import { SMALLEST_SCALE } from '../engine/reference/quantization.ts';
-import { sizeOf } from '../tensor/tensor.ts';
+import { f32, sizeOf } from '../tensor/tensor.ts';
 
 /** How a variable learns that is no plain number: a rule's change of it is turned into what it may be. */
 export interface Manner {
@@ -79,8 +79,9 @@ export function heldBack(scale: Value, quantizer: Node<'quantize'>): Value {
   return held === 1 ? scale : scale.graph.apply1('formula', [scale], attributes);
 }
 
+/** The factor is a constant beside the value, so that the formulas of all layers have one kernel. */
 const scaled = (value: Value, factor: number): Value =>
-  value.graph.apply1('affine', [value], { scale: factor, offset: 0 });
+  value.graph.apply1('scaleBy', [value, value.graph.constant(f32([], [factor]))], {});
 
 /** s ← s·exp(Δ/s): above 0 wherever Δ leads, and s + Δ where Δ is small. */
 function positive(scale: Value, share: number): Manner {

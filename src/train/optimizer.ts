@@ -119,6 +119,12 @@ function update(
   const { name } = variable.source;
   const { optimizer = 'sgd', momentum, beta2 = BETA2, weightDecay } = rule;
   const stateOf = (what: string) => graph.variable(`${name}#${what}`, variable.shape);
+  if (manner && !isAdam(rule) && weightDecay === 0) {
+    const before = stateOf('velocity');
+    const [velocity, change] = changeOf(before, gradient, shared[0]!, rule);
+    for (const [to, value] of [...manner.moved(change), [before, velocity] as const]) graph.assign(to, value);
+    return;
+  }
   const state = isAdam(rule) ? [stateOf('mean'), stateOf('square')] : [stateOf('velocity')];
   const { shape } = variable;
   // What a rule makes of 0 is its change.
@@ -132,6 +138,22 @@ function update(
   const [next, ...nextState] = updated as readonly [Value, ...Value[]];
   for (const [to, value] of manner ? manner.moved(next) : [[variable, next] as const]) graph.assign(to, value);
   for (const [k, to] of state.entries()) graph.assign(to, nextState[k]!);
+}
+
+/**
+ * The velocity and the change of SGD as one formula: of few elements it joins what the gradient is made of, so that a
+ * learned step size is two launches.
+ */
+function changeOf(before: Value, gradient: Value, rate: Value, { optimizer, momentum }: Rule) {
+  const [old, slope] = [input(0), input(1)];
+  const velocity = old.times(momentum).plus(slope);
+  const ahead = optimizer === 'nesterov' ? slope.plus(velocity.times(momentum)) : velocity;
+  const change = constant(0).minus(input(2).times(ahead));
+  return before.graph.apply('formula', [before, gradient, rate], {
+    name: 'change by momentum',
+    shape: before.shape,
+    outputs: [velocity, change].map((of) => ({ of, per: 'element' })),
+  }) as readonly [Value, Value];
 }
 
 /** Each element within ±most. */

@@ -165,3 +165,18 @@ test('the bits are those of separate steps', async () => {
   expect(formulasOf(chain(false)).length).toBeLessThan(formulasOf(chain(true)).length);
   expect(await run(chain(false))).toEqual(await run(chain(true)));
 });
+
+test('a formula that gives its first input is a rename: no step, whatever its gradient is, and nothing joins it', () => {
+  const graph = new Graph();
+  const x = graph.input('x', [8]);
+  const outputs = [{ of: input(0), per: 'element' }] as const;
+  const same = (value: Value, shape = value.shape) =>
+    graph.apply1('formula', [value], { name: 'same', shape, outputs, gradient: [input(2).times(0.5)] });
+  const halved = graph.apply1('divide', [x, graph.input('by', [8])], {});
+  graph.output('y', graph.apply1('add', [same(halved), x], { alpha: 1, beta: 1 }));
+  graph.output('wide', same(graph.input('one', []), [8]));
+  graph.output('slope', gradients(graph.apply1('dot', [same(x), x], {}), [x])[0]!);
+  const { steps } = plan(graph, { join: true });
+  expect(steps.map(({ node }) => node.op)).toEqual(['divide', 'add', 'formula', 'formula']);
+  expect(steps[1]!.inputs[0]).toEqual(steps[0]!.outputs[0]);
+});

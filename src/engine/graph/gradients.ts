@@ -9,8 +9,9 @@ import { constant, input, squareRoot, whereGreater } from './expression.ts';
 import { formulaGradient } from './formula-gradient.ts';
 import { concerning, type Graph, type Node, type Value } from './graph.ts';
 import { apart } from './movement.ts';
-import { type OpAttributes, type OpName, renames, type Transposed } from './ops.ts';
+import type { OpAttributes, OpName, Transposed } from './ops.ts';
 import { Recomputation } from './recompute.ts';
+import { isRename } from './renames.ts';
 import { convGeometryOf } from './window.ts';
 
 type Cotangents = readonly (Value | undefined)[];
@@ -195,7 +196,12 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
     /** The same of codes that have one scale: a value for each code, looked up in one pass. */
     function movedOfTensor(codes: Value, slopes: Value, scale: Value, zero: Value): Value {
       const { shape } = slopes;
-      const every = graph.constant(f32(shape, Float32Array.from({ length: shape[0]! }, (_, code) => code)));
+      const every = graph.constant(
+        f32(
+          shape,
+          Float32Array.from({ length: shape[0]! }, (_, code) => code),
+        ),
+      );
       const value = input(0).minus(input(3)).times(input(2));
       const of = value.plus(input(2).times(input(1)));
       const attributes = { name: 'moved operand', shape, outputs: [{ of, per: 'element' }] } as const;
@@ -238,7 +244,7 @@ export const gradientRules: { readonly [K in OpName]?: Rule<K> } = {
 function indexReadBy(m: Value, isTarget: (value: Value) => boolean): readonly number[] | undefined {
   const { source } = m;
   if (isTarget(m) || source.kind !== 'node') return undefined;
-  if (renames.has(source.node.op)) return indexReadBy(source.node.inputs[0]!, isTarget);
+  if (isRename(source.node)) return indexReadBy(source.node.inputs[0]!, isTarget);
   return source.node.op === 'structureMatrix'
     ? (source.node as Node as Node<'structureMatrix'>).attributes.index
     : undefined;

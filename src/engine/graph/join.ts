@@ -9,6 +9,7 @@ import { type Expression, input, partsOf, rewrite } from './expression.ts';
 import { compact, expressionsOf, type Formula } from './formula.ts';
 import type { Node, Value } from './graph.ts';
 import type { OpName } from './ops.ts';
+import { isRename } from './renames.ts';
 
 /** A joined kernel of more operators would take seconds to compile, and saves no more memory traffic. */
 const MOST_OPERATORS = 512;
@@ -72,6 +73,7 @@ const signOf = (node: Node): number | undefined => {
 
 /** What can take part as a formula. */
 function meaningOf(node: Node): Node<'formula'> | undefined {
+  if (isRename(node)) return undefined;
   if (isA(node, 'formula')) return node;
   if (isA(node, 'divide') || isA(node, 'scaleBy') || isA(node, 'reluGradient')) return asFormula(node);
   const sign = signOf(node);

@@ -11,7 +11,8 @@ import { Arena, aligned, type InArena } from './arena.ts';
 import type { Formula } from './formula.ts';
 import type { Graph, Node, Value } from './graph.ts';
 import { joinFormulas } from './join.ts';
-import { inPlace, renames } from './ops.ts';
+import { inPlace } from './ops.ts';
+import { isRename } from './renames.ts';
 
 /** Where the bytes of a value are. */
 export type Storage =
@@ -105,7 +106,7 @@ export interface PlanOptions {
 /** The value whose storage this one shares: follows renames to their source. */
 export function root(value: Value): Value {
   let at = value;
-  while (at.source.kind === 'node' && renames.has(at.source.node.op)) at = at.source.node.inputs[0]!;
+  while (at.source.kind === 'node' && isRename(at.source.node)) at = at.source.node.inputs[0]!;
   return at;
 }
 
@@ -124,7 +125,7 @@ export function plan(graph: Graph, options: PlanOptions = {}): Plan {
   const { alignment = 64, reuseDistance = 0, restingBytes = Number.POSITIVE_INFINITY } = options;
   const live = liveNodes(graph);
   const kept = new Set([...graph.outputs.values(), ...graph.assignments.values()]);
-  const nodes = (options.join ? joinFormulas(live, kept) : live).filter((node) => !renames.has(node.op));
+  const nodes = (options.join ? joinFormulas(live, kept) : live).filter((node) => !isRename(node));
   const handed = options.handed?.(nodes) ?? [];
   const handedTo = (node: Node) => handed.flatMap(({ value, to }) => (to.includes(node) ? [value] : []));
   const readBy = (node: Node) => [...node.inputs, ...(options.alsoReads?.(node) ?? []), ...handedTo(node)].map(root);

@@ -8,7 +8,7 @@ import { type Factorization, type FactorPlane, isSigned } from '../../../multipl
 import { invariant } from '../../../tensor/errors.ts';
 import type { Value } from '../../graph/graph.ts';
 import type { AxmConvAttributes } from '../../graph/ops.ts';
-import { renames } from '../../graph/ops.ts';
+import { root } from '../../graph/plan.ts';
 import { macroList } from './launch.ts';
 
 export interface Plane {
@@ -97,11 +97,7 @@ function columnOf(m: Value, j: number, weightBits: number, activationBits: numbe
 }
 
 /** Where a value comes from, seen through renames. */
-export function sourceOf(value: Value): Value['source'] {
-  let at = value;
-  while (at.source.kind === 'node' && renames.has(at.source.node.op)) at = at.source.node.inputs[0]!;
-  return at.source;
-}
+export const sourceOf = (value: Value): Value['source'] => root(value).source;
 
 /** Digits of all planes' weights, `fractionDigits` of them behind the first where a plane has a fraction. */
 export function slicesOf(planes: readonly Plane[], fractionDigits: number): number {
