@@ -3,9 +3,10 @@
 
 import { expect, test } from 'vitest';
 import type { Session } from '../engine/backend.ts';
-import { Graph } from '../engine/graph/graph.ts';
+import { Graph, type Value } from '../engine/graph/graph.ts';
 import { referenceBackend } from '../engine/reference/backend.ts';
 import { wasmBackend } from '../engine/wasm/runtime/backend.ts';
+import type { Manner } from '../quant/steps.ts';
 import { f32 } from '../tensor/tensor.ts';
 import { appendAverages, KEEP } from './average.ts';
 import {
@@ -30,6 +31,8 @@ const rateAt = (t: number) => 0.1 / t;
 interface Limits {
   readonly clip?: number;
   readonly bound?: number;
+  /** Whether the change is formed by itself and then added, as a variable with a manner has it. */
+  readonly apart?: boolean;
 }
 
 /** torch.optim.SGD, Adam and AdamW, by their documentation. */
@@ -63,13 +66,16 @@ function expected(rule: Rule, steps: number, { clip, bound = Number.POSITIVE_INF
   return { p, average };
 }
 
-async function trained(session: Session, rule: Rule, steps: number, { clip, bound }: Limits) {
+async function trained(session: Session, rule: Rule, steps: number, { clip, bound, apart }: Limits) {
   const graph = new Graph();
   const p = graph.variable('p', [5]);
   const slopes = graph.constant(f32([5], SLOPES));
   const squares = graph.apply1('affine', [graph.apply1('dot', [p, p], {})], { scale: 0.5, offset: 0 });
   const loss = graph.apply1('add', [squares, graph.apply1('dot', [p, slopes], {})], { alpha: 1, beta: 1 });
-  appendUpdates(loss, [{ ...rule, variables: [p], rate: 'rate', bound }], { clipGradient: clip });
+  const added = (change: Value) => graph.apply1('add', [p, change], { alpha: 1, beta: 1 });
+  const manner: Manner = { variable: p, gradient: (found) => found, moved: (change) => [[p, added(change)]] };
+  const options = { clipGradient: clip, manners: apart ? [manner] : [] };
+  appendUpdates(loss, [{ ...rule, variables: [p], rate: 'rate', bound }], options);
   appendAverages(graph, new Set());
   session.write('p', f32([5], START));
   const program = await session.compile(graph);
@@ -90,6 +96,9 @@ const rules: [OptimizerName, Omit<Rule, 'optimizer'>, Limits][] = [
   ['sgd', { momentum: 0.9, weightDecay: 0.01 }, { bound: 0.7 }],
   ['nesterov', { momentum: 0.8, weightDecay: 0 }, { bound: 0.7, clip: 0.9 }],
   ['nesterov', { momentum: 0.8, weightDecay: 0.02 }, {}],
+  ['sgd', { momentum: 0.9, weightDecay: 0 }, { apart: true }],
+  ['nesterov', { momentum: 0.8, weightDecay: 0 }, { apart: true }],
+  ['adam', { momentum: 0.9, weightDecay: 0 }, { apart: true }],
   ['adam', { momentum: 0.9, weightDecay: 0.1 }, {}],
   ['adam', { momentum: 0.5, beta2: 0.9, weightDecay: 0 }, { clip: 0.3 }],
   ['adamw', { momentum: 0.9, weightDecay: 0.1 }, {}],

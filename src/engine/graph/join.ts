@@ -1,7 +1,7 @@
 // Neighbouring formulas become one: what only one formula reads is not stored but computed where it is read. So do, of
-// few elements, sums, differences, quotients and products, as the gradients of scales are and of what many layers share,
-// and the gradient of a relu with the sum that it is of. Nothing else changes: a result has the same bits,
-// for every operator is rounded by itself and sums are formed in an order that the row's extent alone decides.
+// few elements, sums, differences, quotients and products, as the gradients of scales are and of what many layers
+// share, and the gradient of a relu with the sum that it is of. Nothing else changes: a result has the same bits, for
+// every operator is rounded by itself and sums are formed in an order that the row's extent alone decides.
 
 import { sameShape, sizeOf } from '../../tensor/tensor.ts';
 import { asFormula } from './elementwise.ts';
