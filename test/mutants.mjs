@@ -808,8 +808,8 @@ export const mutants = [
   fault(
     'src/tensor/safetensors.ts',
     'tensors are laid over each other',
-    'offset += data.byteLength;',
-    'offset += data.byteLength - 4;',
+    'offset += bytes.length;',
+    'offset += bytes.length - 4;',
   ),
   fault(
     'src/netlist/formats/text.ts',
