@@ -11,8 +11,8 @@ export interface ByteSource {
   readonly name: string;
   readonly size: number;
   /**
-   * The bytes from a place on, in `into` where they must be copied and it is given. They may be the source's own memory:
-   * only read them.
+   * The bytes from a place on, in `into` where they must be copied and it is given. They may be the source's own
+   * memory: only read them.
    */
   read(at: number, count: number, into?: Uint8Array): Uint8Array;
   close(): void;
