@@ -250,9 +250,9 @@ export const mutants = [
   fault(
     'src/data/cifar.ts',
     'green is read as blue',
-    'images[to + 1] = bytes[from + plane + pixel]!',
-    'images[to + 1] = bytes[from + 2 * plane + pixel]!',
-    'src/data/archives.test.ts',
+    'const g = green[at]!',
+    'const g = blue[at]!',
+    'src/data/sources.test.ts',
   ),
   fault(
     'src/data/choice.ts',
@@ -808,8 +808,8 @@ export const mutants = [
   fault(
     'src/tensor/safetensors.ts',
     'tensors are laid over each other',
-    'offset += data.byteLength;',
-    'offset += data.byteLength - 4;',
+    'offset += bytes.length;',
+    'offset += bytes.length - 4;',
   ),
   fault(
     'src/netlist/formats/text.ts',

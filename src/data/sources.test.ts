@@ -175,6 +175,20 @@ describe('cifar10', () => {
     expect((await openDataset(join(folder, 'cifar', 'cifar-10-batches-bin'))).sha256).toBe(data.sha256);
   });
 
+  test('gives each pixel its three bytes, whatever they are', async () => {
+    writeAll('all');
+    const bytes = Uint8Array.from({ length: 2 * 3073 }, (_, k) =>
+      k % 3073 === 0 ? 1 : Math.imul(k, 2654435761) >>> 24,
+    );
+    write('all/test_batch.bin', [bytes]);
+    const { test } = await openDataset(`cifar10:${join(folder, 'all')}`);
+    const expected = Uint8Array.from({ length: 2 * 3072 }, (_, k) => {
+      const [image, pixel, colour] = [Math.floor(k / 3072), Math.floor((k % 3072) / 3), k % 3];
+      return bytes[image * 3073 + 1 + colour * 1024 + pixel]!;
+    });
+    expect(test.images).toEqual(expected);
+  });
+
   test('names a missing file, a cut file and a wrong label', async () => {
     await expect(openDataset(`cifar10:${join(folder, 'none')}`)).rejects.toThrow(
       `no CIFAR-10 in ${join(folder, 'none')}: expected`,

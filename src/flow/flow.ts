@@ -50,6 +50,7 @@ import {
 import { type Material, namedSettings } from './run/material.ts';
 import { loggedBy } from './run/metrics.ts';
 import { discard, type Plan, planPhases, removeRunFile, requireOrder } from './run/plan.ts';
+import { WrittenModels } from './run/written.ts';
 import {
   asIfUnsaid,
   type Configuration,
@@ -184,7 +185,8 @@ async function runLocked(options: FlowOptions, lock: RunLock): Promise<RunSummar
     manifest = discard(folder, manifest);
     if (source && from !== undefined) manifest = takePhases(folder, manifest, from, source, taken);
     const { dataset, task, layers } = opened;
-    const run = { dataset, task, layers, backend, emulation, recompute: options.device?.recompute ?? false };
+    const recompute = options.device?.recompute ?? false;
+    const run = { dataset, task, layers, backend, emulation, recompute, written: new WrittenModels(folder) };
     const begun = { ...run, ...accepted, folder, manifest, configuration: withSearchedWidths(manifest) };
     expectPhases(begun, toDo);
     // A device that prepares what comes may have to hear from others.
@@ -270,7 +272,7 @@ async function doPhase(
   requireNumbers(folder, phase, result);
   const record: PhaseRecord = {
     settings: settingsOf(withoutSearchedWidths(before), phase, before.inputs),
-    files: hashFiles(folder, result.files),
+    files: hashFiles(folder, result.files, opened?.written),
     ...loggedBy(folder, phase),
     stages: [...result.stages],
     ...(result.from ? { from: result.from } : {}),

@@ -4,6 +4,7 @@
 import { reverseAxes } from '../tensor/axes.ts';
 import { UserError } from '../tensor/errors.ts';
 import { Random, streams } from '../tensor/random.ts';
+import type { TensorInPlace } from '../tensor/safetensors.ts';
 import { f32, formatShape, type HostTensor, type Shape, sameShape, sizeOf } from '../tensor/tensor.ts';
 import type { MultiplyingLayer, Parameter } from './layers.ts';
 
@@ -51,6 +52,23 @@ export function toStored(name: string, tensor: HostTensor, layers: readonly Mult
   if (!layer) return tensor;
   const stored = toOihw(tensor);
   return layer.kind === 'linear' ? { ...stored, shape: stored.shape.slice(0, 2) } : stored;
+}
+
+/** As `toStored`, for a file: weights are turned about where they are to lie. */
+export function storedInPlace(
+  name: string,
+  tensor: HostTensor,
+  layers: readonly MultiplyingLayer[],
+): HostTensor | TensorInPlace {
+  if (!layers.some((candidate) => weightName(candidate) === name)) return tensor;
+  const { shape, data } = tensor;
+  const [kh, kw, i, o] = shape as [number, number, number, number];
+  return {
+    ...{ dtype: 'f32', shape: storedShape(name, shape, layers) },
+    write: ({ buffer, byteOffset }) => {
+      reverseAxes(data, [kh * kw, i, o], new Float32Array(buffer, byteOffset, data.length));
+    },
+  };
 }
 
 /** The engine form of a stored tensor; a shape that does not fit the model is a UserError. */

@@ -6,12 +6,15 @@ import type { TensorData } from './tensor.ts';
 /** Rows of a tile: of kernels of 3×3 on 512 channels, 18 KiB apart, no more stay in the few sets that they share. */
 const ROWS = 32;
 
-/** [a, b, c] → [c, b, a]. */
-export function reverseAxes(data: TensorData, [a, b, c]: readonly [number, number, number]): Float32Array {
+/** [a, b, c] → [c, b, a], in memory of its own or in that which is given. */
+export function reverseAxes(
+  data: TensorData,
+  [a, b, c]: readonly [number, number, number],
+  reversed: Float32Array = new Float32Array(data.length),
+): Float32Array {
   // Of two axes alone, neither is the middle one.
-  if (a === 1 && b > 1) return reverseAxes(data, [b, 1, c]);
-  if (c === 1 && b > 1) return reverseAxes(data, [a, 1, b]);
-  const reversed = new Float32Array(data.length);
+  if (a === 1 && b > 1) return reverseAxes(data, [b, 1, c], reversed);
+  if (c === 1 && b > 1) return reverseAxes(data, [a, 1, b], reversed);
   const step = b * c;
   for (let first = 0; first < a; first += ROWS) {
     const end = Math.min(first + ROWS, a);

@@ -1,9 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { UserError } from './errors.ts';
 import {
+  fileState,
   makeFolder,
   openJsonLines,
   readBytes,
@@ -12,10 +14,13 @@ import {
   readText,
   sha256,
   writeFileAtomic,
+  writeInside,
   writeJson,
 } from './files.ts';
 
 const failure = vi.hoisted(() => ({ code: '', afterBytes: 0 }));
+/** What is done to a file that has just got its name, and whether the clock stood still since it was written. */
+const naming = vi.hoisted(() => ({ act: (_: string) => {}, isAtOnce: false }));
 
 vi.mock('node:fs', async (original) => {
   const real = await original<typeof import('node:fs')>();
@@ -24,7 +29,18 @@ vi.mock('node:fs', async (original) => {
     if (offset >= failure.afterBytes) throw Object.assign(new Error('injected'), { code: failure.code });
     return real.writeSync(descriptor, bytes, offset, Math.min(length, failure.afterBytes - offset));
   };
-  return { ...real, default: { ...real, writeSync }, writeSync };
+  const renameSync = (from: string, to: string) => {
+    // No clock of a file system stands still for so long.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30);
+    real.renameSync(from, to);
+    naming.act(to);
+  };
+  const statSync = ((path: string, options: { bigint: true }) => {
+    const stats = real.statSync(path, options);
+    return stats && naming.isAtOnce ? Object.assign(stats, { ctimeNs: stats.mtimeNs }) : stats;
+  }) as typeof real.statSync;
+  const changed = { writeSync, renameSync, statSync };
+  return { ...real, default: { ...real, ...changed }, ...changed };
 });
 
 let folder: string;
@@ -34,6 +50,58 @@ beforeEach(() => {
 afterEach(() => {
   failure.code = '';
   fs.rmSync(folder, { recursive: true });
+});
+
+describe('the state of a file that was written', () => {
+  afterEach(() => {
+    naming.act = () => {};
+    naming.isAtOnce = false;
+  });
+
+  test('is that of the file at its path until somebody changes it', () => {
+    const path = join(folder, 'a');
+    const state = writeInside(folder, 'a', 'one');
+    expect(state).toMatch(/^\d+ \d+ 3 \d+ \d+$/);
+    expect(fileState(path)).toBe(state);
+    const other = writeInside(folder, 'a', 'one');
+    expect(other).not.toBe(state);
+    fs.writeFileSync(path, 'two');
+    expect(fileState(path)).not.toBe(other);
+    fs.unlinkSync(path);
+    expect(fileState(path)).toBeUndefined();
+  });
+
+  test('is not said where a change at once would not show in it', () => {
+    naming.isAtOnce = true;
+    expect(writeInside(folder, 'a', 'one')).toBeUndefined();
+    naming.isAtOnce = false;
+    expect(writeInside(folder, 'a', 'one')).toBeDefined();
+  });
+
+  test.each<readonly [string, (path: string) => void]>([
+    [
+      'replaced by a file of the same time',
+      (path) => {
+        execFileSync('cp', ['-p', path, `${path}.new`]);
+        fs.renameSync(`${path}.new`, path);
+      },
+    ],
+    [
+      'written to',
+      (path) => {
+        fs.writeFileSync(path, 'two');
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30);
+        fs.chmodSync(path, 0o600);
+      },
+    ],
+    ['removed', (path) => fs.unlinkSync(path)],
+  ])('is not said of a file that was %s as soon as it had its name', (_, change) => {
+    naming.act = (path) => {
+      naming.act = () => {};
+      change(path);
+    };
+    expect(writeInside(folder, 'a', 'one')).toBeUndefined();
+  });
 });
 
 describe('writeFileAtomic', () => {

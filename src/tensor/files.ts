@@ -7,6 +7,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import {
   accessSync,
+  type BigIntStats,
   closeSync,
   constants,
   existsSync,
@@ -255,13 +256,45 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
 
 /**
  * As `writeFileAtomic`, for a path relative to a folder that may be somebody else's: nothing outside of it is opened
- * for writing.
+ * for writing. Returns what `fileState` says of the file as long as it is the one that was written; undefined where it
+ * could say the same of one that was changed at once.
  */
-export function writeInside(folder: string, path: string, content: string | Uint8Array): void {
-  replace(join(folder, path), () => insideTarget(folder, path), content);
+export function writeInside(folder: string, path: string, content: string | Uint8Array): string | undefined {
+  return replace(join(folder, path), () => insideTarget(folder, path), content);
 }
 
-function replace(path: string, findTarget: () => string, content: string | Uint8Array): void {
+/**
+ * Which file stands at a path, and when it was last written and last changed in any way; undefined where none can be
+ * read. It is opened for that: a network file system asks its server then.
+ */
+export function fileState(path: string): string | undefined {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    return describeState(fstatSync(descriptor, { bigint: true }));
+  } catch {
+    return undefined;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+function describeState({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join(' ');
+}
+
+/**
+ * The state of a file that has just been given its name, as it was `written` before. The clock of a file system may
+ * stand still for some milliseconds or for two seconds: where it has moved between the last write and the renaming,
+ * whoever writes to the file by its name gives it a later time.
+ */
+function stateOfNamed(target: string, written: BigIntStats): string | undefined {
+  const named = statSync(target, { bigint: true, throwIfNoEntry: false });
+  const isWritten = named?.dev === written.dev && named.ino === written.ino && named.mtimeNs === written.mtimeNs;
+  return isWritten && named.ctimeNs > named.mtimeNs ? describeState(named) : undefined;
+}
+
+function replace(path: string, findTarget: () => string, content: string | Uint8Array): string | undefined {
   let temporary: string | undefined;
   let descriptor: number | undefined;
   try {
@@ -273,11 +306,14 @@ function replace(path: string, findTarget: () => string, content: string | Uint8
     if (existing?.isFile()) fchmodSync(descriptor, existing.mode & 0o777);
     writeAll(descriptor, typeof content === 'string' ? Buffer.from(content) : content);
     fsyncSync(descriptor);
+    const written = fstatSync(descriptor, { bigint: true });
     closeSync(descriptor);
     descriptor = undefined;
     renameSync(name, target);
     temporary = undefined;
+    const state = stateOfNamed(target, written);
     syncFolder(dirname(target));
+    return state;
   } catch (error) {
     if (descriptor !== undefined) closeSync(descriptor);
     if (temporary !== undefined) unlinkSync(temporary);

@@ -10,7 +10,15 @@ import { invariant, quoted, UserError } from './errors.ts';
 import { readBytes, writeFileAtomic } from './files.ts';
 import { type ByteSource, memorySource } from './source.ts';
 import { readStored, rowMajor, type StoredTensor } from './stored.ts';
-import { bytesPerElement, type DType, formatShape, type HostTensor, sizeOf } from './tensor.ts';
+import {
+  byteSize,
+  bytesPerElement,
+  type DType,
+  formatShape,
+  type HostTensor,
+  sizeOf,
+  type TensorType,
+} from './tensor.ts';
 
 export interface SafeTensors {
   readonly tensors: ReadonlyMap<string, HostTensor>;
@@ -29,24 +37,32 @@ const formatName: Record<DType, string> = { f32: 'F32', i32: 'I32', u8: 'U8' };
 /** Bytes of an element of the types that the format knows and that are not read. */
 const otherBytes: Readonly<Record<string, number>> = { F8_E8M0: 1, C64: 8 };
 
-/**
- * The file's bytes. Tensors are laid out by element size, then by name, so that every one is aligned and the order is
- * fixed.
- */
-export function encodeSafetensors(
-  tensors: ReadonlyMap<string, HostTensor>,
-  metadata: Readonly<Record<string, string>> = {},
-): Uint8Array {
-  const ordered = [...tensors].sort(
+/** A tensor that is made where it is to lie, in a file's bytes. */
+export interface TensorInPlace extends TensorType {
+  /** Writes all of its elements into these bytes, which are aligned for them. */
+  readonly write: (bytes: Uint8Array) => void;
+}
+
+/** The order in which a file has tensors: by element size, then by name, so that every one is aligned. */
+export function inFileOrder<T extends TensorType>(tensors: ReadonlyMap<string, T>): [string, T][] {
+  return [...tensors].sort(
     ([nameA, a], [nameB, b]) => bytesPerElement[b.dtype] - bytesPerElement[a.dtype] || (nameA < nameB ? -1 : 1),
   );
+}
+
+/** The file's bytes; tensors lie in the order of `inFileOrder`. */
+export function encodeSafetensors(
+  tensors: ReadonlyMap<string, HostTensor | TensorInPlace>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
+  const ordered = inFileOrder(tensors);
   const entries: [string, unknown][] = [];
   if (Object.keys(metadata).length > 0) entries.push([metadataKey, metadata]);
   let end = 0;
-  for (const [name, { dtype, shape, data }] of ordered) {
+  for (const [name, { dtype, shape }] of ordered) {
     invariant(name !== metadataKey, `a tensor must not be called ${metadataKey}`);
     const begin = end;
-    end += data.byteLength;
+    end += byteSize({ dtype, shape });
     entries.push([name, { dtype: formatName[dtype], shape, data_offsets: [begin, end] }]);
   }
   const json = `{${entries.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(',')}}`;
@@ -56,9 +72,11 @@ export function encodeSafetensors(
   new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
   file.set(header, 8);
   let offset = 8 + header.length;
-  for (const [, { data }] of ordered) {
-    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
-    offset += data.byteLength;
+  for (const [, tensor] of ordered) {
+    const bytes = file.subarray(offset, offset + byteSize(tensor));
+    if ('write' in tensor) tensor.write(bytes);
+    else bytes.set(new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength));
+    offset += bytes.length;
   }
   return file;
 }

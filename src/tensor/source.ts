@@ -10,8 +10,11 @@ export interface ByteSource {
   /** The file, for messages. */
   readonly name: string;
   readonly size: number;
-  /** The bytes from a place on. They may be the source's own memory: only read them. */
-  read(at: number, count: number): Uint8Array;
+  /**
+   * The bytes from a place on, in `into` where they must be copied and it is given. They may be the source's own
+   * memory: only read them.
+   */
+  read(at: number, count: number, into?: Uint8Array): Uint8Array;
   close(): void;
 }
 
@@ -46,9 +49,9 @@ export function openSource(path: string): ByteSource {
   return {
     name: path,
     size: stats.size,
-    read(at, count) {
+    read(at, count, into) {
       requireInside(this, at, count);
-      const bytes = new Uint8Array(count);
+      const bytes = into?.subarray(0, count) ?? new Uint8Array(count);
       let done = 0;
       while (done < count) {
         // A system call reads less than 2 GiB.
@@ -67,14 +70,18 @@ export function sha256OfFile(path: string): string {
   const source = openSource(path);
   try {
     const hash = createHash('sha256');
-    for (let at = 0; at < source.size; at += PIECE) hash.update(source.read(at, Math.min(PIECE, source.size - at)));
+    // Memory that is new for each piece, or for the whole, costs as much as hashing it.
+    const piece = new Uint8Array(Math.min(PIECE, source.size));
+    for (let at = 0; at < source.size; at += PIECE) {
+      hash.update(source.read(at, Math.min(PIECE, source.size - at), piece));
+    }
     return hash.digest('hex');
   } finally {
     source.close();
   }
 }
 
-const PIECE = 2 ** 24;
+const PIECE = 2 ** 20;
 
 function requireInside({ name, size }: ByteSource, at: number, count: number): void {
   if (at >= 0 && count >= 0 && at + count <= size) return;

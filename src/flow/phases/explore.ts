@@ -29,7 +29,7 @@ import { metCodes, writeWeightCodes } from '../multipliers/weight-codes.ts';
 import { nounOf } from '../results/theta-text.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { type RunContext, sessionFrom } from '../run/context.ts';
-import { files, inFolder } from '../run/folder.ts';
+import { files } from '../run/folder.ts';
 import type { TargetOutcome, TypesRecord } from '../run/manifest.ts';
 import { clearConstants, exploringArithmetic, foldConstants, measureConstants } from '../start/following-biases.ts';
 import { reestimateStatistics, SETTLING } from '../start/statistics.ts';
@@ -121,7 +121,7 @@ export async function explore(context: RunContext): Promise<PhaseResult> {
     const outcome = { power: learned.power, control: end?.control };
     const targets = target && (await outcomeOf(context, now.session, now.arithmetic, { target, ...outcome }));
     if (targets) noteTargets(context, targets);
-    await saveModel(inFolder(context, files.explored), now.session, context.layers);
+    await saveModel(context, files.explored, now.session);
     return {
       files: [files.theta, files.explored],
       ...given({ targets, types }),

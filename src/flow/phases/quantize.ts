@@ -58,7 +58,7 @@ export async function quantize(asked: RunContext): Promise<PhaseResult> {
     }
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();
-    await saveModel(inFolder(context, files.quantized), session, layers);
+    await saveModel(context, files.quantized, session);
     const power = networkExactPower(configuration, layers);
     return {
       files: [files.quantized],

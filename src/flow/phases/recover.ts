@@ -9,14 +9,14 @@ import { describeActivity, proveActive } from '../multipliers/proof.ts';
 import { chooseWeightCodes } from '../multipliers/weight-codes.ts';
 import { saveModel } from '../run/checkpoint.ts';
 import { networkToMap, type RunContext, requirePhase, sessionFrom } from '../run/context.ts';
-import { files, inFolder } from '../run/folder.ts';
+import { files } from '../run/folder.ts';
 import { EXACT } from '../settings/layers.ts';
 import type { PhaseResult } from './result.ts';
 import { startPhase } from './start.ts';
 import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 export async function recover(context: RunContext): Promise<PhaseResult> {
-  const { configuration, dataset, task, layers, folder, listener } = context;
+  const { configuration, dataset, task, folder, listener } = context;
   const mapRecord = requirePhase(context, 'map');
   const mapped = mappedArithmetic(context, readTables(folder, mapRecord));
   const session = await sessionFrom(context, ...networkToMap(configuration));
@@ -42,7 +42,7 @@ export async function recover(context: RunContext): Promise<PhaseResult> {
       start,
     );
     const { loss, metrics } = await evaluate();
-    await saveModel(inFolder(context, files.recovered), session, layers);
+    await saveModel(context, files.recovered, session);
     return {
       files: [files.recovered],
       stages: [

@@ -1,16 +1,14 @@
 // The teacher of a phase: the float network of phase train or the quantised one of phase quantize, with exact
-// multipliers, from the run's own checkpoint. It is read anew, and held against its hash, each time that a phase begins
-// or goes on, so that a resumed phase learns from the same bits.
+// multipliers, from the run's own checkpoint. Each time that a phase begins or goes on that is what the manifest says,
+// so that a resumed phase learns from the same bits.
 
 import type { Session } from '../../engine/backend.ts';
 import { exactMultiplier } from '../../multiplier/multiplier.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { type Teacher, writeTeacher } from '../../train/distillation.ts';
 import { quantizedArithmetic } from '../multipliers/multipliers.ts';
-import { readModel } from '../run/checkpoint.ts';
-import { type OpenRun, requirePhase } from '../run/context.ts';
-import { files, inFolder } from '../run/folder.ts';
-import { verifiedBytes } from '../run/manifest.ts';
+import { modelFrom, type OpenRun, requirePhase } from '../run/context.ts';
+import { files } from '../run/folder.ts';
 import type { Configuration } from '../settings/config.ts';
 import { isTraining, type Phase, type TrainingPhase } from '../settings/phases.ts';
 
@@ -53,14 +51,12 @@ function teacherOf(run: Learning, phase: TrainingPhase, isQuantized: boolean): T
 
 /** Writes the phase's teacher into the session. */
 export function loadTeacher(run: OpenRun, phase: TrainingPhase, session: Session): Teacher | undefined {
-  const { folder, layers } = run;
   if (!wantedTeacher(run.configuration, phase)) return undefined;
   const isQuantized = requirePhase(run, 'train').files[files.quantizers] !== undefined;
   const name = teacherOf(run, phase, isQuantized);
   if (!name) return undefined;
-  const [record, path] =
-    name === 'float' ? [requirePhase(run, 'train'), files.float] : [requirePhase(run, 'quantize'), files.quantized];
-  writeTeacher(session, readModel(verifiedBytes(folder, record, path), inFolder(run, path), layers));
+  const from: readonly [Phase, string] = name === 'float' ? ['train', files.float] : ['quantize', files.quantized];
+  writeTeacher(session, modelFrom(run, ...from));
   return taught(run, phase, name);
 }
 

@@ -16,7 +16,7 @@ import type { PhaseResult } from './result.ts';
 import { finishTraining, fitOf, resumePosition, trainPhase } from './training.ts';
 
 export async function trainFloat(context: RunContext): Promise<PhaseResult> {
-  const { configuration, dataset, task, layers, backend, floatModel } = context;
+  const { configuration, dataset, task, backend, floatModel } = context;
   const { newClassifier, checkpoint, epochs } = configuration.train;
   const isTaken = floatModel !== undefined && !newClassifier && (checkpoint !== undefined || epochs === 0);
   const arithmetic = { kind: 'float' } as const;
@@ -40,7 +40,7 @@ export async function trainFloat(context: RunContext): Promise<PhaseResult> {
     }
     const evaluate = await evaluator(session, task, arithmetic, dataset.test);
     const { loss, metrics } = await evaluate();
-    await saveModel(inFolder(context, files.float), session, layers);
+    await saveModel(context, files.float, session);
     const quantizers = floatModel?.quantizers;
     if (quantizers) {
       const text = otherInputs(context, quantizers);

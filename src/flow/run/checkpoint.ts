@@ -4,32 +4,46 @@
 // in the epoch.
 
 import { existsSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { Session } from '../../engine/backend.ts';
 import type { MultiplyingLayer } from '../../nn/layers.ts';
-import { fromStored, toStored } from '../../nn/parameters.ts';
+import { fromStored, storedInPlace } from '../../nn/parameters.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { readBytes, removeFile, sha256, writeInside } from '../../tensor/files.ts';
-import { decodeAll, encodeSafetensors } from '../../tensor/safetensors.ts';
+import { decodeAll, encodeSafetensors, inFileOrder } from '../../tensor/safetensors.ts';
 import type { HostTensor } from '../../tensor/tensor.ts';
 import { isTeachers } from '../../train/distillation.ts';
 import type { Position } from '../../train/loop.ts';
 import { isTrainingState } from '../../train/optimizer.ts';
 import { describeDifference, type TrainingPhase, trainingPhases } from '../settings/phases.ts';
 import { type TypesRecord, typesRecord } from './manifest.ts';
+import type { WrittenModels } from './written.ts';
 
 type Layers = readonly MultiplyingLayer[];
 
-/** Writes the session's variables, without the state of optimisers and averages. */
-export async function saveModel(path: string, session: Session, layers: Layers): Promise<void> {
-  const names = session.variableNames().filter((name) => !isTrainingState(name));
-  save(path, await collect(session, names, layers), { format: 'pt' });
+/** Whose models are saved. */
+interface Saving {
+  readonly folder: string;
+  readonly layers: Layers;
+  readonly written?: WrittenModels;
 }
 
-async function collect(session: Session, names: readonly string[], layers: Layers): Promise<Map<string, HostTensor>> {
+/** Writes the session's variables, without the state of optimisers and averages, to a path in the folder of the run. */
+export async function saveModel({ folder, layers, written }: Saving, path: string, session: Session): Promise<void> {
+  const names = session.variableNames().filter((name) => !isTrainingState(name));
+  const tensors = await collect(session, names);
+  const stored = new Map([...tensors].map(([name, tensor]) => [name, storedInPlace(name, tensor, layers)]));
+  const bytes = encodeSafetensors(stored, { format: 'pt' });
+  const state = save(join(folder, path), bytes);
+  if (!written || state === undefined) return;
+  // As reading the file would give them, their order too.
+  written.keep(path, { state, sha256: sha256(bytes), tensors: new Map(inFileOrder(tensors)) });
+}
+
+async function collect(session: Session, names: readonly string[]): Promise<Map<string, HostTensor>> {
   const tensors = new Map<string, HostTensor>();
-  for (const name of names) tensors.set(name, toStored(name, await session.read(name), layers));
+  for (const name of names) tensors.set(name, await session.read(name));
   return tensors;
 }
 
@@ -58,7 +72,7 @@ export interface GivenQuantizers {
 
 /** Keeps the quantisers that came with a network, for the phase that would calibrate them. */
 export function saveQuantizers(path: string, { states, arithmetic }: GivenQuantizers): void {
-  save(path, states, { arithmetic });
+  save(path, encodeSafetensors(states, { arithmetic }));
 }
 
 /** Reads what `saveQuantizers` wrote. */
@@ -124,9 +138,9 @@ export interface ResumeOptions extends Omit<ResumePoint, 'position' | 'types' | 
 
 /** Writes everything that the loop needs to go on from `position` to the same bits, with a digest of it all. */
 export async function saveResumePoint(path: string, session: Session, point: ResumePoint): Promise<void> {
-  const tensors = await collect(session, resumed(session), []);
+  const tensors = await collect(session, resumed(session));
   const resume = JSON.stringify(point);
-  save(path, tensors, { resume, digest: digestOf(resume, tensors) });
+  save(path, encodeSafetensors(tensors, { resume, digest: digestOf(resume, tensors) }));
 }
 
 /** What a phase changes: all variables but a teacher's, which stand in the checkpoint of another phase. */
@@ -206,10 +220,6 @@ export function removeResumePoint(path: string): void {
 }
 
 /** Replaces what is at the path, not what a link there leads to. */
-function save(
-  path: string,
-  tensors: ReadonlyMap<string, HostTensor>,
-  metadata: Readonly<Record<string, string>>,
-): void {
-  writeInside(dirname(path), basename(path), encodeSafetensors(tensors, metadata));
+function save(path: string, bytes: Uint8Array): string | undefined {
+  return writeInside(dirname(path), basename(path), bytes);
 }

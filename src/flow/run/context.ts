@@ -6,18 +6,20 @@ import type { Backend, Session } from '../../engine/backend.ts';
 import type { EmulationName } from '../../multiplier/error.ts';
 import type { FigureFormat } from '../../report/formats.ts';
 import { UserError } from '../../tensor/errors.ts';
+import type { HostTensor } from '../../tensor/tensor.ts';
 import type { ImageTask } from '../../train/images.ts';
 import type { Recompute } from '../../train/step.ts';
 import type { ImportedMultiplier } from '../../workbench/import.ts';
 import type { Configuration } from '../settings/config.ts';
 import type { RunLayer } from '../settings/layers.ts';
 import { commandOf, type Phase, phasesBeside, phasesOf } from '../settings/phases.ts';
-import { loadModel } from './checkpoint.ts';
+import { readModel } from './checkpoint.ts';
 import type { Listener } from './events.ts';
 import type { FloatModel } from './float-model.ts';
 import { files, inFolder, type RunFolder } from './folder.ts';
 import type { RunLog } from './logs.ts';
 import { type PhaseRecord, verifiedBytes } from './manifest.ts';
+import type { WrittenModels } from './written.ts';
 
 /** A run opened to compute with it. */
 export interface OpenRun extends RunFolder {
@@ -29,6 +31,8 @@ export interface OpenRun extends RunFolder {
   readonly emulation: EmulationName;
   /** Whether training computes activations again instead of keeping them. */
   readonly recompute: Recompute;
+  /** What this process has itself written into the folder, where it does phases. */
+  readonly written?: WrittenModels;
 }
 
 /** What a phase has of the one who asks for it. */
@@ -68,10 +72,21 @@ export function networkToMap(configuration: Configuration): readonly [Phase, str
   return phasesOf(configuration).includes('explore') ? ['explore', files.explored] : ['quantize', files.quantized];
 }
 
+/**
+ * The checkpoint of an earlier phase, its tensors in the engine's layouts and only to be read; a UserError names a file
+ * that is missing or not the one in the manifest.
+ */
+export function modelFrom(run: OpenRun, phase: Phase, path: string): ReadonlyMap<string, HostTensor> {
+  const record = requirePhase(run, phase);
+  const written = run.written?.find(path);
+  if (written !== undefined && written.sha256 === record.files[path]) return written.tensors;
+  return readModel(verifiedBytes(run.folder, record, path), inFolder(run, path), run.layers);
+}
+
 /** A session with a checkpoint of an earlier phase in it. */
 export async function sessionFrom(context: OpenRun, phase: Phase, path: string): Promise<Session> {
-  const record = requirePhase(context, phase);
+  const model = modelFrom(context, phase, path);
   const session = await context.backend.openSession();
-  loadModel(verifiedBytes(context.folder, record, path), inFolder(context, path), session, context.layers);
+  for (const [name, tensor] of model) session.write(name, tensor);
   return session;
 }

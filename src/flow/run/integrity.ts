@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../tensor/errors.ts';
-import { readBytes, sha256 } from '../../tensor/files.ts';
+import { sha256OfFile } from '../../tensor/source.ts';
 import { commandOf, isView, type Phase, phases } from '../settings/phases.ts';
 import type { Manifest } from './manifest.ts';
 import { METRICS_FILE, metricsFault, readMetrics } from './metrics.ts';
@@ -32,13 +32,12 @@ export function recordFaults(folder: string, done: Manifest['phases']): Fault[] 
 
 function fileFault(folder: string, path: string, hash: string, phase: Phase): Fault[] {
   if (!existsSync(join(folder, path))) return [{ path, kind: 'missing', detail: 'is missing', phase }];
-  let bytes: Uint8Array;
+  let found: string;
   try {
-    bytes = readBytes(join(folder, path));
+    found = sha256OfFile(join(folder, path));
   } catch (error) {
     return [{ path, kind: 'unreadable', detail: `cannot be read: ${(error as Error).message}`, phase }];
   }
-  const found = sha256(bytes);
   if (found === hash) return [];
   const detail = `is not the file that the run wrote (SHA-256 ${found.slice(0, 12)}…, the manifest says ${hash.slice(0, 12)}…)`;
   return [{ path, kind: 'differs', detail, phase }];

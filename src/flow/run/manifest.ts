@@ -21,6 +21,7 @@ import { askedThen, asMeant, phases } from '../settings/phases.ts';
 import { emulations, precisions } from './device.ts';
 import { SWEEP_PLAN } from './folder.ts';
 import { type StageResult, stages } from './stages.ts';
+import type { WrittenModels } from './written.ts';
 
 export const MANIFEST_VERSION = 2;
 
@@ -381,9 +382,10 @@ function digestOf(manifest: object): string {
   return sha256(JSON.stringify(manifest));
 }
 
-/** Hashes of files of the folder, by their paths in it. */
-export function hashFiles(folder: string, paths: readonly string[]): Record<string, string> {
-  return Object.fromEntries(paths.map((path) => [path, sha256(readBytes(join(folder, path)))]));
+/** Hashes of files of the folder, by their paths in it; those of models that were just written are known. */
+export function hashFiles(folder: string, paths: readonly string[], written?: WrittenModels): Record<string, string> {
+  const hashOf = (path: string) => written?.find(path)?.sha256 ?? sha256(readBytes(join(folder, path)));
+  return Object.fromEntries(paths.map((path) => [path, hashOf(path)]));
 }
 
 /** The bytes of a file that a phase wrote; a missing or changed one is a UserError that names it. */
