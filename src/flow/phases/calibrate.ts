@@ -17,16 +17,21 @@ import { reverseAxes } from '../../tensor/axes.ts';
 import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import { type Arithmetic, buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
+import { HostWork, threadsFor } from '../host/threads.ts';
 import { foldedBatchNorms } from '../multipliers/multipliers.ts';
 import { readModel } from '../run/checkpoint.ts';
 import type { OpenRun } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import { layerWidths } from '../settings/layers.ts';
+import { countValues } from './calibrate-tasks.ts';
 
 type Calibrated = Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>;
 
 /** Images of a batch that is only looked at: the inputs of all layers are kept at once. */
 const OBSERVED_BATCH = 16;
+
+/** About how many operations counting a value takes, and a weight's share of a channel's quantiser. */
+const OPERATIONS = { value: 2, weight: 80 } as const;
 
 /** Writes the run's float model into a session, with its batch norms folded where the run says so. */
 export function loadToQuantize(
@@ -211,6 +216,9 @@ function ofChannels<T>(
 /** What every multiplying layer of the float network reads, counted over the calibration images. */
 export async function observedInputs(context: Calibrated, session: Session): Promise<ReadonlyMap<string, Histogram>> {
   const { graph, observed, feed, images, batchSize } = observedNetwork(context, session);
+  const ofImage = [...graph.outputs.values()].reduce((sum, { shape }) => sum + sizeOf(shape) / batchSize, 0);
+  const threads = threadsFor(OPERATIONS.value * images * ofImage, session.backend.device);
+  const work = new HostWork(countValues, threads);
   const program = await session.compile(graph);
   // Layers that read the same, as a block's first one and its shortcut, are counted once.
   const histograms = new Map<
@@ -229,12 +237,16 @@ export async function observedInputs(context: Calibrated, session: Session): Pro
       for (const output of outputs) {
         const values = await program.read(output);
         const wanted = left < batchSize ? values.subarray(0, (values.length / batchSize) * left) : values;
-        seen.add(wanted, `the input of ${layer}`);
+        const name = `the input of ${layer}`;
+        // Here they are counted where they belong, without a table of their own.
+        if (threads === 1) seen.add(wanted, name);
+        else await work.give({ values: wanted, name }, (counted) => seen.merge(counted), [wanted]);
       }
     }
     left -= batchSize;
     if (left <= 0) break;
   }
+  await work.end();
   await program.dispose();
   return new Map([...observed].map(([layer, outputs]) => [layer, histograms.get(outputs.join())!.seen]));
 }
