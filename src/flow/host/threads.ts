@@ -153,7 +153,6 @@ function started(module: string): Thread {
     if (pool.size === 0) for (const { fail } of waiting.splice(0)) fail(error);
     answered(({ fail }) => fail(error));
   };
-  worker.unref();
   worker.on('message', (answer: HostAnswer) => {
     answered(({ done, fail }) => ('failed' in answer ? fail(errorOf(answer.failed)) : done(answer.result)));
   });
@@ -161,6 +160,8 @@ function started(module: string): Thread {
   worker.on('exit', (code) => {
     if (pool.has(thread)) lost(new Error(`internal: a thread of the host ended with code ${code}`));
   });
+  // Behind the listeners: one for messages keeps the process alive.
+  worker.unref();
   return thread;
 }
 
