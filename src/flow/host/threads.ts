@@ -44,7 +44,7 @@ export class HostWork<A, R> {
   readonly #open: Piece<R>[] = [];
   #bytes = 0;
 
-  /** `threads`: of 1 all is computed in the calling thread; others begin to start, beside what comes before the work. */
+  /** `threads`: of 1 all is computed in the calling thread; others start beside what comes before the work. */
   constructor(task: HostTask<A, R>, threads: number) {
     this.#task = task;
     this.#threads = threads;
