@@ -130,10 +130,11 @@ export class Histogram {
   /** Adds values that were counted elsewhere; the same as if they were added here. */
   merge({ width, min, max, counts, count, zeros }: Counted): void {
     while (this.width < width) this.#widen();
+    const own = this.#counts;
     const ratio = width / this.width;
     const end = Math.floor(max / width) + 1;
     for (let bin = Math.floor(min / width); bin < end; bin++) {
-      this.#counts[Math.floor(bin * ratio) + SIDE]! += counts[bin + SIDE]!;
+      own[(Math.floor(bin * ratio) | 0) + SIDE]! += counts[bin + SIDE]!;
     }
     this.#zeros += zeros;
     this.#counted(count, min, max);

@@ -15,8 +15,8 @@ import type { HostAnswer, HostRequest, HostTask } from './task.ts';
 
 /** The thread that hands out the work reads from the device meanwhile, and keeps no more of them busy. */
 const MOST_THREADS = 8;
-/** Operations from which on threads are worth it, of about 0.3 s: to start one takes up to half of that. */
-const MANY_OPERATIONS = 3e8;
+/** Operations from which on threads are worth it, of about 0.2 s: to start one takes up to half of that. */
+const MANY_OPERATIONS = 2e8;
 /** Bytes that were moved and not yet worked through, but for a single piece of more. */
 const MOST_BYTES = 2 ** 29;
 const IDLE_MILLISECONDS = 5000;
@@ -167,7 +167,12 @@ function started(module: string): Thread {
 
 /** A module as Node.js runs it: of one that runs as TypeScript source, the build's copy in dist/. */
 function built(module: string): string {
+  const known = addresses.get(module);
+  if (known) return known;
   const found = module.replace(/\/src\/(?=flow\/)/, '/dist/').replace(/\.ts$/, '.js');
   invariant(existsSync(fileURLToPath(found)), `${fileURLToPath(found)} is missing; run npm run build`);
+  addresses.set(module, found);
   return found;
 }
+
+const addresses = new Map<string, string>();
