@@ -45,6 +45,7 @@ allowed[''] = ['flow', ...below('workbench', 'export', 'train', 'data', 'logs')]
 const floors = {
   flow: [
     'settings',
+    'host',
     'devices',
     'run',
     'multipliers',

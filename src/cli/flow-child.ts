@@ -1,8 +1,9 @@
 // The process of a run (flow-process.ts): the flow works in a thread of it, so that it hears at once when the process
 // that began it is gone. Ctrl-C reaches the whole group of processes, but only the first one decides what it means.
 
+import { failedBy } from '../tensor/failed.ts';
 import type { ProcessRequest } from './flow-process.ts';
-import { type FlowMessage, failedBy, runFlowInThread } from './flow-thread.ts';
+import { type FlowMessage, runFlowInThread } from './flow-thread.ts';
 
 const controller = new AbortController();
 const post = (message: FlowMessage) => void process.send?.(message);

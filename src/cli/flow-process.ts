@@ -5,7 +5,8 @@ import { fork } from 'node:child_process';
 import { extname } from 'node:path';
 import type { FlowOptions } from '../flow/flow.ts';
 import type { RunSummary } from '../flow/results/summary.ts';
-import { errorOf, type FlowMessage } from './flow-thread.ts';
+import { errorOf } from '../tensor/failed.ts';
+import type { FlowMessage } from './flow-thread.ts';
 
 export type ProcessRequest =
   | { readonly kind: 'begin'; readonly options: Omit<FlowOptions, 'listener' | 'signal'> }

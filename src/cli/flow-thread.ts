@@ -8,7 +8,7 @@ import { SHARE_ENV, Worker } from 'node:worker_threads';
 import type { FlowOptions } from '../flow/flow.ts';
 import type { RunSummary } from '../flow/results/summary.ts';
 import type { RunEvent } from '../flow/run/events.ts';
-import { BusyError, LostDeviceError, StorageError, UserError } from '../tensor/errors.ts';
+import { errorOf, type Failed } from '../tensor/failed.ts';
 
 export interface FlowJob {
   readonly options: Omit<FlowOptions, 'listener' | 'signal'>;
@@ -24,14 +24,6 @@ export type FlowMessage =
   | { readonly kind: 'done'; readonly summary: RunSummary }
   | { readonly kind: 'stopped' }
   | ({ readonly kind: 'failed' } & Failed);
-
-/** An error as it goes from one thread, or process, to another. */
-export interface Failed {
-  /** Whose fault: the user's, a full disk's, another process's that was first, a lost device's, or the program's. */
-  readonly fault: keyof typeof faults;
-  readonly message: string;
-  readonly stack: string | undefined;
-}
 
 /** A thread that waits for its job. */
 let ready: Worker | undefined;
@@ -84,24 +76,4 @@ export async function runFlowInThread({ listener, signal, ...options }: FlowOpti
     signal?.removeEventListener('abort', onAbort);
     await worker.terminate();
   }
-}
-
-const faults = {
-  storage: StorageError,
-  busy: BusyError,
-  lost: LostDeviceError,
-  user: UserError,
-  program: Error,
-} as const;
-
-export function failedBy(error: unknown): Failed {
-  const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
-  const kinds = Object.keys(faults) as (keyof typeof faults)[];
-  return { fault: kinds.find((kind) => error instanceof faults[kind]) ?? 'program', message, stack };
-}
-
-export function errorOf({ fault, message, stack }: Failed): Error {
-  const error = new faults[fault](message);
-  if (stack !== undefined) error.stack = stack;
-  return error;
 }

@@ -3,7 +3,8 @@
 
 import { parentPort } from 'node:worker_threads';
 import { runFlow } from '../flow/flow.ts';
-import { type FlowJob, type FlowMessage, type FlowRequest, failedBy } from './flow-thread.ts';
+import { failedBy } from '../tensor/failed.ts';
+import type { FlowJob, FlowMessage, FlowRequest } from './flow-thread.ts';
 
 const controller = new AbortController();
 const post = (message: FlowMessage) => parentPort?.postMessage(message);

@@ -89,6 +89,14 @@ function countInBins(values: ArrayLike<number>, width: number, counts: Float64Ar
   return zeros;
 }
 
+/** What a histogram has counted, as data: bin k is element k + SIDE of its counts. */
+export interface Counted extends Range {
+  readonly width: number;
+  readonly counts: Float64Array;
+  readonly count: number;
+  readonly zeros: number;
+}
+
 /** Values in bins: bin k counts those from k·width to (k + 1)·width, k from −SIDE to SIDE − 1. */
 export class Histogram {
   /** At first the least one. */
@@ -107,8 +115,33 @@ export class Histogram {
     const { min: low, max: high } = extremesOf(values, name);
     if (!this.average) this.width = Math.max(this.width, 2 ** Math.floor(Math.log2(Math.max(-low, high) / SIDE)));
     while (low < -SIDE * this.width || high >= SIDE * this.width) this.#widen();
-    this.count += values.length;
     this.#zeros += countInBins(values, this.width, this.#counts);
+    this.#counted(values.length, low, high);
+  }
+
+  /** The counts of values that were added at once. */
+  static countsOf(values: ArrayLike<number>, name: string): Counted {
+    const histogram = new Histogram();
+    histogram.add(values, name);
+    const { width, min, max, count } = histogram;
+    return { width, min, max, count, counts: histogram.#counts, zeros: histogram.#zeros };
+  }
+
+  /** Adds values that were counted elsewhere; the same as if they were added here. */
+  merge({ width, min, max, counts, count, zeros }: Counted): void {
+    while (this.width < width) this.#widen();
+    const own = this.#counts;
+    const ratio = width / this.width;
+    const end = Math.floor(max / width) + 1;
+    for (let bin = Math.floor(min / width); bin < end; bin++) {
+      own[(Math.floor(bin * ratio) | 0) + SIDE]! += counts[bin + SIDE]!;
+    }
+    this.#zeros += zeros;
+    this.#counted(count, min, max);
+  }
+
+  #counted(count: number, low: number, high: number): void {
+    this.count += count;
     this.min = Math.min(this.min, low);
     this.max = Math.max(this.max, high);
     const { average } = this;

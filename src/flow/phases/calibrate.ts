@@ -10,23 +10,32 @@ import type { Session } from '../../engine/backend.ts';
 import type { Graph, Value } from '../../engine/graph/graph.ts';
 import { scaleOfRange } from '../../engine/reference/quantization.ts';
 import { foldBatchNorms } from '../../quant/fold.ts';
-import { Histogram, observedRange, type Range } from '../../quant/observers.ts';
+import { Histogram, observedRange } from '../../quant/observers.ts';
 import { clipLogit, type OperandName, stateName } from '../../quant/quantized.ts';
-import { inputStart, type Start, weightStart } from '../../quant/starts.ts';
+import { inputStart, type Start } from '../../quant/starts.ts';
 import { reverseAxes } from '../../tensor/axes.ts';
 import { f32, type HostTensor, sizeOf } from '../../tensor/tensor.ts';
 import { feedOf, writeBatch } from '../../train/feed.ts';
 import { type Arithmetic, buildNetwork, type QuantizedArithmetic } from '../../train/task.ts';
+import type { HostTask } from '../host/task.ts';
+import { HostWork, threadsFor } from '../host/threads.ts';
 import { foldedBatchNorms } from '../multipliers/multipliers.ts';
 import { readModel } from '../run/checkpoint.ts';
 import type { OpenRun } from '../run/context.ts';
 import { files, inFolder } from '../run/folder.ts';
 import { layerWidths } from '../settings/layers.ts';
+import { type Chosen, countValues, weightRanges, weightStarts } from './calibrate-tasks.ts';
 
 type Calibrated = Pick<OpenRun, 'configuration' | 'dataset' | 'task' | 'layers'>;
 
 /** Images of a batch that is only looked at: the inputs of all layers are kept at once. */
 const OBSERVED_BATCH = 16;
+
+/** About how many operations counting a value takes, and a weight's share of a channel's quantiser. */
+const OPERATIONS = { value: 2, weight: 80 } as const;
+
+/** Pieces of a layer's channels for each thread: none waits long for the last. */
+const PIECES = 2;
 
 /** Writes the run's float model into a session, with its batch norms folded where the run says so. */
 export function loadToQuantize(
@@ -113,10 +122,12 @@ export async function setObserved(
   inputs: ReadonlyMap<string, Histogram>,
 ): Promise<void> {
   const widths = layerWidths(context.configuration, context.layers);
+  const count = context.layers.reduce((sum, { weightShape }) => sum + sizeOf(weightShape), 0);
+  const threads = threadsFor(OPERATIONS.weight * count, session.backend.device);
   for (const { name } of context.layers) {
     const { weights, activations } = widths.get(name)!;
     observeInput(context, session, { layer: name, bits: activations, seen: inputs.get(name)! });
-    await observeWeight(context, session, { layer: name, bits: weights });
+    await observeWeight(context, session, { layer: name, bits: weights }, threads);
   }
 }
 
@@ -162,55 +173,61 @@ export function inputQuantizer(
 export async function observeWeight(
   { configuration }: Pick<Calibrated, 'configuration'>,
   session: Session,
-  { layer, bits }: Operand,
+  operand: Operand,
+  threads?: number,
 ): Promise<void> {
-  const { quantizer, weightObserver, percentile, range } = configuration.quantize;
-  const options = { percentile, holdsZero: range === 'with-zero', bits };
+  const { layer, bits } = operand;
   const weight = await session.read(`${layer}.weight`);
   const shape = configuration.channelwise ? weight.shape.slice(-1) : [];
-  if (quantizer === 'steps') {
-    writeSteps(session, layer, 'weight', weightQuantizers({ configuration }, weight, { layer, bits }), shape);
+  if (configuration.quantize.quantizer === 'steps') {
+    const starts = await ofChannels(weightStarts, { configuration }, weight, operand, threads);
+    writeSteps(session, layer, 'weight', starts, shape);
     return;
   }
-  const ranges = ofChannels(configuration, weight, layer, (seen) => ({
-    chosen: observedRange(weightObserver, seen, options),
-    extremes: observedRange('min-max', seen, options),
-  }));
+  const ranges = await ofChannels(weightRanges, { configuration }, weight, operand, threads);
   writeQuantizer(session, layer, 'weight', bits, ranges, shape);
 }
 
 /** The quantisers of a layer's weights as they are stored, one for all of them or one for each channel. */
 export function weightQuantizers(
-  { configuration }: Pick<Calibrated, 'configuration'>,
+  run: Pick<Calibrated, 'configuration'>,
   weight: HostTensor,
-  { layer, bits }: Operand,
-): readonly Start[] {
-  const { quantizer, weightZero, weightObserver, percentile, range } = configuration.quantize;
-  const options = { percentile, holdsZero: range === 'with-zero', bits };
-  return ofChannels(configuration, weight, layer, (seen) => {
-    if (quantizer === 'steps') return weightStart(weightObserver, seen, options, weightZero);
-    const { min, max } = observedRange(weightObserver, seen, options);
-    return scaleOfRange(min, max, bits);
-  });
+  operand: Operand,
+): Promise<readonly Start[]> {
+  return ofChannels(weightStarts, run, weight, operand);
 }
 
-/** Of each channel's weights, or all; one after the other, since their histograms together are larger than they are. */
-function ofChannels<T>(
-  { channelwise }: Pick<Calibrated['configuration'], 'channelwise'>,
-  weight: HostTensor,
-  layer: string,
-  what: (seen: Histogram) => T,
-): T[] {
-  return channelsOf(weight, channelwise ? weight.shape.at(-1)! : 1).map((values) => {
-    const histogram = new Histogram();
-    histogram.add(values, `the weight of ${layer}`);
-    return what(histogram);
-  });
+/** Of each channel's weights, or all, on so many threads. */
+async function ofChannels<T>(
+  task: HostTask<Parameters<typeof weightStarts.compute>[0], T[]>,
+  { configuration: { channelwise, quantize } }: Pick<Calibrated, 'configuration'>,
+  { shape, data }: HostTensor,
+  { layer, bits }: Operand,
+  threads = 1,
+): Promise<T[]> {
+  const count = channelwise ? shape.at(-1)! : 1;
+  const length = data.length / count;
+  const values = count === 1 ? (data as Float32Array) : reverseAxes(data, [length, 1, count]);
+  const name = `the weight of ${layer}`;
+  const work = new HostWork(task, threads);
+  const found: T[] = [];
+  const step = threads === 1 ? count : Math.ceil(count / (PIECES * threads));
+  for (let first = 0; first < count; first += step) {
+    const channels = Math.min(step, count - first);
+    const own = step === count ? values : values.slice(first * length, (first + channels) * length);
+    const moved = step === count ? [] : [own];
+    await work.give({ values: own, channels, bits, quantize, name }, (some) => void found.push(...some), moved);
+  }
+  await work.end();
+  return found;
 }
 
 /** What every multiplying layer of the float network reads, counted over the calibration images. */
 export async function observedInputs(context: Calibrated, session: Session): Promise<ReadonlyMap<string, Histogram>> {
   const { graph, observed, feed, images, batchSize } = observedNetwork(context, session);
+  const ofImage = [...graph.outputs.values()].reduce((sum, { shape }) => sum + sizeOf(shape) / batchSize, 0);
+  const threads = threadsFor(OPERATIONS.value * images * ofImage, session.backend.device);
+  const work = new HostWork(countValues, threads);
   const program = await session.compile(graph);
   // Layers that read the same, as a block's first one and its shortcut, are counted once.
   const histograms = new Map<
@@ -229,12 +246,16 @@ export async function observedInputs(context: Calibrated, session: Session): Pro
       for (const output of outputs) {
         const values = await program.read(output);
         const wanted = left < batchSize ? values.subarray(0, (values.length / batchSize) * left) : values;
-        seen.add(wanted, `the input of ${layer}`);
+        const name = `the input of ${layer}`;
+        // Here they are counted where they belong, without a table of their own.
+        if (threads === 1) seen.add(wanted, name);
+        else await work.give({ values: wanted, name }, (counted) => seen.merge(counted), [wanted]);
       }
     }
     left -= batchSize;
     if (left <= 0) break;
   }
+  await work.end();
   await program.dispose();
   return new Map([...observed].map(([layer, outputs]) => [layer, histograms.get(outputs.join())!.seen]));
 }
@@ -259,20 +280,6 @@ function observedNetwork({ configuration, layers, dataset, task }: Calibrated, s
   };
   const { graph } = buildNetwork(task, arithmetic, 'evaluate', batchSize, feed);
   return { graph, observed, feed, images, batchSize };
-}
-
-/** The values of each channel, the last axis; all together for one. */
-function channelsOf({ data }: HostTensor, channels: number): readonly ArrayLike<number>[] {
-  if (channels === 1) return [data];
-  const length = data.length / channels;
-  const values = reverseAxes(data, [length, 1, channels]);
-  return Array.from({ length: channels }, (_, c) => values.subarray(c * length, (c + 1) * length));
-}
-
-interface Chosen {
-  readonly chosen: Range;
-  /** What training begins from: its clip factors are the shares of it that were chosen. */
-  readonly extremes: Range;
 }
 
 function writeSteps(

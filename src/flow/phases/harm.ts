@@ -161,7 +161,8 @@ export class HarmMeter {
     const ask = await this.#ask();
     const name = `${layer}.weight`;
     const weight = await this.#session.read(name);
-    const rounded = roundedWeights(weight.data, weightQuantizers(this.#run, weight, { layer, bits }), bits);
+    const quantizers = await weightQuantizers(this.#run, weight, { layer, bits });
+    const rounded = roundedWeights(weight.data, quantizers, bits);
     this.#session.write(name, f32(weight.shape, rounded));
     try {
       return distance(await ask(), this.#float);
