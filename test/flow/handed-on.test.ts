@@ -47,8 +47,8 @@ test('a phase does not read what a phase before it saved', async () => {
   await runFlow({ folder, settings, phases });
   const models = seen.read.filter((path) => /(float|quantized|explored|recovered)\.safetensors$/.test(path));
   const times = (name: string) => models.filter((path) => basename(path) === `${name}.safetensors`).length;
-  // Once for the summary of the run; the float one for its quantisation, too.
-  expect(['float', 'quantized', 'explored', 'recovered'].map(times)).toEqual([2, 1, 1, 1]);
+  // The float one for its quantisation alone; the summary of the run hashes files in pieces.
+  expect(['float', 'quantized', 'explored', 'recovered'].map(times)).toEqual([1, 0, 0, 0]);
 });
 
 test.each([
