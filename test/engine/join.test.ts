@@ -2,7 +2,7 @@
 // its step.
 
 import { describe, expect, test } from 'vitest';
-import { input } from '../../src/engine/graph/expression.ts';
+import { input, rowSum } from '../../src/engine/graph/expression.ts';
 import { gradients } from '../../src/engine/graph/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { plan } from '../../src/engine/graph/plan.ts';
@@ -120,6 +120,11 @@ describe('sums', () => {
     expect(opsOf(quotient([8, 8]))).toEqual(['formula']);
     expect(opsOf(quotient([8, 8], true))).toEqual(['divide', 'formula', 'add']);
     expect(opsOf(quotient([4097]))).toEqual(['divide', 'formula', 'add']);
+    const rows = new Graph();
+    const [a, b] = ['a', 'b'].map((name) => rows.input(name, [100, 100])) as [Value, Value];
+    const total = { name: 'total', shape: [100, 100], outputs: [{ of: rowSum(input(0)), per: 'row' }] } as const;
+    rows.output('y', rows.apply1('formula', [rows.apply1('add', [a, b], plus)], total));
+    expect(opsOf(rows)).toEqual(['add', 'formula']);
   });
 
   test.each([

@@ -92,8 +92,12 @@ function takes(node: Node, made: Node, { readersOf, between }: Surroundings): bo
     const shared = readersOf(output!).size > 1;
     return signOf(made) === 1 && shared && between(made, node).every(({ outputs }) => outputs.every(hasFewElements));
   }
-  return !isA(made, 'reluGradient') && hasFewElements(output!);
+  return !isA(made, 'reluGradient') && isShort(node);
 }
+
+/** Whether what a node goes over is little; a formula may give a value for each row of much. */
+const isShort = (node: Node): boolean =>
+  isA(node, 'formula') ? sizeOf(node.attributes.shape) <= FEW_ELEMENTS : node.outputs.every(hasFewElements);
 
 const hasFewElements = ({ shape }: Value): boolean => sizeOf(shape) <= FEW_ELEMENTS;
 

@@ -1,5 +1,9 @@
-import { availableParallelism } from 'node:os';
-import { describe, expect, test } from 'vitest';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
 import { Histogram } from '../../quant/observers.ts';
 import { UserError } from '../../tensor/errors.ts';
 import { Random } from '../../tensor/random.ts';
@@ -67,6 +71,50 @@ describe('on several threads', () => {
     expect(failure).toBeInstanceOf(UserError);
     expect((failure as Error).message).toMatch(/^piece 4 holds NaN; finite values were expected/);
     expect(taken).toEqual([0, 1, 2, 3]);
+  });
+});
+
+/** What a program says that counts values on four threads of a copy of the build; `how`: what it does before. */
+function counted(place: string, how: string): string {
+  const dist = join(place, 'dist');
+  const program = `
+    import { readdirSync } from 'node:fs';
+    import { HostWork } from '${dist}/flow/host/threads.js';
+    import { countValues } from '${dist}/flow/phases/calibrate-tasks.js';
+    const running = () => readdirSync('/proc/self/task').length;
+    const before = running();
+    const work = new HostWork(countValues, 4);
+    ${how}
+    let count = 0;
+    for (let k = 0; k < 8; k++) await work.give({ values: new Float32Array(1e6), name: 'x' }, (one) => { count += one.count; });
+    const more = running() - before;
+    await work.end();
+    console.log(count, more >= 4 ? 'on four threads' : more >= 1 ? 'on fewer' : 'alone');`;
+  return execFileSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' }).trim();
+}
+
+describe.skipIf(!existsSync('/proc/self/task'))('a build', () => {
+  const parent = mkdtempSync(join(tmpdir(), 'tram-host-'));
+  afterAll(() => rmSync(parent, { recursive: true }));
+  const root = fileURLToPath(new URL('../../..', import.meta.url));
+  // Its folder is named as sources are.
+  const place = join(parent, 'src/flow/copy');
+  cpSync(join(root, 'dist'), join(place, 'dist'), { recursive: true });
+  for (const name of ['package.json', 'node_modules']) symlinkSync(join(root, name), join(place, name));
+
+  test('finds its threads wherever it lies, all of them again after a pause', { timeout: 60_000 }, () => {
+    expect(counted(place, '')).toBe('8000000 on four threads');
+    expect(counted(place, 'await new Promise((go) => setTimeout(go, 5600));')).toBe('8000000 on four threads');
+  });
+
+  test('goes on behind what cannot be sent, and ends', () => {
+    const how = `await work.give({ values: () => 1, name: 'x' }, () => {}); await work.end().catch((error) => console.log(error.name));`;
+    expect(counted(place, how)).toBe('DataCloneError\n8000000 on four threads');
+  });
+
+  test('computes by itself where the entry of a thread is not there', () => {
+    rmSync(join(place, 'dist/flow/host/worker.js'));
+    expect(counted(place, '')).toBe('8000000 alone');
   });
 });
 

@@ -9,7 +9,6 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Device } from '../../engine/backend.ts';
-import { invariant } from '../../tensor/errors.ts';
 import { errorOf } from '../../tensor/failed.ts';
 import type { HostAnswer, HostRequest, HostTask } from './task.ts';
 
@@ -44,11 +43,14 @@ export class HostWork<A, R> {
   readonly #open: Piece<R>[] = [];
   #bytes = 0;
 
-  /** `threads`: of 1 all is computed in the calling thread; others start beside what comes before the work. */
+  /**
+   * `threads`: of 1 all is computed in the calling thread, and so it is where the modules are not files of their own, as
+   * in a program that was made one file; others start beside what comes before the work.
+   */
   constructor(task: HostTask<A, R>, threads: number) {
     this.#task = task;
-    this.#threads = threads;
-    if (threads > 1) ready(threads, task);
+    this.#threads = areFiles(task) ? threads : 1;
+    if (this.#threads > 1) ready(this.#threads, task);
   }
 
   /**
@@ -66,6 +68,7 @@ export class HostWork<A, R> {
     // Twice as many as threads: none of them waits for this one.
     const isFull = () => this.#open.length >= 2 * this.#threads || this.#bytes + bytes > MOST_BYTES;
     while (this.#open.length > 0 && isFull()) await this.#takeOldest();
+    ready(this.#threads, this.#task);
     const result = computed(this.#task, argument, buffers);
     // It is told in its turn, if work goes on until then.
     result.catch(() => {});
@@ -102,7 +105,9 @@ const pool = new Set<Thread>();
 const waiting: Job[] = [];
 let clock: NodeJS.Timeout | undefined;
 
+/** As many threads as that: those that ended after a pause, or were lost, begin anew. */
 function ready(threads: number, { module }: HostTask<never, unknown>): void {
+  if (pool.size >= Math.min(threads, MOST_THREADS)) return;
   while (pool.size < Math.min(threads, MOST_THREADS)) pool.add(started(built(module)));
   handOut();
 }
@@ -111,7 +116,6 @@ function computed<A, R>({ module, name }: HostTask<A, R>, argument: A, buffers: 
   return new Promise((done, fail) => {
     const request = { module: built(module), name, argument };
     waiting.push({ request, buffers, done: done as Job['done'], fail });
-    if (pool.size === 0) pool.add(started(request.module));
     handOut();
   });
 }
@@ -120,14 +124,21 @@ function computed<A, R>({ module, name }: HostTask<A, R>, argument: A, buffers: 
 function handOut(): void {
   clearTimeout(clock);
   for (const thread of pool) {
-    if (thread.job) continue;
-    const job = waiting.shift();
-    if (!job) break;
-    thread.job = job;
-    thread.worker.ref();
-    thread.worker.postMessage(job.request, job.buffers);
+    while (!thread.job && waiting.length > 0) post(thread, waiting.shift()!);
   }
   if ([...pool].every(({ job }) => !job)) clock = setTimeout(end, IDLE_MILLISECONDS).unref();
+}
+
+/** What cannot be sent is the fault of whoever gave it, and leaves the thread free. */
+function post(thread: Thread, job: Job): void {
+  try {
+    thread.worker.postMessage(job.request, job.buffers);
+  } catch (error) {
+    job.fail(error as Error);
+    return;
+  }
+  thread.job = job;
+  thread.worker.ref();
 }
 
 function end(): void {
@@ -137,8 +148,7 @@ function end(): void {
 
 /** A thread that loads a module to begin with. */
 function started(module: string): Thread {
-  const entry = new URL(built(new URL('./worker.js', import.meta.url).href));
-  const worker = new Worker(entry, { workerData: module, argv: [], execArgv: [] });
+  const worker = new Worker(new URL(entry()), { workerData: module, argv: [], execArgv: [] });
   const thread: Thread = { worker, job: undefined };
   const answered = (tell: (job: Job) => void) => {
     const { job } = thread;
@@ -165,14 +175,10 @@ function started(module: string): Thread {
   return thread;
 }
 
-/** A module as Node.js runs it: of one that runs as TypeScript source, the build's copy in dist/. */
-function built(module: string): string {
-  const known = addresses.get(module);
-  if (known) return known;
-  const found = module.replace(/\/src\/(?=flow\/)/, '/dist/').replace(/\.ts$/, '.js');
-  invariant(existsSync(fileURLToPath(found)), `${fileURLToPath(found)} is missing; run npm run build`);
-  addresses.set(module, found);
-  return found;
-}
+const entry = () => built(import.meta.url.replace(/threads(?=\.[jt]s$)/, 'worker'));
 
-const addresses = new Map<string, string>();
+const areFiles = ({ module }: HostTask<never, unknown>): boolean =>
+  [entry(), built(module)].every((address) => existsSync(fileURLToPath(address)));
+
+/** A module as Node.js runs it: of one that runs as TypeScript source, the build's copy in dist/. */
+const built = (module: string): string => module.replace(/\/src\/(flow\/(?:host|phases)\/[^/]+)\.ts$/, '/dist/$1.js');
