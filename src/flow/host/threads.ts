@@ -44,8 +44,8 @@ export class HostWork<A, R> {
   #bytes = 0;
 
   /**
-   * `threads`: of 1 all is computed in the calling thread, and so it is where the modules are not files of their own, as
-   * in a program that was made one file; others start beside what comes before the work.
+   * `threads`: of 1 all is computed in the calling thread, and so it is where the modules are not files of their own,
+   * as in a program that was made one file; others start beside what comes before the work.
    */
   constructor(task: HostTask<A, R>, threads: number) {
     this.#task = task;
