@@ -119,7 +119,8 @@ function update(
   const { name } = variable.source;
   const { optimizer = 'sgd', momentum, beta2 = BETA2, weightDecay } = rule;
   const stateOf = (what: string) => graph.variable(`${name}#${what}`, variable.shape);
-  if (manner && !isAdam(rule) && weightDecay === 0) {
+  // What changes by itself does not decay.
+  if (manner && !isAdam(rule)) {
     const before = stateOf('velocity');
     const [velocity, change] = changeOf(before, gradient, shared[0]!, rule);
     for (const [to, value] of [...manner.moved(change), [before, velocity] as const]) graph.assign(to, value);
